@@ -1,0 +1,7 @@
+#include "binding/parts.h"
+
+namespace entrofleet {
+
+void add_engine(Napi::Env, Napi::Object) {}
+
+}  // namespace entrofleet

@@ -1,0 +1,11 @@
+// The parts of the addon; each adds its functions or classes to the exports.
+#pragma once
+
+#include <napi.h>
+
+namespace entrofleet {
+
+void add_codec(Napi::Env env, Napi::Object exports);   // binding/codec.cc
+void add_engine(Napi::Env env, Napi::Object exports);  // binding/engine.cc
+
+}  // namespace entrofleet

@@ -1,0 +1,105 @@
+/** Element type of a checkpoint's tensors, as safetensors names them in lower case. */
+export type FloatType = 'f32' | 'f16' | 'bf16';
+
+/** A weight is `step * (symbol - zeroPoint)`; the step is one per tensor or one per row. */
+export interface QuantizedTensor {
+  /** One byte a symbol. For 4 bits: nibble pairs, first weight in the low nibble, zero padded. */
+  readonly symbols: Uint8Array;
+  /** Counts of each byte value in `symbols`, 256 entries. */
+  readonly histogram: Float64Array;
+  readonly zeroPoint: number;
+  /** One step for the tensor (`length` 1), or one per row, each exactly representable in bf16. */
+  readonly steps: Float32Array;
+  /** Order-0 entropy of the weights' integers (nibbles for 4 bits), bits per weight. */
+  readonly entropyBitsPerWeight: number;
+  /** Sums of squares of the weights and of the quantization error, for SQNR. */
+  readonly signalPower: number;
+  readonly noisePower: number;
+}
+
+export interface EncodedSymbols {
+  /** Segments one after the other, no gaps. */
+  readonly payload: Uint8Array;
+  /** Byte length of each segment. */
+  readonly segmentSizes: Uint32Array;
+  /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 12. */
+  readonly codeLengths: Uint8Array;
+}
+
+/**
+ * Codec half of the addon. Every call runs on worker threads and leaves the event loop free.
+ * Calls reject with an Error whose `code` is a CamelCase reason, e.g. `NonFiniteWeight`,
+ * `CorruptSegment`, `BadCodeTable`, `BadArgument`. The same input gives the same bytes for any
+ * `threads` and any instruction set.
+ */
+export interface CodecBinding {
+  /**
+   * EntroLLM's per-tensor quantization (paper, section 2.1): unsigned when all weights have one
+   * sign, else asymmetric over min..max, round to nearest.
+   */
+  quantizeAffine(input: {
+    /** Raw little-endian tensor bytes. */
+    weights: Uint8Array;
+    type: FloatType;
+    bits: 8 | 4;
+    threads: number;
+  }): Promise<QuantizedTensor>;
+
+  /**
+   * Per-row step on an int8 grid: step = stepFactor x rms of the row, raised where needed so that
+   * the largest weight fits +-127, rounded to bf16; symbol = round(w / step) + 128.
+   */
+  quantizeRows(input: {
+    weights: Uint8Array;
+    type: FloatType;
+    rows: number;
+    columns: number;
+    stepFactor: number;
+    threads: number;
+  }): Promise<QuantizedTensor>;
+
+  /**
+   * Histograms that {@link quantizeRows} would give for each step factor, over every
+   * `rowStride`-th row, without keeping symbols. Returns 256 counts per factor, concatenated.
+   */
+  histogramRows(input: {
+    weights: Uint8Array;
+    type: FloatType;
+    rows: number;
+    columns: number;
+    stepFactors: readonly number[];
+    rowStride: number;
+    threads: number;
+  }): Promise<Float64Array>;
+
+  /** Canonical, length-limited Huffman over independent segments of `segmentSymbols` symbols. */
+  encodeHuffman(input: {
+    symbols: Uint8Array;
+    segmentSymbols: number;
+    threads: number;
+  }): Promise<EncodedSymbols>;
+
+  /**
+   * Decodes segments in parallel into `output`, which must have `symbolCount` bytes. Segments are
+   * assigned to threads by a shuffle seeded with `seed` (paper, section 2.3), without locks.
+   * Nothing outside `payload` is read and nothing outside `output` is written, whatever the input.
+   * @returns wall-clock seconds spent decoding.
+   */
+  decodeHuffman(input: {
+    payload: Uint8Array;
+    segmentSizes: Uint32Array;
+    segmentSymbols: number;
+    symbolCount: number;
+    codeLengths: Uint8Array;
+    output: Uint8Array;
+    threads: number;
+    seed: number;
+  }): Promise<number>;
+
+  /** Converts raw f16, bf16 or f32 bytes to float32. Rejects with `NonFiniteWeight`. */
+  toFloat32(input: {
+    weights: Uint8Array;
+    type: FloatType;
+    threads: number;
+  }): Promise<Float32Array>;
+}

@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import { artifactRefSchema } from './artifact.ts';
+import { LIMITS } from './limits.ts';
+import { instantSchema } from './meta.ts';
+import { labelsSchema, nameSchema, sha256Schema, variantNameSchema } from './names.ts';
+import { probeSchema } from './quality.ts';
+
+export const SCHEMA_VERSION = 1;
+
+/** The model a device shall run. */
+export const targetSchema = z.strictObject({
+  model: nameSchema,
+  variant: variantNameSchema,
+  artifact: artifactRefSchema,
+  memoryBytes: z.int().min(1).describe('Resident size of the decoded weights'),
+  kvCacheBytes: z.int().min(0).describe('KV cache at the full context length'),
+  probe: probeSchema,
+  samplePrompt: z.string().max(1000).nullable().describe('Prompt to continue as a sample'),
+});
+export type Target = z.infer<typeof targetSchema>;
+
+/**
+ * Retained on `d/<device>/desired`: the whole wanted state. A device acts on the highest
+ * `revision` it has seen and ignores lower ones.
+ */
+export const desiredSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  device: nameSchema,
+  revision: z.int().min(1),
+  rollout: nameSchema.nullable(),
+  attempt: z.int().min(0).describe('Raised to make the device try a failed target again'),
+  target: targetSchema.nullable().describe('null: run no model'),
+  issuedAt: instantSchema,
+});
+export type Desired = z.infer<typeof desiredSchema>;
+
+export const phaseSchema = z.enum([
+  'Idle',
+  'Downloading',
+  'Verifying',
+  'Decoding',
+  'Testing',
+  'Activating',
+  'Active',
+  'Failed',
+]);
+export type Phase = z.infer<typeof phaseSchema>;
+
+/** Read from the system, never invented: a reading that is absent is null. */
+export const capabilitiesSchema = z.strictObject({
+  architecture: z.string().describe('As uname -m prints it, e.g. x86_64, aarch64'),
+  cpuModel: z.string().nullable(),
+  cores: z.int().min(1),
+  isa: z.array(z.string()).describe('Instruction set extensions the kernels can use'),
+  memoryBytes: z.int().min(1),
+  memoryAvailableBytes: z.int().min(0).nullable(),
+  diskFreeBytes: z.int().min(0).nullable(),
+  accelerator: z.string().nullable(),
+});
+export type Capabilities = z.infer<typeof capabilitiesSchema>;
+
+export const measurementSchema = z.strictObject({
+  kind: z.enum(['Activation', 'Periodic']),
+  measuredAt: instantSchema,
+  artifactId: sha256Schema,
+  threads: z.int().min(1),
+  prefillTokensPerSecond: z.number().min(0).nullable(),
+  decodeTokensPerSecond: z.number().min(0).nullable(),
+  entropyDecodeGigabytesPerSecond: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe('Decoded bytes per second of the parallel entropy decoder, in 10^9'),
+  loadSeconds: z.number().min(0).nullable(),
+  peakRssBytes: z.int().min(0).nullable(),
+  temperatureCelsius: z.number().nullable(),
+  fingerprintDeviation: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe('Largest logit difference over the expected standard deviation'),
+});
+export type Measurement = z.infer<typeof measurementSchema>;
+
+const modelIdentitySchema = z.strictObject({
+  model: nameSchema,
+  variant: variantNameSchema,
+  artifactId: sha256Schema,
+});
+
+/**
+ * Published on `d/<device>/report`: the device's whole reported state. Of two reports the one
+ * with the greater (`boot`, `sequence`) is newer, whatever order they arrive in.
+ */
+export const reportSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  device: nameSchema,
+  boot: z.int().min(1).describe('Starts of this agent, counted in its journal'),
+  sequence: z.int().min(1),
+  at: instantSchema,
+  agentVersion: z.string(),
+  labels: labelsSchema,
+  capabilities: capabilitiesSchema,
+  observedRevision: z.int().min(0).describe('Revision of desired this report speaks of; 0: none'),
+  observedAttempt: z.int().min(0),
+  phase: phaseSchema,
+  target: modelIdentitySchema.nullable(),
+  active: modelIdentitySchema.nullable().describe('The model that serves right now'),
+  endpoint: z.string().nullable().describe('Where the OpenAI-compatible API listens'),
+  download: z
+    .strictObject({
+      chunksTotal: z.int().min(0),
+      chunksHeld: z.int().min(0),
+      bytesTotal: z.int().min(0),
+      bytesHeld: z.int().min(0),
+      bytesReceived: z.int().min(0).describe('Wanted chunk payload since the target was set'),
+      bytesDuplicate: z.int().min(0).describe('Chunk payload that was held already'),
+      chunksCorrupt: z.int().min(0),
+    })
+    .nullable(),
+  phaseSeconds: z.partialRecord(phaseSchema, z.number().min(0)),
+  measurement: measurementSchema.nullable(),
+  sample: z
+    .strictObject({
+      prompt: z.string().max(1000),
+      text: z.string().max(LIMITS.sampleTextLength),
+    })
+    .nullable(),
+  error: z
+    .strictObject({
+      reason: z.string().regex(/^[A-Z][A-Za-z0-9]*$/),
+      message: z.string().max(LIMITS.errorMessageLength),
+    })
+    .nullable(),
+});
+export type Report = z.infer<typeof reportSchema>;
+
+/**
+ * Published on `d/<device>/want`: chunks the device still lacks, as a bitmap (bit i of byte
+ * i>>3, least significant first, is transfer index i), and how many may be in flight.
+ */
+export const wantSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  device: nameSchema,
+  artifact: sha256Schema,
+  window: z.int().min(1).max(LIMITS.windowChunksMax),
+  chunkCount: z.int().min(1).max(LIMITS.chunksPerArtifact),
+  lacking: z.base64().max(LIMITS.chunksPerArtifact / 6),
+});
+export type Want = z.infer<typeof wantSchema>;
+
+/** Retained on `d/<device>/presence`; `online: false` is the agent's MQTT will message. */
+export const presenceSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  device: nameSchema,
+  online: z.boolean(),
+  boot: z.int().min(1),
+});
+export type Presence = z.infer<typeof presenceSchema>;

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { LIMITS } from './limits.ts';
+import { conditionSchema, objectMetaInputSchema, objectMetaSchema } from './meta.ts';
+import { sha256Schema, variantNameSchema } from './names.ts';
+import { qualityReportSchema } from './quality.ts';
+import { recipeSchema } from './recipe.ts';
+
+const variantObjectSchema = z.strictObject({
+  name: variantNameSchema,
+  recipe: recipeSchema,
+});
+
+/** One wanted encoding. The short form `"u8"` means `{ name: "u8", recipe: "u8" }`. */
+export const variantSpecSchema = z.union([
+  recipeSchema.transform((recipe) => ({ name: recipe, recipe })),
+  variantObjectSchema,
+]);
+export type VariantSpec = z.infer<typeof variantObjectSchema>;
+
+export const modelSpecSchema = z.strictObject({
+  source: z.strictObject({
+    path: z
+      .string()
+      .min(1)
+      .max(4096)
+      .describe('Hugging Face folder (config.json, safetensors, tokenizer.json) on the controller'),
+  }),
+  variants: z
+    .array(variantSpecSchema)
+    .min(1)
+    .max(LIMITS.variantsPerModel)
+    .refine((list) => new Set(list.map((v) => v.name)).size === list.length, {
+      message: 'variant names must differ',
+    }),
+  quality: z
+    .strictObject({
+      maxPerplexityRatio: z
+        .number()
+        .min(1)
+        .default(1.15)
+        .describe('A variant whose perplexity exceeds the source by more is not rolled out'),
+    })
+    .prefault({}),
+  evaluation: z
+    .strictObject({
+      tokensPath: z
+        .string()
+        .min(1)
+        .max(4096)
+        .optional()
+        .describe(
+          'JSON file with rows of token ids. Default: eval-tokens.json in the source folder, ' +
+            'else rows sampled from the source model itself',
+        ),
+      rows: z.int().min(1).max(4096).default(16),
+      rowTokens: z.int().min(8).max(8192).default(256),
+    })
+    .prefault({}),
+});
+export type ModelSpec = z.infer<typeof modelSpecSchema>;
+
+export const variantPhaseSchema = z.enum([
+  'Pending',
+  'Compressing',
+  'Evaluating',
+  'Ready',
+  'Failed',
+]);
+export type VariantPhase = z.infer<typeof variantPhaseSchema>;
+
+export const variantStatusSchema = z.strictObject({
+  name: variantNameSchema,
+  recipe: z.string(),
+  phase: variantPhaseSchema,
+  progress: z.number().min(0).max(1),
+  artifactId: sha256Schema.nullable(),
+  quality: qualityReportSchema.omit({ tensors: true }).nullable(),
+  message: z.string().max(LIMITS.errorMessageLength),
+  attempts: z.int().min(0),
+});
+export type VariantStatus = z.infer<typeof variantStatusSchema>;
+
+export const modelStatusSchema = z.strictObject({
+  observedGeneration: z.int().min(0),
+  variants: z.array(variantStatusSchema),
+  conditions: z.array(conditionSchema),
+});
+export type ModelStatus = z.infer<typeof modelStatusSchema>;
+
+/** `POST /api/v1/models` body. */
+export const modelInputSchema = z.strictObject({
+  metadata: objectMetaInputSchema,
+  spec: modelSpecSchema,
+});
+
+export const modelSchema = z.strictObject({
+  metadata: objectMetaSchema,
+  spec: modelSpecSchema,
+  status: modelStatusSchema,
+});
+export type Model = z.infer<typeof modelSchema>;

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { LIMITS } from './limits.ts';
+import { conditionSchema, instantSchema, objectMetaInputSchema, objectMetaSchema } from './meta.ts';
+import { nameSchema, variantNameSchema } from './names.ts';
+import { selectorSchema } from './selector.ts';
+
+/**
+ * One wave takes the next `count` devices, or the next `percent` of all selected devices (rounded
+ * up). Devices left over after the last wave form one more wave.
+ */
+export const waveSpecSchema = z
+  .strictObject({
+    count: z.int().min(1).optional(),
+    percent: z.number().gt(0).max(100).optional(),
+  })
+  .refine((wave) => (wave.count === undefined) !== (wave.percent === undefined), {
+    message: 'give exactly one of count and percent',
+  });
+export type WaveSpec = z.infer<typeof waveSpecSchema>;
+
+export const rolloutSpecSchema = z.strictObject({
+  selector: selectorSchema,
+  model: nameSchema,
+  variant: variantNameSchema,
+  force: z
+    .boolean()
+    .default(false)
+    .describe('Roll out a variant although its perplexity is beyond the quality bound'),
+  paused: z.boolean().default(false),
+  samplePrompt: z
+    .string()
+    .max(1000)
+    .nullable()
+    .default(null)
+    .describe('Each device continues this prompt and reports the text'),
+  strategy: z
+    .strictObject({
+      waves: z
+        .array(waveSpecSchema)
+        .min(1)
+        .max(LIMITS.wavesPerRollout)
+        .default([{ count: 1 }, { percent: 25 }, { percent: 100 }]),
+      progressDeadlineSeconds: z
+        .int()
+        .min(1)
+        .max(7 * 24 * 3600)
+        .default(600)
+        .describe('A started device that is online and makes no progress for so long has failed'),
+    })
+    .prefault({}),
+});
+export type RolloutSpec = z.infer<typeof rolloutSpecSchema>;
+
+/** Where one device stands in a rollout. */
+export const memberStateSchema = z.enum([
+  'Pending',
+  'Updating',
+  'Active',
+  'Failed',
+  'Offline',
+  'Unfit',
+  'Conflict',
+]);
+export type MemberState = z.infer<typeof memberStateSchema>;
+
+export const memberSchema = z.strictObject({
+  device: nameSchema,
+  wave: z.int().min(0).nullable().describe('null until the device is started'),
+  state: memberStateSchema,
+  reason: z.string(),
+  message: z.string().max(LIMITS.errorMessageLength),
+  progressAt: instantSchema.nullable().describe('When the device last made progress'),
+});
+export type Member = z.infer<typeof memberSchema>;
+
+export const rolloutPhaseSchema = z.enum([
+  'Pending',
+  'Progressing',
+  'Paused',
+  'Complete',
+  'Refused',
+]);
+export type RolloutPhase = z.infer<typeof rolloutPhaseSchema>;
+
+export const rolloutStatusSchema = z.strictObject({
+  observedGeneration: z.int().min(0),
+  phase: rolloutPhaseSchema,
+  revision: z.int().min(0).describe('The generation that is being rolled out'),
+  attempt: z.int().min(0).describe('Raised by the retry action'),
+  currentWave: z.int().min(0),
+  totalWaves: z.int().min(0),
+  counts: z.strictObject({
+    selected: z.int().min(0),
+    active: z.int().min(0),
+    updating: z.int().min(0),
+    failed: z.int().min(0),
+    offline: z.int().min(0),
+    pending: z.int().min(0),
+    unfit: z.int().min(0),
+    conflict: z.int().min(0),
+  }),
+  members: z.array(memberSchema),
+  conditions: z.array(conditionSchema),
+});
+export type RolloutStatus = z.infer<typeof rolloutStatusSchema>;
+
+/** `POST /api/v1/rollouts` body. */
+export const rolloutInputSchema = z.strictObject({
+  metadata: objectMetaInputSchema,
+  spec: rolloutSpecSchema,
+});
+
+export const rolloutSchema = z.strictObject({
+  metadata: objectMetaSchema,
+  spec: rolloutSpecSchema,
+  status: rolloutStatusSchema,
+});
+export type Rollout = z.infer<typeof rolloutSchema>;
+
+/** Something worth telling a person, as `kubectl describe` shows under Events. */
+export const eventSchema = z.strictObject({
+  id: z.int().min(1),
+  at: instantSchema,
+  object: z.strictObject({ kind: z.enum(['Model', 'Rollout', 'Device']), name: nameSchema }),
+  type: z.enum(['Normal', 'Warning']),
+  reason: z.string(),
+  message: z.string(),
+});
+export type FleetEvent = z.infer<typeof eventSchema>;
