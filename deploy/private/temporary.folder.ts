@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const REAPER = join(import.meta.dirname, 'reaper.sh');
+
+let root: Promise<string> | undefined;
+let made = 0;
+
+/**
+ * Makes a new empty folder under this process's one temporary root. The root is removed when this
+ * process ends, also when it is killed with SIGKILL: a small watching process sees to that.
+ */
+export async function temporaryFolder(name: string): Promise<string> {
+  root ??= openRoot();
+  const folder = join(await root, `${name}-${made++}`);
+  await mkdir(folder, { mode: 0o700 });
+  return folder;
+}
+
+async function openRoot(): Promise<string> {
+  const reaper = spawn('sh', [REAPER], { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+  const lines = createInterface({ input: reaper.stdout });
+  const [path] = await Promise.race([
+    once(lines, 'line'),
+    once(reaper, 'exit').then(() => {
+      throw new Error('no temporary folder could be made; check TMPDIR and the free disk space');
+    }),
+  ]);
+  lines.close();
+  // Only the pipe matters from here on: the reaper must not keep this process running.
+  reaper.unref();
+  unref(reaper.stdin);
+  unref(reaper.stdout);
+  return String(path);
+}
+
+function unref(stream: object): void {
+  if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
+}
