@@ -1,0 +1,45 @@
+import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { CONFIG, type Config } from '../config.ts';
+import { BlobStore } from './blobs.ts';
+import { Clock, SystemClock } from './clock.ts';
+import { Database } from './db.ts';
+import { Log } from './log.ts';
+import { KeyQueue, RedisKeyQueue } from './queue.ts';
+
+/** The outside world: everything here opens a connection or reads the machine. */
+@Global()
+@Module({
+  providers: [
+    { provide: Log, inject: [CONFIG], useFactory: (config: Config) => new Log(config.logLevel) },
+    { provide: Clock, useClass: SystemClock },
+    {
+      provide: Database,
+      inject: [CONFIG, Log],
+      useFactory: (config: Config, log: Log) => Database.open(config, log),
+    },
+    {
+      provide: KeyQueue,
+      inject: [CONFIG, Log],
+      useFactory: (config: Config, log: Log) =>
+        new RedisKeyQueue({ url: config.redisUrl, prefix: config.queuePrefix, log }),
+    },
+    {
+      provide: BlobStore,
+      inject: [CONFIG],
+      useFactory: (config: Config) => BlobStore.open(config.blobFolder),
+    },
+  ],
+  exports: [Log, Clock, Database, KeyQueue, BlobStore],
+})
+export class AdaptersModule implements OnApplicationShutdown {
+  constructor(
+    @Inject(Database) private readonly database: Database,
+    @Inject(KeyQueue) private readonly queue: KeyQueue,
+  ) {}
+
+  /** The queue first: its handlers still write to the database while they stop. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.queue.close();
+    await this.database.close();
+  }
+}

@@ -1,0 +1,44 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** jsonb: read as a value, written as JSON text (drivers disagree on how to write arrays). */
+type Json = ColumnType<unknown, string, string>;
+
+/** Columns of models, devices and rollouts; migrations/0001_objects.sql explains them. */
+export interface ObjectTable {
+  name: string;
+  uid: string;
+  labels: Json;
+  generation: number;
+  resource_version: Generated<string>;
+  created_at: Date;
+  spec: Json;
+  status: Json;
+}
+
+export interface ArtifactTable {
+  model: string;
+  variant: string;
+  id: string;
+  created_at: Date;
+  document: Json;
+}
+
+export interface EventTable {
+  id: Generated<string>;
+  at: Date;
+  kind: string;
+  name: string;
+  type: string;
+  reason: string;
+  message: string;
+}
+
+export interface Schema {
+  models: ObjectTable;
+  devices: ObjectTable;
+  rollouts: ObjectTable;
+  artifacts: ArtifactTable;
+  events: EventTable;
+}
+
+export type ObjectTableName = 'models' | 'devices' | 'rollouts';

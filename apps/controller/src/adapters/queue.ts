@@ -1,0 +1,217 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Queue as BullQueue, UnrecoverableError, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { messageOf, Stalled, Waiting } from '../errors.ts';
+import type { Log } from './log.ts';
+
+const ATTEMPTS = 8;
+const BACKOFF_MS = 1000;
+const RECONNECT_MS = { step: 100, last: 2000 };
+/** A job whose worker died is taken up again after about lock plus stalled check. */
+const LOCK_MS = 10_000;
+const STALLED_CHECK_MS = 5000;
+const CLOSE_MS = 3000;
+const PING_MS = 1000;
+
+export interface EnqueueOptions {
+  /** Start at once, also when the key waits for its next attempt after a failure. */
+  readonly now?: boolean;
+}
+
+/**
+ * Brings the object with this key one step further. It re-reads everything, because a key may
+ * come twice, late, or after the work is done. It gives up soon after `signal` aborts.
+ * @throws Stalled: not tried again. Waiting: left to the sweep. Anything else: tried again.
+ */
+export type KeyHandler = (key: string, signal: AbortSignal) => Promise<void>;
+
+/** Keys of objects that need work. Losing all of it costs one sweep interval, no more. */
+export abstract class KeyQueue {
+  /**
+   * Never waits and never fails: while the queue is away, keys are kept in memory. A key that is
+   * waiting already is not added; one that is being handled is handled once more afterwards.
+   */
+  abstract enqueue(queue: string, key: string, options?: EnqueueOptions): void;
+
+  /** In one process a key is never handled twice at the same time. */
+  abstract consume(
+    queue: string,
+    handler: KeyHandler,
+    options?: { readonly concurrency?: number },
+  ): void;
+
+  /** @throws when the queue does not answer now. */
+  abstract ping(): Promise<void>;
+
+  /** Aborts the handlers, waits for them, and gives their keys back. */
+  abstract close(): Promise<void>;
+}
+
+/** {@link KeyQueue} over BullMQ and Redis. */
+export class RedisKeyQueue extends KeyQueue {
+  readonly #redis: Redis;
+  readonly #prefix: string;
+  readonly #log: Log;
+  readonly #queues = new Map<string, BullQueue>();
+  readonly #workers: Worker[] = [];
+  readonly #pending = new Map<string, { queue: string; key: string; now: boolean }>();
+  readonly #stop = new AbortController();
+  #flushing: Promise<void> | undefined;
+  #reachable: boolean | undefined;
+
+  constructor(options: { url: string; prefix: string; log: Log }) {
+    super();
+    this.#prefix = options.prefix;
+    this.#log = options.log;
+    this.#redis = new Redis(options.url, {
+      // BullMQ's blocking commands wait as long as it takes.
+      maxRetriesPerRequest: null,
+      retryStrategy: (times) => Math.min(times * RECONNECT_MS.step, RECONNECT_MS.last),
+    });
+    this.#redis.on('error', (error) => this.#setReachable(false, error.message));
+    this.#redis.on('close', () => this.#setReachable(false, 'connection closed'));
+    this.#redis.on('ready', () => {
+      this.#setReachable(true, '');
+      this.#flushSoon();
+    });
+  }
+
+  enqueue(queue: string, key: string, options: EnqueueOptions = {}): void {
+    const id = `${queue} ${key}`;
+    const now = options.now === true || this.#pending.get(id)?.now === true;
+    this.#pending.set(id, { queue, key, now });
+    this.#flushSoon();
+  }
+
+  consume(
+    queue: string,
+    handler: KeyHandler,
+    options: { readonly concurrency?: number } = {},
+  ): void {
+    const running = new Map<string, Promise<void>>();
+    const worker = new Worker(
+      queue,
+      async (job) => {
+        const key: unknown = job.data.key;
+        if (typeof key !== 'string') throw new UnrecoverableError('a job without a key');
+        await this.#handle({ queue, key, handler, running });
+      },
+      {
+        connection: this.#redis,
+        prefix: this.#prefix,
+        concurrency: options.concurrency ?? 1,
+        lockDuration: LOCK_MS,
+        stalledInterval: STALLED_CHECK_MS,
+        maxStalledCount: ATTEMPTS,
+      },
+    );
+    worker.on('error', (error) => this.#log.debug('queue worker', { queue, error: error.message }));
+    this.#workers.push(worker);
+  }
+
+  async ping(): Promise<void> {
+    if (this.#redis.status !== 'ready') throw new Error('Redis is not connected');
+    const timeout = sleep(PING_MS, 'timeout', { ref: false });
+    const answer = await Promise.race([this.#redis.ping(), timeout]);
+    if (answer !== 'PONG') throw new Error(`Redis answered "${answer}"`);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    const closed = Promise.all(this.#workers.map((worker) => worker.close()));
+    await Promise.race([closed.catch(() => undefined), sleep(CLOSE_MS, undefined, { ref: false })]);
+    // Without Redis a worker or queue cannot close politely; its keys come back by the sweep.
+    const forced = this.#workers.map((worker) => worker.close(true));
+    const queues = [...this.#queues.values()].map((queue) => queue.close());
+    const all = Promise.allSettled([...forced, ...queues, this.#flushing]);
+    await Promise.race([all, sleep(PING_MS, undefined, { ref: false })]);
+    this.#redis.disconnect();
+  }
+
+  /**
+   * After Redis lost everything, a key can be delivered while it is still being handled. The
+   * second delivery waits, then lets the handler look again.
+   */
+  async #handle(job: {
+    queue: string;
+    key: string;
+    handler: KeyHandler;
+    running: Map<string, Promise<void>>;
+  }): Promise<void> {
+    const { queue, key, running } = job;
+    while (running.has(key)) await running.get(key)?.catch(() => undefined);
+    const run = job.handler(key, this.#stop.signal);
+    running.set(key, run);
+    try {
+      await run;
+    } catch (error) {
+      if (error instanceof Waiting) {
+        this.#log.debug('waiting', { queue, key, reason: error.reason, error: error.message });
+        return;
+      }
+      const level = this.#stop.signal.aborted ? 'debug' : 'warn';
+      this.#log[level]('job failed', { queue, key, error: messageOf(error) });
+      if (error instanceof Stalled) throw new UnrecoverableError(error.message);
+      throw error;
+    } finally {
+      running.delete(key);
+    }
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing !== undefined || this.#stop.signal.aborted) return;
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+    });
+  }
+
+  async #flush(): Promise<void> {
+    // One turn of the event loop gathers the keys of one request or sweep.
+    await sleep(0);
+    for (const [id, entry] of this.#pending) {
+      if (this.#redis.status !== 'ready') return;
+      this.#pending.delete(id);
+      try {
+        await this.#add(entry);
+      } catch (error) {
+        this.#log.debug('not enqueued', { key: entry.key, error: messageOf(error) });
+      }
+    }
+  }
+
+  async #add(entry: { queue: string; key: string; now: boolean }): Promise<void> {
+    // A custom jobId would be ignored while a job with it exists in any state, and a wake-up be
+    // lost; deduplication with keepLastIfActive runs an active key once more instead.
+    await this.#queue(entry.queue).add(
+      'key',
+      { key: entry.key },
+      {
+        deduplication: { id: entry.key, keepLastIfActive: true, replace: entry.now },
+        attempts: ATTEMPTS,
+        backoff: { type: 'exponential', delay: BACKOFF_MS, jitter: 0.2 },
+        removeOnComplete: true,
+        removeOnFail: true,
+      },
+    );
+  }
+
+  #queue(name: string): BullQueue {
+    const known = this.#queues.get(name);
+    if (known !== undefined) return known;
+    const queue = new BullQueue(name, {
+      connection: this.#redis,
+      prefix: this.#prefix,
+      streams: { events: { maxLen: 100 } },
+    });
+    queue.on('error', (error) => this.#log.debug('queue', { queue: name, error: error.message }));
+    this.#queues.set(name, queue);
+    return queue;
+  }
+
+  #setReachable(reachable: boolean, error: string): void {
+    if (this.#reachable === reachable || this.#stop.signal.aborted) return;
+    this.#reachable = reachable;
+    if (reachable) this.#log.info('Redis reachable');
+    else this.#log.warn('Redis not reachable; jobs wait', { error });
+  }
+}

@@ -1,0 +1,173 @@
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+
+/** Parts of the controller; one process runs one, several, or all of them. */
+export const ROLES = ['api', 'worker', 'distributor', 'reconciler'] as const;
+export type Role = (typeof ROLES)[number];
+
+const rolesSchema = z.string().transform((text, context) => {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('all')) return new Set<Role>(ROLES);
+  const known = names.filter((name): name is Role => ROLES.some((role) => role === name));
+  const unknown = names.filter((name) => !ROLES.some((role) => role === name));
+  if (unknown.length === 0) return new Set<Role>(known);
+  context.addIssue({
+    code: 'custom',
+    message: `unknown role "${unknown.join(', ')}"; use all, or a list of ${ROLES.join(', ')}`,
+  });
+  return z.NEVER;
+});
+
+function whole(bounds: { min: number; max: number }) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(bounds.min).max(bounds.max));
+}
+
+function address(protocols: readonly string[]) {
+  return z.string().refine((text) => protocols.includes(urlProtocol(text)), {
+    message: `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  });
+}
+
+function urlProtocol(text: string): string {
+  return URL.canParse(text) ? new URL(text).protocol : '';
+}
+
+/** Every option of the controller: environment variable, default, meaning. */
+const environmentSchema = z.object({
+  HOST: z.string().default('127.0.0.1').describe('Address the REST API listens on'),
+  PORT: whole({ min: 0, max: 65535 })
+    .prefault('8080')
+    .describe('Port of the REST API; 0 takes a free one and logs it'),
+  DATABASE_URL: address(['postgres:', 'postgresql:'])
+    .optional()
+    .describe('PostgreSQL. Unset: embedded PGlite in <data folder>/db, one process only'),
+  DATABASE_POOL_SIZE: whole({ min: 1, max: 100 })
+    .prefault('10')
+    .describe('Connections to PostgreSQL; PGlite always has one'),
+  REDIS_URL: address(['redis:', 'rediss:'])
+    .default('redis://127.0.0.1:6379')
+    .describe('Redis of the job queue; it may lose everything at any moment'),
+  QUEUE_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,40}$/, 'must be 1 to 40 letters, digits, "_" or "-"')
+    .default('entrofleet')
+    .describe('Prefix of all keys in Redis'),
+  MQTT_URL: address(['mqtt:', 'mqtts:', 'ws:', 'wss:'])
+    .default('mqtt://127.0.0.1:1883')
+    .describe('MQTT 5 broker'),
+  ENTROFLEET_DATA_DIR: z.string().default('data').describe('Folder for all local state'),
+  ENTROFLEET_BLOB_DIR: z
+    .string()
+    .optional()
+    .describe('Folder for artifacts. Unset: <data folder>/blobs'),
+  ENTROFLEET_ROLES: rolesSchema
+    .prefault('all')
+    .describe(`What this process does: all, or a comma-separated list of ${ROLES.join(', ')}`),
+  SWEEP_INTERVAL_SECONDS: whole({ min: 1, max: 3600 })
+    .prefault('5')
+    .describe('How often every unfinished object is enqueued again'),
+  COMPRESSION_CONCURRENCY: whole({ min: 1, max: 64 })
+    .prefault('1')
+    .describe('Variants compressed at the same time in this process'),
+  COMPRESSION_THREADS: whole({ min: 0, max: 1024 })
+    .prefault('0')
+    .describe('Threads of one compression; 0: one per core'),
+  REQUEST_LIMIT_BYTES: whole({ min: 1024, max: 16 * 1024 * 1024 })
+    .prefault('1048576')
+    .describe('Largest request body that is read'),
+  SHUTDOWN_TIMEOUT_SECONDS: whole({ min: 1, max: 600 })
+    .prefault('20')
+    .describe('After SIGTERM or SIGINT, the process ends at the latest after so long'),
+  LOG_LEVEL: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('Least severe log lines that are written'),
+});
+
+/** Validated configuration. Folders are absolute; `threads` is at least 1. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly databaseUrl: string | undefined;
+  readonly databasePoolSize: number;
+  readonly redisUrl: string;
+  readonly queuePrefix: string;
+  readonly mqttUrl: string;
+  readonly dataFolder: string;
+  readonly blobFolder: string;
+  readonly roles: ReadonlySet<Role>;
+  readonly sweepIntervalMs: number;
+  readonly compressionConcurrency: number;
+  readonly compressionThreads: number;
+  readonly requestLimitBytes: number;
+  readonly shutdownTimeoutMs: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** Injection token of {@link Config}. */
+export const CONFIG = Symbol('Config');
+
+/** The environment holds a value that is not acceptable; one line a variable. */
+export class ConfigError extends Error {
+  readonly reason = 'BadConfig';
+}
+
+/**
+ * Reads the configuration. An empty variable counts as unset.
+ * @throws ConfigError that names every bad variable, never its value: it may hold a password.
+ */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const set = Object.entries(environment).filter(([, value]) => value !== '');
+  const parsed = environmentSchema.safeParse(Object.fromEntries(set));
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((i) => `  ${i.path.join('.')}: ${i.message}`);
+    throw new ConfigError(`bad configuration (see --help):\n${lines.join('\n')}`);
+  }
+  const env = parsed.data;
+  const dataFolder = resolve(env.ENTROFLEET_DATA_DIR);
+  return {
+    host: env.HOST,
+    port: env.PORT,
+    databaseUrl: env.DATABASE_URL,
+    databasePoolSize: env.DATABASE_POOL_SIZE,
+    redisUrl: env.REDIS_URL,
+    queuePrefix: env.QUEUE_PREFIX,
+    mqttUrl: env.MQTT_URL,
+    dataFolder,
+    blobFolder: resolve(env.ENTROFLEET_BLOB_DIR ?? join(dataFolder, 'blobs')),
+    roles: env.ENTROFLEET_ROLES,
+    sweepIntervalMs: env.SWEEP_INTERVAL_SECONDS * 1000,
+    compressionConcurrency: env.COMPRESSION_CONCURRENCY,
+    compressionThreads: env.COMPRESSION_THREADS || availableParallelism(),
+    requestLimitBytes: env.REQUEST_LIMIT_BYTES,
+    shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+    logLevel: env.LOG_LEVEL,
+  };
+}
+
+/** The text of `--help`: every option with its default and meaning. */
+export function helpText(): string {
+  const { properties } = z.toJSONSchema(environmentSchema, { io: 'input' });
+  const options = Object.entries(properties ?? {}).map(([name, property]) => {
+    const { description, default: value } = Object(property);
+    return `  ${name}${value === undefined ? '' : ` (default: ${value})`}\n      ${description}`;
+  });
+  return [
+    'entrofleet-controller: REST API, compression, rollouts and distribution.',
+    '',
+    'Usage: entrofleet-controller [--help]',
+    '',
+    'It is configured by environment variables:',
+    ...options,
+    '',
+    'Exit codes: 0 stopped on request, 1 unexpected failure,',
+    '69 something needed is not available (port taken, data folder unusable or in use),',
+    '78 bad configuration.',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,255 @@
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { Labels, Selector } from '@entrofleet/protocol';
+import { labelsSchema } from '@entrofleet/protocol';
+import { type Selectable, sql } from 'kysely';
+import type { z } from 'zod';
+import type { Clock } from '../adapters/clock.ts';
+import type { ObjectTable, ObjectTableName } from '../adapters/db.schema.ts';
+import type { Database } from '../adapters/db.ts';
+import { Conflict, NotFound } from '../errors.ts';
+import type { ObjectChange, ObjectPage, StoredObject } from './object.types.ts';
+import { pageToken, readPageToken } from './page.token.ts';
+import { selectorSql } from './selector.sql.ts';
+
+/** Two writers of one object each succeed within a few tries; more means a loop. */
+const WRITE_TRIES = 20;
+const LIST_LIMIT = 500;
+
+export interface ObjectKind<Spec, Status> {
+  /** As messages name it, e.g. `model`. */
+  readonly kind: string;
+  readonly table: ObjectTableName;
+  readonly spec: z.ZodType<Spec>;
+  readonly status: z.ZodType<Status>;
+}
+
+/**
+ * Kubernetes-like objects in one table. Concurrency is optimistic: a write succeeds only on the
+ * `resourceVersion` it was computed from.
+ */
+export class ObjectStore<Spec, Status> {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #kind: ObjectKind<Spec, Status>;
+
+  constructor(database: Database, clock: Clock, kind: ObjectKind<Spec, Status>) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#kind = kind;
+  }
+
+  /** @throws Conflict `AlreadyExists`. */
+  async create(object: {
+    name: string;
+    labels: Labels;
+    spec: Spec;
+    status: Status;
+  }): Promise<StoredObject<Spec, Status>> {
+    const row = await this.#database.query
+      .insertInto(this.#kind.table)
+      .values({
+        name: object.name,
+        uid: randomUUID(),
+        labels: JSON.stringify(object.labels),
+        generation: 1,
+        created_at: this.#clock.now(),
+        spec: JSON.stringify(object.spec),
+        status: JSON.stringify(object.status),
+      })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    if (row !== undefined) return this.#read(row);
+    throw new Conflict('AlreadyExists', `${this.#kind.kind} "${object.name}" exists already`);
+  }
+
+  async find(name: string): Promise<StoredObject<Spec, Status> | undefined> {
+    const row = await this.#database.query
+      .selectFrom(this.#kind.table)
+      .selectAll()
+      .where('name', '=', name)
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  /** @throws NotFound */
+  async get(name: string): Promise<StoredObject<Spec, Status>> {
+    const object = await this.find(name);
+    if (object === undefined) throw new NotFound({ kind: this.#kind.kind, name });
+    return object;
+  }
+
+  /**
+   * Objects in the order of names, at most `limit` (default and most: 500).
+   * @throws BadRequest for a bad `continue` token.
+   */
+  async list(
+    options: {
+      selector?: Selector | undefined;
+      limit?: number | undefined;
+      continue?: string | undefined;
+    } = {},
+  ): Promise<ObjectPage<Spec, Status>> {
+    const limit = Math.min(options.limit ?? LIST_LIMIT, LIST_LIMIT);
+    let query = this.#database.query.selectFrom(this.#kind.table).selectAll();
+    if (options.selector !== undefined) query = query.where(selectorSql(options.selector));
+    if (options.continue !== undefined) {
+      query = query.where('name', '>', readPageToken(options.continue));
+    }
+    const rows = await query
+      .orderBy('name')
+      .limit(limit + 1)
+      .execute();
+    const items = rows.slice(0, limit).map((row) => this.#read(row));
+    const last = items.at(-1);
+    if (rows.length <= limit || last === undefined) return { items };
+    return { items, continue: pageToken(last.metadata.name) };
+  }
+
+  /** Every object that matches, page by page. */
+  async *all(selector?: Selector): AsyncGenerator<StoredObject<Spec, Status>> {
+    let token: string | undefined;
+    do {
+      const page = await this.list({ selector, continue: token });
+      yield* page.items;
+      token = page.continue;
+    } while (token !== undefined);
+  }
+
+  /**
+   * Reads, lets `change` decide, writes; starts over when another write came between. `generation`
+   * grows when the spec changes. A change that changes nothing is not written.
+   *
+   * @param change gives `undefined` to leave the object as it is; it may run several times.
+   * @throws NotFound, or Conflict `ResourceVersionConflict` when `resourceVersion` is given and
+   * not current.
+   */
+  async update(
+    name: string,
+    change: (current: StoredObject<Spec, Status>) => ObjectChange<Spec, Status> | undefined,
+    options: { resourceVersion?: string | undefined } = {},
+  ): Promise<StoredObject<Spec, Status>> {
+    for (let tries = 0; tries < WRITE_TRIES; tries++) {
+      const current = await this.get(name);
+      const version = current.metadata.resourceVersion;
+      if (options.resourceVersion !== undefined && options.resourceVersion !== version) {
+        throw this.#conflict(name, options.resourceVersion, version);
+      }
+      const next = change(current);
+      if (next === undefined || !differs(current, next)) return current;
+      const written = await this.#write(current, next);
+      if (written !== undefined) return written;
+    }
+    throw new Conflict(
+      'TooManyWriters',
+      `${this.#kind.kind} "${name}" was changed ${WRITE_TRIES} times meanwhile; try again`,
+    );
+  }
+
+  /**
+   * Replaces spec and, where given, labels.
+   * @throws as {@link update}.
+   */
+  async updateSpec(
+    name: string,
+    next: { spec: Spec; labels?: Labels; resourceVersion?: string | undefined },
+  ): Promise<StoredObject<Spec, Status>> {
+    const { spec, labels, resourceVersion } = next;
+    return this.update(name, () => (labels === undefined ? { spec } : { spec, labels }), {
+      resourceVersion,
+    });
+  }
+
+  /**
+   * Changes the status only.
+   * @param change gives `undefined` to leave it; it may run several times.
+   * @throws NotFound
+   */
+  async updateStatus(
+    name: string,
+    change: (current: StoredObject<Spec, Status>) => Status | undefined,
+  ): Promise<StoredObject<Spec, Status>> {
+    return this.update(name, (current) => {
+      const status = change(current);
+      return status === undefined ? undefined : { status };
+    });
+  }
+
+  /** @throws NotFound, or Conflict as {@link update}. */
+  async delete(
+    name: string,
+    options: { resourceVersion?: string | undefined } = {},
+  ): Promise<StoredObject<Spec, Status>> {
+    const current = await this.get(name);
+    const version = options.resourceVersion ?? current.metadata.resourceVersion;
+    let query = this.#database.query.deleteFrom(this.#kind.table).where('name', '=', name);
+    if (options.resourceVersion !== undefined) {
+      query = query.where('resource_version', '=', version);
+    }
+    const row = await query.returningAll().executeTakeFirst();
+    if (row !== undefined) return this.#read(row);
+    throw this.#conflict(name, version, current.metadata.resourceVersion);
+  }
+
+  async #write(
+    current: StoredObject<Spec, Status>,
+    next: ObjectChange<Spec, Status>,
+  ): Promise<StoredObject<Spec, Status> | undefined> {
+    const { name, generation, resourceVersion } = current.metadata;
+    const specChanges = next.spec !== undefined && !same(next.spec, current.spec);
+    const row = await this.#database.query
+      .updateTable(this.#kind.table)
+      .set({
+        resource_version: sql`nextval('resource_versions')`,
+        generation: generation + (specChanges ? 1 : 0),
+        ...(next.labels === undefined ? {} : { labels: JSON.stringify(next.labels) }),
+        ...(next.spec === undefined ? {} : { spec: JSON.stringify(next.spec) }),
+        ...(next.status === undefined ? {} : { status: JSON.stringify(next.status) }),
+      })
+      .where('name', '=', name)
+      .where('resource_version', '=', resourceVersion)
+      .returningAll()
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  #conflict(name: string, given: string, current: string): Conflict {
+    return new Conflict(
+      'ResourceVersionConflict',
+      `${this.#kind.kind} "${name}" is at resourceVersion ${current}, not ${given}; ` +
+        'read it again and repeat your change',
+    );
+  }
+
+  #read(row: Selectable<ObjectTable>): StoredObject<Spec, Status> {
+    return {
+      metadata: {
+        name: row.name,
+        uid: row.uid,
+        labels: labelsSchema.parse(row.labels),
+        generation: row.generation,
+        resourceVersion: String(row.resource_version),
+        creationTimestamp: new Date(row.created_at).toISOString(),
+      },
+      spec: this.#kind.spec.parse(row.spec),
+      status: this.#kind.status.parse(row.status),
+    };
+  }
+}
+
+function differs<Spec, Status>(
+  current: StoredObject<Spec, Status>,
+  next: ObjectChange<Spec, Status>,
+): boolean {
+  return (
+    (next.labels !== undefined && !same(next.labels, current.metadata.labels)) ||
+    (next.spec !== undefined && !same(next.spec, current.spec)) ||
+    (next.status !== undefined && !same(next.status, current.status))
+  );
+}
+
+/** Equal as stored: a field that is `undefined` is not there, whatever the order of keys. */
+function same(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
+}
