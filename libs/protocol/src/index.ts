@@ -10,5 +10,6 @@ export * from './problem.ts';
 export * from './quality.ts';
 export * from './recipe.ts';
 export * from './rollout.ts';
+export * from './selector.text.ts';
 export * from './selector.ts';
 export * from './topics.ts';

@@ -11,10 +11,9 @@ const variantObjectSchema = z.strictObject({
 });
 
 /** One wanted encoding. The short form `"u8"` means `{ name: "u8", recipe: "u8" }`. */
-export const variantSpecSchema = z.union([
-  recipeSchema.transform((recipe) => ({ name: recipe, recipe })),
-  variantObjectSchema,
-]);
+export const variantSpecSchema = z
+  .union([recipeSchema.transform((recipe) => ({ name: recipe, recipe })), variantObjectSchema])
+  .pipe(z.strictObject({ name: variantNameSchema, recipe: z.string() }));
 export type VariantSpec = z.infer<typeof variantObjectSchema>;
 
 export const modelSpecSchema = z.strictObject({

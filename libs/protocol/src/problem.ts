@@ -15,12 +15,41 @@ export const problemSchema = z.strictObject({
 });
 export type Problem = z.infer<typeof problemSchema>;
 
-/** Turns zod issues into the `errors` list of a problem. */
-export function fieldErrors(error: z.ZodError): NonNullable<Problem['errors']> {
-  return error.issues.map((issue) => ({
-    pointer: issue.path
-      .map((p) => `/${String(p).replace(/~/g, '~0').replace(/\//g, '~1')}`)
-      .join(''),
-    message: issue.message,
-  }));
+type Issue = z.core.$ZodIssue;
+type FieldError = NonNullable<Problem['errors']>[number];
+
+/**
+ * Turns zod issues into the `errors` list of a problem. Of a union the alternative that came
+ * closest speaks; an unknown key is named itself.
+ */
+export function fieldErrors(error: { readonly issues: readonly Issue[] }): FieldError[] {
+  return error.issues.flatMap((issue) => issueErrors(issue, []));
+}
+
+function issueErrors(issue: Issue, parent: readonly PropertyKey[]): FieldError[] {
+  const path = [...parent, ...issue.path];
+  if (issue.code === 'invalid_union') {
+    const closest = issue.errors.find((issues) => !issues.some(isWrongType)) ?? [];
+    if (closest.length > 0) return closest.flatMap((inner) => issueErrors(inner, path));
+  }
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      pointer: pointer([...path, key]),
+      message: 'unknown field',
+    }));
+  }
+  if (issue.code === 'invalid_key') {
+    const message = issue.issues.map((inner) => inner.message).join('; ');
+    return [{ pointer: pointer(path), message: `bad key: ${message}` }];
+  }
+  return [{ pointer: pointer(path), message: issue.message }];
+}
+
+function isWrongType(issue: Issue): boolean {
+  return issue.code === 'invalid_type' && issue.path.length === 0;
+}
+
+/** RFC 6901. */
+function pointer(path: readonly PropertyKey[]): string {
+  return path.map((p) => `/${String(p).replace(/~/g, '~0').replace(/\//g, '~1')}`).join('');
 }

@@ -40,4 +40,5 @@ export const recipeSchema = z
     });
     return z.NEVER;
   })
+  .pipe(z.string())
   .describe('u8 | u4-paper | rd-<bits per weight>');
