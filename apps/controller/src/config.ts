@@ -165,7 +165,7 @@ export function helpText(): string {
     'It is configured by environment variables:',
     ...options,
     '',
-    'Exit codes: 0 stopped on request, 1 unexpected failure,',
+    'Exit codes: 0 stopped on request, 1 unexpected failure, 64 bad argument,',
     '69 something needed is not available (port taken, data folder unusable or in use),',
     '78 bad configuration.',
     '',

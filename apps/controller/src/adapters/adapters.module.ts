@@ -1,5 +1,6 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.ts';
+import { ReadinessChecks } from '../health/readiness.ts';
 import { BlobStore } from './blobs.ts';
 import { Clock, SystemClock } from './clock.ts';
 import { Database } from './db.ts';
@@ -24,12 +25,22 @@ import { KeyQueue, RedisKeyQueue } from './queue.ts';
         new RedisKeyQueue({ url: config.redisUrl, prefix: config.queuePrefix, log }),
     },
     {
+      provide: ReadinessChecks,
+      inject: [Database, KeyQueue],
+      useFactory: (database: Database, queue: KeyQueue) => {
+        const checks = new ReadinessChecks();
+        checks.add('database', () => database.ping());
+        checks.add('redis', () => queue.ping());
+        return checks;
+      },
+    },
+    {
       provide: BlobStore,
       inject: [CONFIG],
       useFactory: (config: Config) => BlobStore.open(config.blobFolder),
     },
   ],
-  exports: [Log, Clock, Database, KeyQueue, BlobStore],
+  exports: [Log, Clock, Database, KeyQueue, BlobStore, ReadinessChecks],
 })
 export class AdaptersModule implements OnApplicationShutdown {
   constructor(
