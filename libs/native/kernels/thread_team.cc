@@ -17,12 +17,21 @@ inline void pause() {
 
 ThreadTeam::ThreadTeam(int size) : size_(size < 1 ? 1 : size) {
   workers_.reserve(static_cast<size_t>(size_ - 1));
-  for (int member = 1; member < size_; ++member) {
-    workers_.emplace_back([this, member] { serve(member); });
+  try {
+    for (int member = 1; member < size_; ++member) {
+      workers_.emplace_back([this, member] { serve(member); });
+    }
+  } catch (...) {
+    // A joinable std::thread that is destroyed ends the process, so those that did start are
+    // joined before the caller learns that the system has no more threads.
+    stop();
+    throw;
   }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { stop(); }
+
+void ThreadTeam::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_.store(true);

@@ -14,6 +14,7 @@ namespace entrofleet {
 
 class ThreadTeam {
  public:
+  // Throws std::system_error when the system refuses a thread.
   explicit ThreadTeam(int size);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -34,13 +35,15 @@ class ThreadTeam {
 
   void start(Entry entry, const void* context);
   void serve(int member);
+  void stop();
 
   const int size_;
   std::vector<std::thread> workers_;
   Entry entry_ = nullptr;
   const void* context_ = nullptr;
-  std::atomic<uint64_t> round_{0};
-  std::atomic<int> remaining_{0};
+  // Each on its own cache line: workers spin on one while others write the second.
+  alignas(64) std::atomic<uint64_t> round_{0};
+  alignas(64) std::atomic<int> remaining_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<int> asleep_{0};
   std::mutex mutex_;

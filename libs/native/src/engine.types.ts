@@ -1,4 +1,7 @@
-/** A weight matrix or vector as the engine holds it; it keeps the buffers alive, not a copy. */
+/**
+ * A weight matrix or vector as the engine holds it; it keeps the buffers alive, not a copy. A
+ * vector has one row or one column. A weight is `step * (symbol - zeroPoint)`.
+ */
 export type ResidentTensor =
   | {
       readonly format: 'f32';
@@ -28,7 +31,10 @@ export interface ModelGeometry {
   readonly headSize: number;
   readonly contextLength: number;
   readonly normEpsilon: number;
-  /** Rotary inverse frequencies, headSize / 2 entries, any scaling already applied. */
+  /**
+   * Rotary inverse frequencies in radians per position, any scaling already applied: headSize / 2
+   * entries, or fewer when only the first dimensions of a head are rotated.
+   */
   readonly rotaryFrequencies: Float64Array;
   /** Attention sees only this many latest positions; 0: all. */
   readonly slidingWindow: number;
@@ -64,10 +70,23 @@ export interface ModelTensors {
   }[];
 }
 
-/** A model in memory. One forward pass at a time; calls queue up in order. */
+/**
+ * A model in memory. One forward pass at a time; calls queue up in order. Calls on a closed model
+ * fail with `code` `ModelClosed`.
+ */
 export interface NativeModel {
-  /** A new, empty sequence with its own KV cache. */
+  /**
+   * A new, empty sequence with its own KV cache.
+   * @throws Error with `code` `ContextExceeded` (more than the geometry's) or `OutOfMemory`.
+   */
   createSession(contextLength: number): NativeSession;
+  /**
+   * Appends one token to each of several distinct sessions of this model, in one pass over the
+   * weights. Resolves to one row of logits per session; rejects as `forward` does.
+   */
+  step(sessions: readonly NativeSession[], tokens: Uint32Array): Promise<Float32Array>;
+  /** Lets go of the weights once the running call is done; waiting calls are rejected. */
+  close(): void;
   /** Bytes of weights held. */
   readonly weightBytes: number;
 }
@@ -86,12 +105,21 @@ export interface NativeSession {
    * of each token after the first: tokens.length - 1 values.
    */
   score(tokens: Uint32Array): Promise<Float64Array>;
-  /** Forgets everything after `length` tokens. */
+  /**
+   * Forgets everything after `length` tokens.
+   * @throws Error with `code` `SessionBusy` while a call of this session is not settled.
+   */
   truncate(length: number): void;
+  /** Frees the KV cache, after the calls in flight. Later calls fail with `SessionClosed`. */
+  close(): void;
 }
 
 export interface EngineBinding {
-  /** @throws Error with `code` `BadShape` that names the tensor. */
+  /**
+   * The model reads the tensors' buffers as long as it lives: they must not be transferred.
+   * @throws Error with `code` `BadShape` (the message names the tensor by its role),
+   * `BadArgument`, `OutOfMemory` or `ThreadsUnavailable`.
+   */
   createModel(
     geometry: ModelGeometry,
     tensors: ModelTensors,

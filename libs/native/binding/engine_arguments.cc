@@ -1,0 +1,237 @@
+#include "binding/engine_arguments.h"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "binding/engine_failure.h"
+
+namespace entrofleet {
+namespace {
+
+// Far past any known model, and small enough that no product of two overflows.
+constexpr size_t kMostSize = size_t{1} << 24;
+constexpr size_t kMostLayers = 1024;
+constexpr size_t kMostHeads = 4096;
+constexpr size_t kMostHeadSize = 4096;
+constexpr size_t kMostContext = size_t{1} << 28;
+
+std::string shape_text(size_t rows, size_t columns) {
+  return std::to_string(rows) + " x " + std::to_string(columns);
+}
+
+[[noreturn]] void bad_shape(const std::string& tensor, const std::string& problem) {
+  throw EngineFailure{"BadShape", "tensor " + tensor + ": " + problem};
+}
+
+double read_number(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue())) {
+    throw EngineFailure{"BadArgument", std::string(name) + " must be a finite number"};
+  }
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+template <typename Array>
+Array read_array(const Napi::Object& object, const char* name, napi_typedarray_type type,
+                 const std::string& tensor) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
+    bad_shape(tensor, std::string(name) + " is not the expected typed array");
+  }
+  return value.As<Array>();
+}
+
+class Reader {
+ public:
+  explicit Reader(EngineArguments& arguments) : arguments_(arguments) {}
+
+  WeightMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
+                      size_t columns) {
+    WeightMatrix matrix = any_matrix(value, name);
+    if (matrix.rows != rows || matrix.columns != columns) {
+      bad_shape(name, "expected " + shape_text(rows, columns) + ", found " +
+                          shape_text(matrix.rows, matrix.columns));
+    }
+    return matrix;
+  }
+
+  // A vector is small, so it is converted to float32 once. Either dimension may be 1.
+  std::vector<float> vector(const Napi::Value& value, const std::string& name, size_t count) {
+    const WeightMatrix matrix = any_matrix(value, name);
+    if ((matrix.rows != 1 && matrix.columns != 1) || matrix.rows * matrix.columns != count) {
+      bad_shape(name, "expected " + std::to_string(count) + " values, found " +
+                          shape_text(matrix.rows, matrix.columns));
+    }
+    std::vector<float> result(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (matrix.format == WeightFormat::kFloat32) {
+        result[i] = static_cast<const float*>(matrix.data)[i];
+        continue;
+      }
+      const uint8_t* symbols = static_cast<const uint8_t*>(matrix.data);
+      const int symbol = matrix.format == WeightFormat::kUint8
+                             ? symbols[i]
+                             : (symbols[i >> 1] >> (4 * (i & 1))) & 15;
+      const float step = matrix.steps[matrix.step_per_row ? i / matrix.columns : 0];
+      result[i] = step * (static_cast<float>(symbol) - matrix.zero_point);
+    }
+    return result;
+  }
+
+  std::vector<float> optional_vector(const Napi::Value& value, const std::string& name,
+                                     size_t count) {
+    if (value.IsUndefined()) return {};
+    return vector(value, name, count);
+  }
+
+ private:
+  WeightMatrix any_matrix(const Napi::Value& value, const std::string& name) {
+    if (!value.IsObject()) bad_shape(name, "missing");
+    const Napi::Object tensor = value.As<Napi::Object>();
+    WeightMatrix matrix;
+    matrix.rows = read_count(tensor, "rows", 1, kMostSize);
+    matrix.columns = read_count(tensor, "columns", 1, kMostSize);
+    const size_t count = matrix.rows * matrix.columns;
+    const Napi::Value format = tensor.Get("format");
+    const std::string text = format.IsString() ? format.As<Napi::String>().Utf8Value() : "";
+    if (text == "f32") {
+      const auto data = read_array<Napi::Float32Array>(tensor, "data", napi_float32_array, name);
+      if (data.ElementLength() != count) bad_shape(name, "data does not have rows x columns values");
+      matrix.data = data.Data();
+      keep(data);
+      return matrix;
+    }
+    if (text != "u8" && text != "u4") bad_shape(name, "format must be f32, u8 or u4");
+    matrix.format = text == "u8" ? WeightFormat::kUint8 : WeightFormat::kUint4;
+    read_symbols(tensor, name, count, matrix);
+    return matrix;
+  }
+
+  void read_symbols(const Napi::Object& tensor, const std::string& name, size_t count,
+                    WeightMatrix& matrix) {
+    const size_t bytes = matrix.format == WeightFormat::kUint8 ? count : (count + 1) / 2;
+    const auto symbols = read_array<Napi::Uint8Array>(tensor, "symbols", napi_uint8_array, name);
+    if (symbols.ElementLength() != bytes) {
+      bad_shape(name, "symbols must have " + std::to_string(bytes) + " bytes");
+    }
+    const auto steps = read_array<Napi::Float32Array>(tensor, "steps", napi_float32_array, name);
+    if (steps.ElementLength() != 1 && steps.ElementLength() != matrix.rows) {
+      bad_shape(name, "steps must have one value, or one per row");
+    }
+    matrix.data = symbols.Data();
+    matrix.steps = steps.Data();
+    matrix.step_per_row = steps.ElementLength() != 1;
+    matrix.zero_point = static_cast<float>(read_number(tensor, "zeroPoint"));
+    keep(symbols);
+    keep(steps);
+  }
+
+  void keep(const Napi::TypedArray& array) {
+    arguments_.weight_bytes += array.ByteLength();
+    arguments_.buffers.push_back(Napi::Persistent(array.As<Napi::Object>()));
+  }
+
+  EngineArguments& arguments_;
+};
+
+void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
+  EngineGeometry& g = arguments.geometry;
+  g.vocabulary_size = read_count(from, "vocabularySize", 1, kMostSize);
+  g.hidden_size = read_count(from, "hiddenSize", 1, kMostSize);
+  g.intermediate_size = read_count(from, "intermediateSize", 1, kMostSize);
+  g.layers = read_count(from, "layers", 1, kMostLayers);
+  g.heads = read_count(from, "heads", 1, kMostHeads);
+  g.key_value_heads = read_count(from, "keyValueHeads", 1, kMostHeads);
+  g.head_size = read_count(from, "headSize", 1, kMostHeadSize);
+  g.sliding_window = read_count(from, "slidingWindow", 0, kMostContext);
+  arguments.context_length = read_count(from, "contextLength", 1, kMostContext);
+  g.norm_epsilon = read_number(from, "normEpsilon");
+  if (g.heads % g.key_value_heads != 0) {
+    throw EngineFailure{"BadArgument", "heads must be a multiple of keyValueHeads"};
+  }
+  if (g.norm_epsilon < 0) throw EngineFailure{"BadArgument", "normEpsilon is negative"};
+  const auto frequencies = read_array<Napi::Float64Array>(from, "rotaryFrequencies",
+                                                          napi_float64_array, "rotaryFrequencies");
+  if (frequencies.ElementLength() * 2 > g.head_size) {
+    throw EngineFailure{"BadArgument", "more than headSize / 2 rotaryFrequencies"};
+  }
+  g.rotary_frequencies.assign(frequencies.Data(), frequencies.Data() + frequencies.ElementLength());
+  for (const double frequency : g.rotary_frequencies) {
+    if (!std::isfinite(frequency)) {
+      throw EngineFailure{"BadArgument", "a rotary frequency is not finite"};
+    }
+  }
+}
+
+EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Object& from,
+                       const std::string& prefix) {
+  const size_t query_size = g.heads * g.head_size;
+  const size_t key_size = g.key_value_heads * g.head_size;
+  const auto matrix = [&](const char* name, size_t rows, size_t columns) {
+    return reader.matrix(from.Get(name), prefix + name, rows, columns);
+  };
+  const auto bias = [&](const char* name, size_t count) {
+    return reader.optional_vector(from.Get(name), prefix + name, count);
+  };
+  EngineLayer layer;
+  layer.query = matrix("query", query_size, g.hidden_size);
+  layer.key = matrix("key", key_size, g.hidden_size);
+  layer.value = matrix("value", key_size, g.hidden_size);
+  layer.output = matrix("output", g.hidden_size, query_size);
+  layer.gate = matrix("gate", g.intermediate_size, g.hidden_size);
+  layer.up = matrix("up", g.intermediate_size, g.hidden_size);
+  layer.down = matrix("down", g.hidden_size, g.intermediate_size);
+  layer.attention_norm =
+      reader.vector(from.Get("attentionNorm"), prefix + "attentionNorm", g.hidden_size);
+  layer.mlp_norm = reader.vector(from.Get("mlpNorm"), prefix + "mlpNorm", g.hidden_size);
+  layer.query_bias = bias("queryBias", query_size);
+  layer.key_bias = bias("keyBias", key_size);
+  layer.value_bias = bias("valueBias", key_size);
+  layer.output_bias = bias("outputBias", g.hidden_size);
+  layer.gate_bias = bias("gateBias", g.intermediate_size);
+  layer.up_bias = bias("upBias", g.intermediate_size);
+  layer.down_bias = bias("downBias", g.hidden_size);
+  return layer;
+}
+
+}  // namespace
+
+size_t read_count(const Napi::Object& object, const char* name, size_t least, size_t most) {
+  const double value = read_number(object, name);
+  if (value < static_cast<double>(least) || value > static_cast<double>(most) ||
+      value != std::floor(value)) {
+    throw EngineFailure{"BadArgument", std::string(name) + " must be an integer from " +
+                                           std::to_string(least) + " to " + std::to_string(most)};
+  }
+  return static_cast<size_t>(value);
+}
+
+EngineArguments read_engine_arguments(const Napi::Object& geometry, const Napi::Object& tensors) {
+  EngineArguments arguments;
+  read_geometry(geometry, arguments);
+  const EngineGeometry& g = arguments.geometry;
+  Reader reader(arguments);
+  arguments.weights.embedding =
+      reader.matrix(tensors.Get("embedding"), "embedding", g.vocabulary_size, g.hidden_size);
+  const bool tied = geometry.Get("tiedEmbeddings").ToBoolean();
+  arguments.weights.head =
+      tied ? arguments.weights.embedding
+           : reader.matrix(tensors.Get("head"), "head", g.vocabulary_size, g.hidden_size);
+  arguments.weights.final_norm =
+      reader.vector(tensors.Get("finalNorm"), "finalNorm", g.hidden_size);
+  const Napi::Value layers = tensors.Get("layers");
+  if (!layers.IsArray() || layers.As<Napi::Array>().Length() != g.layers) {
+    bad_shape("layers", "expected an array of " + std::to_string(g.layers) + " layers");
+  }
+  for (size_t i = 0; i < g.layers; ++i) {
+    const Napi::Value layer = layers.As<Napi::Array>().Get(static_cast<uint32_t>(i));
+    const std::string prefix = "layers[" + std::to_string(i) + "].";
+    if (!layer.IsObject()) bad_shape(prefix, "missing");
+    arguments.weights.layers.push_back(
+        read_layer(reader, g, layer.As<Napi::Object>(), prefix));
+  }
+  return arguments;
+}
+
+}  // namespace entrofleet

@@ -1,0 +1,10 @@
+// GCC 12 takes the undefined pass-through operand of its own intrinsics for an uninitialised variable.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+#include <immintrin.h>
+
+#include "kernels/engine_kernels.h"
+
+#define ENTROFLEET_ISA avx512
+#define ENTROFLEET_LANES_AVX512
+#include "kernels/engine_kernels.body.h"

@@ -1,0 +1,118 @@
+// A Llama-family model in memory: geometry, weights, scratch and the forward pass.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/engine_kernels.h"
+#include "kernels/key_value_cache.h"
+#include "kernels/thread_team.h"
+
+namespace entrofleet {
+
+struct EngineGeometry {
+  size_t vocabulary_size;
+  size_t hidden_size;
+  size_t intermediate_size;
+  size_t layers;
+  size_t heads;
+  size_t key_value_heads;
+  size_t head_size;
+  double norm_epsilon;
+  // Radians per position of each rotated pair; pair i is dimensions i and i + size() of a head.
+  // Dimensions from 2 * size() on are not rotated.
+  std::vector<double> rotary_frequencies;
+  size_t sliding_window;  // 0: none
+};
+
+struct EngineLayer {
+  WeightMatrix query, key, value, output, gate, up, down;
+  std::vector<float> attention_norm, mlp_norm;
+  // Empty: no bias.
+  std::vector<float> query_bias, key_bias, value_bias, output_bias, gate_bias, up_bias, down_bias;
+};
+
+struct EngineWeights {
+  WeightMatrix embedding;
+  WeightMatrix head;  // the embedding itself when tied
+  std::vector<float> final_norm;
+  std::vector<EngineLayer> layers;
+};
+
+// One token to append to a sequence. Entries of one block that share a cache follow each other and
+// have consecutive positions.
+struct EngineEntry {
+  KeyValueCache* cache;
+  size_t position;
+  uint32_t token;
+};
+
+// Not thread-safe: one call at a time. Caches are only read and written by the call that is given
+// them. Tokens must be below the vocabulary size and positions below the cache's capacity. Nothing
+// is allocated per token.
+class EngineModel {
+ public:
+  // Positions that share one pass over the weights.
+  static constexpr size_t kBlockPositions = 64;
+  // Positions whose logits exist at one time while scoring.
+  static constexpr size_t kLogitPositions = 8;
+
+  // The weights' data must outlive the model. Throws std::bad_alloc or std::system_error.
+  EngineModel(EngineGeometry geometry, EngineWeights weights, int threads);
+
+  const EngineGeometry& geometry() const { return geometry_; }
+  int threads() const { return team_.size(); }
+
+  // Appends tokens to the cache. `logits` takes those of the last token, or of every token.
+  void forward(KeyValueCache& cache, std::span<const uint32_t> tokens, bool every, float* logits);
+
+  // Appends tokens; losses[i] is the negative log-likelihood (nats) of tokens[i + 1].
+  void score(KeyValueCache& cache, std::span<const uint32_t> tokens, double* losses);
+
+  // Appends one token to each of several distinct caches; logits has one row per cache.
+  void step(std::span<KeyValueCache* const> caches, std::span<const uint32_t> tokens,
+            float* logits);
+
+ private:
+  void allocate_scratch();
+  size_t scores_per_member(std::span<const EngineEntry> entries) const;
+
+  void run_block(std::span<const EngineEntry> entries);
+  void attention_part(const EngineLayer& layer, size_t index,
+                      std::span<const EngineEntry> entries);
+  void mlp_part(const EngineLayer& layer, size_t positions);
+  void embed(std::span<const EngineEntry> entries);
+  void rotate_and_store(size_t layer, const EngineEntry& entry, size_t row);
+  void attend(size_t layer, const EngineEntry& entry, size_t row, size_t key_value_head,
+              float* scores);
+  void logits_of(size_t first_row, size_t rows, float* logits);
+
+  void normalize(const std::vector<float>& weight, size_t first_row, size_t rows);
+  void sum_inputs(const float* inputs, size_t columns, size_t rows);
+  MatrixProduct product(const WeightMatrix& weights, const std::vector<float>& bias,
+                        const float* inputs, size_t positions, float* outputs) const;
+
+  template <typename Work>
+  void for_each_row(size_t rows, const Work& work);
+  template <typename Work>
+  void for_each_slice(size_t rows, const Work& work);
+
+  EngineGeometry geometry_;
+  EngineWeights weights_;
+  ThreadTeam team_;
+  const EngineKernels* kernels_;
+  size_t unpack_bytes_ = 0;
+
+  // One row per position of a block.
+  std::vector<float> hidden_, normalized_, queries_, keys_, values_, attended_, gate_, up_;
+  std::vector<float> sums_, cosines_, sines_;
+  std::vector<float> scores_;  // grows with the longest sequence seen
+  std::vector<float> block_logits_;
+  std::vector<uint8_t> unpacked_;
+};
+
+}  // namespace entrofleet

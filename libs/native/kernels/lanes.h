@@ -1,0 +1,77 @@
+// A vector of floats in the widest registers of the instruction set a file is compiled for. Only
+// *.body.h files use it, inside the namespace of that instruction set (see engine_kernels.h): two
+// files compiled for different instruction sets must not share a symbol, or the linker would keep
+// one of them for both. There is deliberately no include guard.
+
+struct Lanes {
+#if defined(ENTROFLEET_LANES_AVX512)
+  using Float = __m512;
+  static constexpr size_t kWidth = 16;
+  static Float zero() { return _mm512_setzero_ps(); }
+  static Float broadcast(float value) { return _mm512_set1_ps(value); }
+  static Float load(const float* from) { return _mm512_loadu_ps(from); }
+  static Float load(const uint8_t* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+  }
+  static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
+  static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+#elif defined(ENTROFLEET_LANES_AVX2)
+  using Float = __m256;
+  static constexpr size_t kWidth = 8;
+  static Float zero() { return _mm256_setzero_ps(); }
+  static Float broadcast(float value) { return _mm256_set1_ps(value); }
+  static Float load(const float* from) { return _mm256_loadu_ps(from); }
+  static Float load(const uint8_t* from) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+  }
+  static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
+  static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+#elif defined(ENTROFLEET_LANES_NEON)
+  // Two registers, so that eight bytes convert together.
+  using Float = float32x4x2_t;
+  static constexpr size_t kWidth = 8;
+  static Float zero() { return {vdupq_n_f32(0), vdupq_n_f32(0)}; }
+  static Float broadcast(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
+  static Float load(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
+  static Float load(const uint8_t* from) {
+    const uint16x8_t words = vmovl_u8(vld1_u8(from));
+    return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(words))),
+            vcvtq_f32_u32(vmovl_u16(vget_high_u16(words)))};
+  }
+  static void store(float* to, Float value) {
+    vst1q_f32(to, value.val[0]);
+    vst1q_f32(to + 4, value.val[1]);
+  }
+  static Float multiply_add(Float a, Float b, Float c) {
+    return {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])};
+  }
+#else
+  typedef float Float __attribute__((vector_size(16)));
+  static constexpr size_t kWidth = 4;
+  static Float zero() { return Float{}; }
+  static Float broadcast(float value) { return Float{value, value, value, value}; }
+  static Float load(const float* from) {
+    Float value;
+    __builtin_memcpy(&value, from, sizeof(value));
+    return value;
+  }
+  static Float load(const uint8_t* from) {
+    return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
+                 static_cast<float>(from[2]), static_cast<float>(from[3])};
+  }
+  static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof(value)); }
+  static Float multiply_add(Float a, Float b, Float c) { return a * b + c; }
+#endif
+
+  // The sum of all lanes, added pairwise.
+  static float sum(Float value) {
+    float lanes[kWidth];
+    store(lanes, value);
+    for (size_t half = kWidth / 2; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+    }
+    return lanes[0];
+  }
+};

@@ -1,0 +1,115 @@
+// Matrix product of a block of positions, in tiles of rows x positions that live in registers.
+
+// dots[r][p] = dot(weights row r, inputs row p). One accumulator per pair, filled in column order,
+// so that a pair's result is the same in every tile shape.
+template <typename Weight, size_t kRows, size_t kPositions>
+inline void dot_tile(const Weight* weights, const float* inputs, size_t input_stride,
+                     size_t columns, float (&dots)[kRows][kPositions]) {
+  typename Lanes::Float sums[kRows][kPositions];
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t p = 0; p < kPositions; ++p) sums[r][p] = Lanes::zero();
+  }
+  size_t c = 0;
+  for (; c + Lanes::kWidth <= columns; c += Lanes::kWidth) {
+    typename Lanes::Float input[kPositions];
+    for (size_t p = 0; p < kPositions; ++p) input[p] = Lanes::load(inputs + p * input_stride + c);
+    for (size_t r = 0; r < kRows; ++r) {
+      const typename Lanes::Float weight = Lanes::load(weights + r * columns + c);
+      for (size_t p = 0; p < kPositions; ++p) {
+        sums[r][p] = Lanes::multiply_add(weight, input[p], sums[r][p]);
+      }
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t p = 0; p < kPositions; ++p) {
+      float total = Lanes::sum(sums[r][p]);
+      for (size_t tail = c; tail < columns; ++tail) {
+        total += static_cast<float>(weights[r * columns + tail]) * inputs[p * input_stride + tail];
+      }
+      dots[r][p] = total;
+    }
+  }
+}
+
+// Undoes the quantization of a tile's dots, adds the bias, and stores.
+template <size_t kRows, size_t kPositions>
+inline void finish_tile(const MatrixProduct& product, size_t row, size_t position,
+                        const float (&dots)[kRows][kPositions]) {
+  const WeightMatrix& weights = *product.weights;
+  for (size_t p = 0; p < kPositions; ++p) {
+    float* output = product.outputs + (position + p) * product.output_stride + row;
+    for (size_t r = 0; r < kRows; ++r) {
+      float value = dots[r][p];
+      if (weights.format != WeightFormat::kFloat32) {
+        const float step = weights.steps[weights.step_per_row ? row + r : 0];
+        value = step * (value - weights.zero_point * product.input_sums[position + p]);
+      }
+      if (product.bias != nullptr) value += product.bias[row + r];
+      output[r] = product.accumulate ? output[r] + value : value;
+    }
+  }
+}
+
+template <typename Weight, size_t kRows>
+inline void multiply_rows(const MatrixProduct& product, const Weight* weights, size_t row) {
+  constexpr size_t kPositions = 4;
+  const size_t columns = product.weights->columns;
+  size_t p = 0;
+  if constexpr (kRows <= 4) {
+    for (; p + kPositions <= product.positions; p += kPositions) {
+      float dots[kRows][kPositions];
+      dot_tile(weights, product.inputs + p * product.input_stride, product.input_stride, columns,
+               dots);
+      finish_tile(product, row, p, dots);
+    }
+  }
+  for (; p < product.positions; ++p) {
+    float dots[kRows][1];
+    dot_tile(weights, product.inputs + p * product.input_stride, product.input_stride, columns,
+             dots);
+    finish_tile(product, row, p, dots);
+  }
+}
+
+// Unpacks `count` nibbles that start at nibble `start`, low nibble first.
+inline void unpack_nibbles(const uint8_t* packed, size_t start, size_t count, uint8_t* symbols) {
+  size_t i = 0;
+  if ((start & 1) != 0 && count > 0) symbols[i++] = packed[start >> 1] >> 4;
+  const uint8_t* pairs = packed + ((start + i) >> 1);
+  for (; i + 2 <= count; i += 2, ++pairs) {
+    symbols[i] = *pairs & 15;
+    symbols[i + 1] = *pairs >> 4;
+  }
+  if (i < count) symbols[i] = *pairs & 15;
+}
+
+template <size_t kRows>
+inline void multiply_tile(const MatrixProduct& product, size_t row, uint8_t* scratch) {
+  const WeightMatrix& weights = *product.weights;
+  const size_t first = row * weights.columns;
+  switch (weights.format) {
+    case WeightFormat::kFloat32:
+      multiply_rows<float, kRows>(product, static_cast<const float*>(weights.data) + first, row);
+      break;
+    case WeightFormat::kUint8:
+      multiply_rows<uint8_t, kRows>(product, static_cast<const uint8_t*>(weights.data) + first,
+                                    row);
+      break;
+    case WeightFormat::kUint4:
+      unpack_nibbles(static_cast<const uint8_t*>(weights.data), first, kRows * weights.columns,
+                     scratch);
+      multiply_rows<uint8_t, kRows>(product, scratch, row);
+      break;
+  }
+}
+
+static void multiply(const MatrixProduct& product, size_t row_begin, size_t row_end,
+                     uint8_t* scratch) {
+  size_t row = row_begin;
+  // One position has no reuse of weights to win; eight rows at once hide the latency of adding.
+  if (product.positions < 4) {
+    for (; row + 8 <= row_end; row += 8) multiply_tile<8>(product, row, scratch);
+  }
+  for (; row + 4 <= row_end; row += 4) multiply_tile<4>(product, row, scratch);
+  for (; row < row_end; ++row) multiply_tile<1>(product, row, scratch);
+}
