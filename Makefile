@@ -1,0 +1,56 @@
+# `make` lists the targets. Everything that is fetched or written lies in this checkout (.cache,
+# node_modules, dist, libs/native/build), except Debian packages that are missing.
+
+SHELL := /bin/sh
+export PATH := $(CURDIR)/.cache/node/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
+export MODEL ONCE DEMO_JSON
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Install what is missing, compile everything
+	@sh deploy/bootstrap/setup.sh
+
+.PHONY: demo
+demo: setup ## Compress a model, roll it out to three agents, show what they report (ONCE=1 MODEL=/path DEMO_JSON=file)
+	@exec node deploy/demo/demo.ts
+
+.PHONY: test
+test: setup ## Run every test
+	@sh deploy/bootstrap/helm.sh || true
+	@exec node test/support/run.ts $(TESTS)
+
+.PHONY: lint
+lint: setup ## Check format, style, types, dependency directions, shell scripts
+	@sh deploy/bootstrap/lint.sh
+
+.PHONY: format
+format: setup ## Rewrite the sources in the house format
+	@biome check --write .
+
+.PHONY: build
+build: setup ## Compile TypeScript and the native addon
+
+.PHONY: native
+native: setup ## Compile the native addon only
+	@$(MAKE) -C libs/native
+
+.PHONY: bench-codec
+bench-codec: setup ## Measure the entropy decoder
+	@exec node test/bench/codec.bench.ts
+
+.PHONY: test-chroot
+test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
+	@sh test/chroot/run.sh
+
+.PHONY: clean
+clean: ## Remove what was compiled
+	rm -rf apps/*/dist libs/*/dist apps/*/*.tsbuildinfo libs/*/*.tsbuildinfo
+	rm -rf libs/native/build
+
+.PHONY: distclean
+distclean: clean ## Remove everything that git does not know, and what was fetched
+	rm -rf node_modules .cache

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Runs every static check and tells at the end which of them failed.
+set -u
+. "$(dirname -- "$0")/report.sh"
+cd "$ROOT" || exit 1
+
+failed=''
+check() {
+  name=$1
+  shift
+  printf 'lint: %s\n' "$name"
+  "$@" || failed="$failed $name"
+}
+
+shell_scripts() {
+  if ! command -v shellcheck >/dev/null 2>&1; then
+    sh deploy/bootstrap/system-packages.sh shellcheck=shellcheck || {
+      echo 'lint: SKIPPED shell scripts: no shellcheck, and it could not be installed'
+      return 0
+    }
+  fi
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+}
+
+# Files that are generated from libs/protocol and checked in must be what the generator gives now.
+generated_files() {
+  [ -f apps/controller/openapi.json ] || return 0
+  node apps/controller/dist/openapi.js --check
+}
+
+check biome biome ci --error-on-warnings .
+check types tsc -p tsconfig.test.json
+check dependencies depcruise --config .dependency-cruiser.mjs libs apps
+check shell shell_scripts
+check generated generated_files
+
+if [ -n "$failed" ]; then
+  printf 'lint: FAILED:%s\n' "$failed"
+  exit 1
+fi
+echo 'lint: all good'
