@@ -1,0 +1,16 @@
+export * from './engine.error.ts';
+export * from './generate.ts';
+export * from './language.model.ts';
+export * from './memory.figures.ts';
+export * from './model.config.ts';
+export * from './model.loader.ts';
+export * from './perplexity.ts';
+export * from './probe.ts';
+export * from './random.source.ts';
+export type { RopeConfig, RopeScaling } from './rope.config.ts';
+export * from './sample.rows.ts';
+export * from './sampler.ts';
+export * from './tensor.names.ts';
+export * from './throughput.ts';
+export * from './tokenizer.ts';
+export type { WeightSource } from './weight.source.ts';
