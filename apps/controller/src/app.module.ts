@@ -1,11 +1,13 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { AdaptersModule } from './adapters/adapters.module.ts';
 import { ArtifactsModule } from './artifacts/artifacts.module.ts';
+import { CompressionModule } from './compression/compression.module.ts';
 import { CONFIG, type Config } from './config.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
 import { ModelsModule } from './models/models.module.ts';
+import { SweepModule } from './sweep/sweep.module.ts';
 
 @Module({})
 class ConfigModule {}
@@ -30,6 +32,8 @@ export function appModule(config: Config): DynamicModule {
       EventsModule,
       ModelsModule,
       ArtifactsModule,
+      CompressionModule,
+      SweepModule,
     ],
   };
 }

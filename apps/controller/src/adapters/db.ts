@@ -75,6 +75,10 @@ export class Database {
     return database;
   }
 
+  get isReady(): boolean {
+    return this.#migrated;
+  }
+
   /** @throws Unavailable until migrations have run. */
   get query(): Kysely<Schema> {
     if (this.#migrated) return this.#kysely;

@@ -68,6 +68,11 @@ export class ArtifactStore {
     return rows.map((row) => artifactSchema.parse(row.document));
   }
 
+  /** Keys of all rows. */
+  keys(): Promise<{ model: string; variant: string; id: string }[]> {
+    return this.database.query.selectFrom('artifacts').select(['model', 'variant', 'id']).execute();
+  }
+
   async remove(key: { model: string; variant: string; id: string }): Promise<void> {
     await this.database.query
       .deleteFrom('artifacts')

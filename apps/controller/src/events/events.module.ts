@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
+import { EventController } from './event.controller.ts';
 import { EventStore } from './event.store.ts';
 
 @Global()
-@Module({ providers: [EventStore], exports: [EventStore] })
+@Module({ controllers: [EventController], providers: [EventStore], exports: [EventStore] })
 export class EventsModule {}

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { Labels, Selector } from '@entrofleet/protocol';
 import { labelsSchema } from '@entrofleet/protocol';
 import { type Selectable, sql } from 'kysely';
@@ -10,6 +9,7 @@ import type { Database } from '../adapters/db.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { ObjectChange, ObjectPage, StoredObject } from './object.types.ts';
 import { pageToken, readPageToken } from './page.token.ts';
+import { isSameJson } from './same.json.ts';
 import { selectorSql } from './selector.sql.ts';
 
 /** Two writers of one object each succeed within a few tries; more means a loop. */
@@ -197,7 +197,7 @@ export class ObjectStore<Spec, Status> {
     next: ObjectChange<Spec, Status>,
   ): Promise<StoredObject<Spec, Status> | undefined> {
     const { name, generation, resourceVersion } = current.metadata;
-    const specChanges = next.spec !== undefined && !same(next.spec, current.spec);
+    const specChanges = next.spec !== undefined && !isSameJson(next.spec, current.spec);
     const row = await this.#database.query
       .updateTable(this.#kind.table)
       .set({
@@ -243,13 +243,8 @@ function differs<Spec, Status>(
   next: ObjectChange<Spec, Status>,
 ): boolean {
   return (
-    (next.labels !== undefined && !same(next.labels, current.metadata.labels)) ||
-    (next.spec !== undefined && !same(next.spec, current.spec)) ||
-    (next.status !== undefined && !same(next.status, current.status))
+    (next.labels !== undefined && !isSameJson(next.labels, current.metadata.labels)) ||
+    (next.spec !== undefined && !isSameJson(next.spec, current.spec)) ||
+    (next.status !== undefined && !isSameJson(next.status, current.status))
   );
-}
-
-/** Equal as stored: a field that is `undefined` is not there, whatever the order of keys. */
-function same(a: unknown, b: unknown): boolean {
-  return isDeepStrictEqual(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
 }

@@ -1,0 +1,33 @@
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { BlobStore } from '../adapters/blobs.ts';
+import { Database } from '../adapters/db.ts';
+import { KeyQueue } from '../adapters/queue.ts';
+import { CONFIG, type Config } from '../config.ts';
+import { Waiting } from '../errors.ts';
+import { COMPRESSION_QUEUE } from '../models/variant.key.ts';
+import { CompressionReconciler } from './compression.reconciler.ts';
+
+/** Takes variants from the queue, in processes with the role `worker`. */
+@Injectable()
+export class CompressionWorker implements OnApplicationBootstrap {
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(KeyQueue) private readonly queue: KeyQueue,
+    @Inject(Database) private readonly database: Database,
+    @Inject(BlobStore) private readonly blobs: BlobStore,
+    @Inject(CompressionReconciler) private readonly reconciler: CompressionReconciler,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    if (!this.config.roles.has('worker')) return;
+    await this.blobs.removeDeadDrafts();
+    this.queue.consume(
+      COMPRESSION_QUEUE,
+      async (key, signal) => {
+        if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
+        await this.reconciler.reconcile(key, signal);
+      },
+      { concurrency: this.config.compressionConcurrency },
+    );
+  }
+}

@@ -1,0 +1,31 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { sql } from 'kysely';
+import { Database } from '../adapters/db.ts';
+
+/** Who still needs a model or an artifact. */
+@Injectable()
+export class ModelReferences {
+  constructor(@Inject(Database) private readonly database: Database) {}
+
+  /** Names of the rollouts that name the model, in order. */
+  async rolloutsOf(model: string): Promise<string[]> {
+    const rows = await this.database.query
+      .selectFrom('rollouts')
+      .select('name')
+      .where(sql<string>`spec ->> 'model'`, '=', model)
+      .orderBy('name')
+      .execute();
+    return rows.map((row) => row.name);
+  }
+
+  /** Ids of all artifacts that a device shall run or runs. */
+  async artifactsOnDevices(): Promise<Set<string>> {
+    const desired = sql<string | null>`status #>> '{desired,target,artifact,id}'`;
+    const active = sql<string | null>`status #>> '{report,active,artifactId}'`;
+    const rows = await this.database.query
+      .selectFrom('devices')
+      .select([desired.as('desired'), active.as('active')])
+      .execute();
+    return new Set(rows.flatMap((row) => [row.desired, row.active]).filter((id) => id !== null));
+  }
+}
