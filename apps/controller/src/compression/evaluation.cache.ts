@@ -1,0 +1,77 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+/** Raised when the way of evaluating changes, so that old entries are not found any more. */
+const VERSION = 1;
+
+const evaluatedSchema = z.strictObject({
+  origin: z.string(),
+  rows: z.array(z.array(z.int().min(0)).min(2)).min(1),
+  tokens: z.int().min(1),
+  sourcePerplexity: z.number().min(1),
+});
+/** The rows to evaluate on, and what the source model achieves on them. */
+export type Evaluated = z.infer<typeof evaluatedSchema>;
+
+/**
+ * Identity of what an evaluation depends on. Files are told apart by size, time and inode: their
+ * content would take as long to hash as to evaluate.
+ */
+export async function evaluationIdentity(of: {
+  sourcePath: string;
+  tokensFile: string | undefined;
+  rows: number;
+  rowTokens: number;
+}): Promise<string> {
+  const folder = await realpath(of.sourcePath);
+  const names = (await readdir(folder)).sort();
+  const paths = [
+    ...names.map((name) => join(folder, name)),
+    ...(of.tokensFile ? [of.tokensFile] : []),
+  ];
+  const files = await Promise.all(
+    paths.map(async (path) => {
+      const { size, mtimeMs, ino } = await stat(path);
+      return [path, size, mtimeMs, ino];
+    }),
+  );
+  const identity = JSON.stringify([VERSION, files, of.rows, of.rowTokens]);
+  return createHash('sha256').update(identity).digest('hex');
+}
+
+/** A missing or damaged entry is computed and written; several processes may do it at once. */
+export async function cachedEvaluation(
+  at: { folder: string; identity: string },
+  compute: () => Promise<Evaluated>,
+): Promise<Evaluated> {
+  const path = join(at.folder, `${at.identity}.json`);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const held = text === undefined ? undefined : parse(text);
+  if (held !== undefined) return held;
+  const evaluated = await compute();
+  await mkdir(at.folder, { recursive: true });
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    const file = await open(draft, 'w');
+    try {
+      await file.writeFile(JSON.stringify(evaluated));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return evaluated;
+}
+
+function parse(text: string): Evaluated | undefined {
+  try {
+    return evaluatedSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,38 @@
+import { type Device, type Selector, selectorMatches } from '@entrofleet/protocol';
+
+/** What one rollout knows of another one. */
+export interface RolloutClaim {
+  readonly name: string;
+  readonly creationTimestamp: string;
+  readonly selector: Selector;
+  /** A refused rollout takes no new devices. */
+  readonly isRefused: boolean;
+}
+
+/**
+ * Of the rollouts that claim a device the oldest keeps it (by creation, then by name). A refused
+ * rollout claims only what it already runs on.
+ *
+ * @returns the older rollout that keeps the device from `own`, or `undefined`.
+ */
+export function ownerBefore(
+  own: Pick<RolloutClaim, 'name' | 'creationTimestamp'>,
+  others: readonly RolloutClaim[],
+  device: Device,
+): string | undefined {
+  return others
+    .filter((other) => isOlder(other, own) && claims(other, device))
+    .sort((a, b) => (isOlder(a, b) ? -1 : 1))[0]?.name;
+}
+
+function claims(rollout: RolloutClaim, device: Device): boolean {
+  if (!selectorMatches(rollout.selector, device.metadata.labels)) return false;
+  return !rollout.isRefused || device.status.desired?.rollout === rollout.name;
+}
+
+type Age = Pick<RolloutClaim, 'name' | 'creationTimestamp'>;
+
+function isOlder(a: Age, b: Age): boolean {
+  if (a.creationTimestamp !== b.creationTimestamp) return a.creationTimestamp < b.creationTimestamp;
+  return a.name < b.name;
+}

@@ -1,0 +1,41 @@
+import type { Artifact, Device, FleetEvent, Model, Rollout, Target } from '@entrofleet/protocol';
+import type { RolloutClaim } from './ownership.plan.ts';
+
+/** Everything that a plan decides from. */
+export interface RolloutFacts {
+  readonly rollout: Rollout;
+  readonly model: Model | undefined;
+  /** What the model's status names for the variant. */
+  readonly artifact: Artifact | undefined;
+  /** The devices that the selector matches. */
+  readonly devices: readonly Device[];
+  readonly others: readonly RolloutClaim[];
+  /** Memory in bytes of the artifacts that devices run, by artifact id. */
+  readonly footprints: ReadonlyMap<string, number>;
+  /** SHA-256 of the spec without what does not change the work: paused and force. */
+  readonly specDigest: string;
+  readonly now: string;
+}
+
+/** What a plan wants done; each kind is carried out by one executor. */
+export type RolloutAction =
+  | {
+      readonly kind: 'SetDesired';
+      readonly device: string;
+      readonly rollout: string;
+      readonly attempt: number;
+      readonly target: Target;
+      /** Revision the plan has seen; with another one the world has moved and nothing is done. */
+      readonly seenRevision: number;
+    }
+  | {
+      readonly kind: 'EmitEvent';
+      readonly type: FleetEvent['type'];
+      readonly reason: string;
+      readonly message: string;
+    };
+
+export interface RolloutPlan {
+  readonly status: Rollout['status'];
+  readonly actions: readonly RolloutAction[];
+}
