@@ -1,0 +1,287 @@
+import type { Target } from '@entrofleet/protocol';
+import { failureOf } from './errors.ts';
+import type { Log } from './log.ts';
+import type { ModelSlot } from './serve/model.slot.ts';
+import type { ServedModel } from './serve/served.model.ts';
+import { StepRunner } from './step.runner.ts';
+import { UpdateEvidence } from './update.evidence.ts';
+import type { Evidence, JournalRecord } from './update.journal.ts';
+import type { Effect, Outcome, Situation, UpdateEvent } from './update.states.ts';
+import type { DownloadContext, SelfTestResult, UpdateSteps } from './update.steps.ts';
+import { resume, transition } from './update.table.ts';
+
+export interface AgentOptions<M extends ServedModel> {
+  readonly steps: UpdateSteps<M>;
+  readonly slot: ModelSlot<M>;
+  readonly journal: { write(record: JournalRecord): Promise<void> };
+  /** The journal's last record; this start's boot counter is one more than its. */
+  readonly last: JournalRecord;
+  readonly log: Log;
+  /** The reported state has changed. */
+  readonly onChange: () => void;
+  /** A download went on. */
+  readonly onProgress: () => void;
+  /** First wait before a journal that could not be written is tried again. */
+  readonly journalRetryMs?: number;
+}
+
+type DownloadEffect = Extract<Effect, { kind: 'Download' }>;
+
+const JOURNAL_RETRY_MS = 1000;
+const JOURNAL_RETRY_MAX_MS = 30_000;
+
+/**
+ * The event loop of the device: takes events one by one, asks the table, journals the situation,
+ * then carries out the effects. The long ones run beside it and come back as events.
+ */
+export class Agent<M extends ServedModel> {
+  readonly boot: number;
+  readonly #options: AgentOptions<M>;
+  readonly #evidence: UpdateEvidence;
+  readonly #step: StepRunner<UpdateEvent>;
+  readonly #restore: StepRunner<UpdateEvent>;
+  #situation: Situation;
+  #candidate: M | null = null;
+  #events: Promise<void> = Promise.resolve();
+  #journalFailure: string | null = null;
+  #stopping = false;
+
+  constructor(options: AgentOptions<M>) {
+    this.#options = options;
+    this.boot = options.last.boot + 1;
+    this.#situation = options.last.situation;
+    this.#evidence = new UpdateEvidence(options.last.evidence);
+    this.#step = new StepRunner((event) => this.post(event));
+    this.#restore = new StepRunner((event) => this.post(event));
+  }
+
+  get situation(): Situation {
+    return this.#situation;
+  }
+
+  get evidence(): Evidence {
+    return this.#evidence.current;
+  }
+
+  /** Why the journal cannot be written at the moment; the agent waits until it can. */
+  get journalFailure(): string | null {
+    return this.#journalFailure;
+  }
+
+  /** A step of an update or a restore is running. */
+  get working(): boolean {
+    return this.#step.running || this.#restore.running;
+  }
+
+  /** Takes up the work where the journal left it. */
+  start(): void {
+    const { last } = this.#options;
+    const outcome = resume(last.situation, { clean: last.clean });
+    this.#enqueue(() => this.#apply(outcome, { always: true }));
+  }
+
+  /** Hands in an event; it is dealt with after those before it. */
+  post(event: UpdateEvent): void {
+    this.#enqueue(() => this.#handle(event));
+  }
+
+  /** New figures of the model that serves; they decide nothing, so they are not journaled. */
+  measured(result: SelfTestResult): void {
+    this.#evidence.measured(result);
+    this.#options.onChange();
+  }
+
+  /** Resolves when all events so far have been dealt with. */
+  async settled(): Promise<void> {
+    await this.#events;
+  }
+
+  /** Ends all steps where they are and journals that the agent ends on purpose. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#step.cancel();
+    this.#restore.cancel();
+    await Promise.all([this.#step.idle(), this.#restore.idle()]);
+    await this.#events;
+    try {
+      await this.#options.journal.write(this.#record({ clean: true }));
+    } catch (error) {
+      this.#options.log.warn(`the journal could not be closed: ${failureOf(error).message}`);
+    }
+    this.#dropCandidate();
+    this.#options.slot.switchTo(null);
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#events = this.#events.then(async () => {
+      try {
+        if (!this.#stopping) await work();
+      } catch (error) {
+        const { reason, message } = failureOf(error);
+        this.#options.log.error(`an event could not be dealt with: ${reason}: ${message}`);
+      }
+    });
+  }
+
+  async #handle(event: UpdateEvent): Promise<void> {
+    await this.#apply(transition(this.#situation, event), { always: false });
+  }
+
+  async #apply(outcome: Outcome, options: { always: boolean }): Promise<void> {
+    const before = this.#situation;
+    const after = outcome.situation;
+    if (options.always || before !== after) {
+      this.#evidence.moved(before, after);
+      this.#situation = after;
+      this.#announce(before, after);
+      await this.#save();
+      const current = this.#options.slot.current;
+      const active = after.active;
+      if (current !== null && current.target.artifact.id === active?.artifact.id) {
+        current.target = active;
+      }
+      this.#options.onChange();
+    }
+    for (const effect of outcome.effects) await this.#carryOut(effect);
+  }
+
+  #announce(before: Situation, after: Situation): void {
+    if (before.state === after.state && before.failure === after.failure) return;
+    const { log } = this.#options;
+    const target = after.desired?.target;
+    const name = target == null ? 'no model' : `${target.model} ${target.variant}`;
+    if (after.failure === null) log.info(`${before.state} -> ${after.state}: ${name}`);
+    else log.error(`${after.state}: ${name}: ${after.failure.reason}: ${after.failure.message}`);
+  }
+
+  /** Nothing is done before it is journaled; on a full disk the agent waits and keeps serving. */
+  async #save(): Promise<void> {
+    let waitMs = this.#options.journalRetryMs ?? JOURNAL_RETRY_MS;
+    while (!this.#stopping) {
+      try {
+        await this.#options.journal.write(this.#record({ clean: false }));
+        this.#journalFailure = null;
+        return;
+      } catch (error) {
+        const { message } = failureOf(error);
+        if (this.#journalFailure === null) {
+          this.#options.log.error(`the journal cannot be written, waiting: ${message}`);
+        }
+        this.#journalFailure = message;
+        this.#options.onChange();
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        waitMs = Math.min(JOURNAL_RETRY_MAX_MS, waitMs * 2);
+      }
+    }
+  }
+
+  #record(use: { clean: boolean }): JournalRecord {
+    const { boot } = this;
+    const evidence = this.#evidence.current;
+    return { version: 1, boot, clean: use.clean, situation: this.#situation, evidence };
+  }
+
+  async #carryOut(effect: Effect): Promise<void> {
+    if (this.#stopping) return;
+    switch (effect.kind) {
+      case 'Download':
+        return this.#run((signal) => this.#download(effect, signal));
+      case 'Verify':
+        return this.#run((signal) => this.#verify(effect.target, signal));
+      case 'Load':
+        return this.#run((signal) => this.#load(effect.target, signal));
+      case 'Test':
+        return this.#run((signal) => this.#test(signal));
+      case 'Switch':
+        return this.#switch();
+      case 'Restore':
+        return this.#startRestore(effect.target);
+      case 'CancelStep':
+        return this.#step.cancel();
+      case 'DropCandidate':
+        return this.#dropCandidate();
+      case 'StopServing':
+        this.#restore.cancel();
+        return this.#options.slot.switchTo(null);
+      case 'Collect':
+        return this.#options.steps.collect(effect.keep);
+      case 'Publish':
+        return this.#options.onChange();
+    }
+  }
+
+  #run(step: (signal: AbortSignal) => Promise<UpdateEvent>): void {
+    this.#step.start(async (signal) => {
+      try {
+        return await step(signal);
+      } catch (error) {
+        return { kind: 'StepFailed', failure: failureOf(error) };
+      }
+    });
+  }
+
+  async #download(effect: DownloadEffect, signal: AbortSignal): Promise<UpdateEvent> {
+    const onProgress: DownloadContext['onProgress'] = (progress) => {
+      if (signal.aborted) return;
+      this.#evidence.downloaded(progress);
+      this.#options.onProgress();
+    };
+    const { target, keep } = effect;
+    await this.#options.steps.download(target, { signal, keep, onProgress });
+    return { kind: 'Downloaded' };
+  }
+
+  async #verify(target: Target, signal: AbortSignal): Promise<UpdateEvent> {
+    const damage = await this.#options.steps.verify(target, { signal });
+    return damage === null ? { kind: 'Verified' } : { kind: 'FoundDamaged', message: damage };
+  }
+
+  async #load(target: Target, signal: AbortSignal): Promise<UpdateEvent> {
+    const model = await this.#options.steps.load(target, { signal });
+    if (signal.aborted) model.close();
+    else this.#candidate = model;
+    return { kind: 'Loaded' };
+  }
+
+  async #test(signal: AbortSignal): Promise<UpdateEvent> {
+    const model = this.#candidate;
+    if (model === null) throw new Error('there is no candidate to test');
+    const result = await this.#options.steps.test(model, { signal, kind: 'Activation' });
+    if (!signal.aborted) this.#evidence.tested(result);
+    return { kind: 'Tested' };
+  }
+
+  /** Handled in one go: no other event may come between the switch and its place in the journal. */
+  async #switch(): Promise<void> {
+    const model = this.#candidate;
+    this.#candidate = null;
+    if (model === null) {
+      const failure = { reason: 'Internal', message: 'there is no candidate to activate' };
+      return this.#handle({ kind: 'StepFailed', failure });
+    }
+    this.#options.slot.switchTo(model);
+    this.#evidence.activated();
+    await this.#handle({ kind: 'Switched' });
+  }
+
+  #startRestore(target: Target): void {
+    this.#restore.start(async (signal) => {
+      try {
+        const model = await this.#options.steps.restore(target, { signal });
+        if (signal.aborted) model.close();
+        else this.#options.slot.switchTo(model);
+        return { kind: 'Restored' };
+      } catch (error) {
+        const failure = failureOf(error);
+        const name = `${target.model} ${target.variant}`;
+        this.#options.log.error(`${name} cannot be loaded again: ${failure.message}`);
+        return { kind: 'RestoreFailed', failure };
+      }
+    });
+  }
+
+  #dropCandidate(): void {
+    this.#candidate?.close();
+    this.#candidate = null;
+  }
+}

@@ -1,0 +1,167 @@
+import { availableParallelism, hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { LIMITS, labelsSchema, nameSchema } from '@entrofleet/protocol';
+import { z } from 'zod';
+import { AgentError } from './errors.ts';
+
+const MIB = 1024 * 1024;
+const DAY_SECONDS = 24 * 3600;
+const THREADS_MAX = 256;
+const QUEUE_MAX = 1024;
+
+const labelsText = z.string().transform((text, context) => {
+  const labels: Record<string, string> = {};
+  for (const pair of text.split(',').filter((piece) => piece.trim() !== '')) {
+    const [key = '', ...value] = pair.split('=');
+    labels[key.trim()] = value.join('=').trim();
+  }
+  const parsed = labelsSchema.safeParse(labels);
+  if (parsed.success) return parsed.data;
+  const first = parsed.error.issues[0];
+  const at = first?.path.join('.') ?? '';
+  context.addIssue({ code: 'custom', message: `${first?.message ?? 'not labels'} ${at}`.trim() });
+  return z.NEVER;
+});
+
+const mqttUrl = z.url({ protocol: /^(mqtts?|tcp|ssl|wss?)$/, error: 'not an MQTT URL' });
+const integer = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+
+/** Each option: how it is read, and what `--help` says about it. */
+const OPTIONS = {
+  ENTROFLEET_DEVICE: {
+    schema: nameSchema.default(() => hostname().toLowerCase()),
+    help: 'Name of this device, a DNS label. Default: the host name',
+  },
+  ENTROFLEET_LABELS: {
+    schema: labelsText.prefault(''),
+    help: 'Labels as key=value,key=value. Default: none',
+  },
+  ENTROFLEET_DATA_DIR: {
+    schema: z.string().min(1).default('/var/lib/entrofleet-agent'),
+    help: 'Folder for journal and artifacts. Default: /var/lib/entrofleet-agent',
+  },
+  MQTT_URL: {
+    schema: mqttUrl.default('mqtt://127.0.0.1:1883'),
+    help: 'Broker, e.g. mqtt://user:password@host:1883. Default: mqtt://127.0.0.1:1883',
+  },
+  HOST: {
+    schema: z.string().min(1).default('127.0.0.1'),
+    help: 'Address the HTTP API listens on. It has no authentication. Default: 127.0.0.1',
+  },
+  PORT: {
+    schema: integer(0, 65535).default(8081),
+    help: 'Port of the HTTP API; 0: any free one. Default: 8081',
+  },
+  THREADS: {
+    schema: integer(1, THREADS_MAX).default(() => Math.min(THREADS_MAX, availableParallelism())),
+    help: 'Threads for decoding and inference. Default: the number of cores',
+  },
+  REPORT_INTERVAL_SECONDS: {
+    schema: integer(1, DAY_SECONDS).default(30),
+    help: 'Seconds between reports when nothing changes. Default: 30',
+  },
+  MEASURE_INTERVAL_SECONDS: {
+    schema: integer(1, DAY_SECONDS).default(300),
+    help: 'Seconds between throughput measurements while idle. Default: 300',
+  },
+  WINDOW_CHUNKS: {
+    schema: integer(1, LIMITS.windowChunksMax).default(LIMITS.windowChunksDefault),
+    help: `Chunks in flight towards this device. Default: ${LIMITS.windowChunksDefault}`,
+  },
+  STALL_MS: {
+    schema: integer(50, 600_000).default(3000),
+    help: 'Milliseconds without a new chunk after which it is asked again. Default: 3000',
+  },
+  DISK_MARGIN_MIB: {
+    schema: integer(0, 1024 * 1024).default(64),
+    help: 'MiB that downloads leave free on the disk. Default: 64',
+  },
+  MEMORY_BUDGET_MIB: {
+    schema: integer(1, 1024 * 1024).optional(),
+    help: 'MiB that models may take, if less than what the system has. Default: no limit',
+  },
+  HTTP_CONCURRENCY: {
+    schema: integer(1, QUEUE_MAX).default(2),
+    help: 'Completions that run at the same time. Default: 2',
+  },
+  HTTP_QUEUE: {
+    schema: integer(0, QUEUE_MAX).default(16),
+    help: 'Completions that wait; more are answered with 429. Default: 16',
+  },
+  LOG_LEVEL: {
+    schema: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    help: 'debug, info, warn or error. Default: info',
+  },
+} as const;
+
+const environmentSchema = z.object({
+  ...shapeOf(OPTIONS),
+});
+
+export type AgentConfig = ReturnType<typeof readConfig>;
+
+/**
+ * Reads the options from environment variables; an empty variable counts as absent.
+ * @throws AgentError `BadConfiguration`, naming every wrong variable.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>) {
+  const given = Object.entries(environment).filter(([, value]) => (value ?? '') !== '');
+  const parsed = environmentSchema.safeParse(Object.fromEntries(given));
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`);
+    throw new AgentError('BadConfiguration', `${problems.join('; ')}; see --help`);
+  }
+  const options = parsed.data;
+  return {
+    device: options.ENTROFLEET_DEVICE,
+    labels: options.ENTROFLEET_LABELS,
+    dataFolder: resolve(options.ENTROFLEET_DATA_DIR),
+    mqttUrl: options.MQTT_URL,
+    host: options.HOST,
+    port: options.PORT,
+    threads: options.THREADS,
+    reportIntervalMs: options.REPORT_INTERVAL_SECONDS * 1000,
+    measureIntervalMs: options.MEASURE_INTERVAL_SECONDS * 1000,
+    windowChunks: options.WINDOW_CHUNKS,
+    stallMs: options.STALL_MS,
+    diskMarginBytes: options.DISK_MARGIN_MIB * MIB,
+    memoryBudgetBytes:
+      options.MEMORY_BUDGET_MIB === undefined ? null : options.MEMORY_BUDGET_MIB * MIB,
+    httpConcurrency: options.HTTP_CONCURRENCY,
+    httpQueue: options.HTTP_QUEUE,
+    logLevel: options.LOG_LEVEL,
+  };
+}
+
+/** The process's own environment. */
+export function readProcessConfig(): AgentConfig {
+  return readConfig(process.env);
+}
+
+export function helpText(version: string): string {
+  const width = Math.max(...Object.keys(OPTIONS).map((name) => name.length));
+  const lines = Object.entries(OPTIONS).map(([name, { help }]) => {
+    return `  ${name.padEnd(width)}  ${help}`;
+  });
+  return [
+    `entrofleet-agent ${version}: fetches, proves and serves the model its controller wants.`,
+    '',
+    'Usage: entrofleet-agent [--help | --version]',
+    '',
+    'Options are environment variables:',
+    ...lines,
+    '',
+    'Ends with 0 when asked to (SIGTERM, SIGINT), 2 on wrong options, 3 when the data folder is',
+    'in use by another agent, 1 on anything else.',
+    '',
+  ].join('\n');
+}
+
+type Schemas<T extends Record<string, { schema: z.ZodType }>> = {
+  [K in keyof T]: T[K]['schema'];
+};
+
+function shapeOf<T extends Record<string, { schema: z.ZodType }>>(options: T): Schemas<T> {
+  const entries = Object.entries(options).map(([name, { schema }]) => [name, schema]);
+  return Object.fromEntries(entries) as Schemas<T>;
+}

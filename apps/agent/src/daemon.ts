@@ -1,0 +1,137 @@
+import { chunkTable, parseHeader } from '@entrofleet/artifact';
+import { native } from '@entrofleet/native';
+import { LIMITS, topics } from '@entrofleet/protocol';
+import { MqttBus } from './adapters/mqtt.ts';
+import { Agent } from './agent.ts';
+import { ChunkStore } from './chunk.store.ts';
+import type { AgentConfig } from './config.ts';
+import { parseDesired } from './desired.inbox.ts';
+import { readDeviceState } from './device.state.ts';
+import { createDeviceSteps } from './device.steps.ts';
+import { makeFolder } from './durable.file.ts';
+import { failureOf } from './errors.ts';
+import type { LoadedModel } from './loaded.model.ts';
+import { lockFolder } from './lock.file.ts';
+import type { Log } from './log.ts';
+import { MeasurementTimer } from './measurement.timer.ts';
+import { Reporter } from './reporter.ts';
+import { startHttpServer } from './serve/http.server.ts';
+import { ModelSlot } from './serve/model.slot.ts';
+import { RequestGate } from './serve/request.gate.ts';
+import { UpdateJournal } from './update.journal.ts';
+
+/** Reports about progress, a few per second at most. */
+const PROGRESS_REPORT_MS = 300;
+const HTTP_GRACE_MS = 5000;
+const MQTT_OVERHEAD_BYTES = 64 * 1024;
+
+/** A running agent. */
+export interface Daemon {
+  readonly endpoint: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts the agent together and starts it: lock, journal, HTTP, then the model that served before,
+ * whether or not the broker can be reached.
+ * @throws AgentError `DataFolderInUse`, `PortUnavailable`, or the system's error.
+ */
+export async function startDaemon(use: {
+  readonly config: AgentConfig;
+  readonly log: Log;
+  readonly agentVersion: string;
+}): Promise<Daemon> {
+  const { config, log, agentVersion } = use;
+  await makeFolder(config.dataFolder);
+  const lock = await lockFolder(config.dataFolder);
+  try {
+    const daemon = await assemble({ config, log, agentVersion });
+    const stop = async (): Promise<void> => {
+      await daemon.stop();
+      await lock.release();
+    };
+    return { endpoint: daemon.endpoint, stop };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function assemble(use: {
+  config: AgentConfig;
+  log: Log;
+  agentVersion: string;
+}): Promise<Daemon> {
+  const { config, log, agentVersion } = use;
+  const { device } = config;
+  const journal = new UpdateJournal(config.dataFolder);
+  const { record: last, damaged } = await journal.read(Date.now());
+  for (const path of damaged) log.error(`the journal was damaged and set aside as ${path}`);
+  const store = await ChunkStore.open({
+    folder: config.dataFolder,
+    marginBytes: config.diskMarginBytes,
+    reader: (header) => chunkTable(parseHeader(header)),
+  });
+  const slot = new ModelSlot<LoadedModel>();
+  const gate = new RequestGate({
+    concurrency: config.httpConcurrency,
+    queueLength: config.httpQueue,
+  });
+  const http = await startHttpServer({ ...config, slot, gate, log });
+  log.info(`serving on ${http.endpoint}`);
+  const bus = new MqttBus({
+    url: config.mqttUrl,
+    device,
+    boot: last.boot + 1,
+    log,
+    maximumPacketBytes: LIMITS.chunkSizeBytesMax + MQTT_OVERHEAD_BYTES,
+    receiveMaximum: LIMITS.windowChunksMax,
+  });
+  const steps = createDeviceSteps({ config, store, bus, log });
+  const agent: Agent<LoadedModel> = new Agent({
+    steps,
+    slot,
+    journal,
+    last,
+    log,
+    onChange: () => reporter.changed(),
+    onProgress: () => reporter.progressed(),
+  });
+  const isa = native.cpu().features;
+  const { endpoint } = http;
+  const reporter = new Reporter({
+    device,
+    boot: agent.boot,
+    bus,
+    log,
+    read: () => readDeviceState({ config, agent, slot, endpoint, agentVersion, isa }),
+    heartbeatMs: config.reportIntervalMs,
+    progressMs: PROGRESS_REPORT_MS,
+  });
+  const measurements = new MeasurementTimer({
+    agent,
+    slot,
+    steps,
+    log,
+    intervalMs: config.measureIntervalMs,
+  });
+  agent.start();
+  bus.subscribe(topics.desired(device), (_, payload) => {
+    try {
+      const desired = parseDesired(payload, device);
+      if (desired !== null) agent.post({ kind: 'DesiredReceived', desired });
+    } catch (error) {
+      log.warn(`ignored a message: ${failureOf(error).message}`);
+    }
+  });
+  return {
+    endpoint,
+    stop: async () => {
+      await measurements.stop();
+      await http.close(HTTP_GRACE_MS);
+      await reporter.stop();
+      await agent.stop();
+      await bus.end();
+    },
+  };
+}

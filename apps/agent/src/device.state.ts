@@ -1,0 +1,61 @@
+import type { Phase, Target } from '@entrofleet/protocol';
+import type { Agent } from './agent.ts';
+import { readCapabilities } from './capabilities.ts';
+import type { AgentConfig } from './config.ts';
+import type { ReportedState } from './reporter.ts';
+import type { ModelSlot } from './serve/model.slot.ts';
+import type { ServedModel } from './serve/served.model.ts';
+import type { Situation } from './update.states.ts';
+
+export interface DeviceStateSource {
+  readonly config: AgentConfig;
+  readonly agent: Agent<ServedModel>;
+  readonly slot: ModelSlot<ServedModel>;
+  readonly endpoint: string;
+  readonly agentVersion: string;
+  readonly isa: readonly string[];
+}
+
+/** The whole state of this device, as it is at this moment. */
+export async function readDeviceState(source: DeviceStateSource): Promise<ReportedState> {
+  const { config, agent, slot, endpoint, agentVersion, isa } = source;
+  const { dataFolder, memoryBudgetBytes, labels } = config;
+  const capabilities = await readCapabilities({ dataFolder, isa, memoryBudgetBytes });
+  const { situation, evidence } = agent;
+  const active = slot.current?.target ?? null;
+  return {
+    agentVersion,
+    labels,
+    capabilities,
+    observedRevision: situation.desired?.revision ?? 0,
+    observedAttempt: situation.desired?.attempt ?? 0,
+    phase: reportedPhase(situation),
+    target: identity(situation.desired?.target ?? null),
+    active: identity(active),
+    endpoint,
+    download: evidence.download,
+    phaseSeconds: evidence.phaseSeconds,
+    measurement: evidence.measurement,
+    sample: evidence.sample,
+    error: reportedError(situation, agent.journalFailure),
+  };
+}
+
+/** Right after a start the active model is not active yet: it is being decoded again. */
+function reportedPhase(situation: Situation): Phase {
+  return situation.restoring && situation.state === 'Active' ? 'Decoding' : situation.state;
+}
+
+function reportedError(
+  situation: Situation,
+  journalFailure: string | null,
+): ReportedState['error'] {
+  if (journalFailure === null) return situation.failure;
+  const message = `the journal cannot be written: ${journalFailure}`.slice(0, 2000);
+  return { reason: 'JournalUnwritable', message };
+}
+
+function identity(target: Target | null): ReportedState['target'] {
+  if (target === null) return null;
+  return { model: target.model, variant: target.variant, artifactId: target.artifact.id };
+}

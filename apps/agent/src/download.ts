@@ -1,0 +1,211 @@
+import {
+  type ArtifactRef,
+  parseTopic,
+  SCHEMA_VERSION,
+  topics,
+  type Want,
+} from '@entrofleet/protocol';
+import type { Bus, Subscription } from './bus.ts';
+import type { ChunkStore } from './chunk.store.ts';
+import { failureOf } from './errors.ts';
+import type { Log } from './log.ts';
+import type { PartialArtifact } from './partial.artifact.ts';
+import type { TransferCounters } from './progress.file.ts';
+
+export interface DownloadProgress extends TransferCounters {
+  readonly chunksTotal: number;
+  readonly chunksHeld: number;
+  readonly bytesTotal: number;
+  readonly bytesHeld: number;
+}
+
+export interface DownloadOptions {
+  readonly device: string;
+  readonly ref: ArtifactRef;
+  readonly store: ChunkStore;
+  readonly bus: Bus;
+  readonly log: Log;
+  /** Chunks that may be in flight towards this device. */
+  readonly windowChunks: number;
+  /** After so long without a new chunk the want-list is said again. */
+  readonly stallMs: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: DownloadProgress) => void;
+}
+
+const STALL_BACKOFF = 2;
+const STALL_MAX_MS = 60_000;
+const WANT_EXPIRY_SECONDS = 60;
+
+/**
+ * Fetches an artifact until it is complete in the store. The broker being away only makes it wait.
+ * @throws AgentError, e.g. `DiskFull` (the partial file is deleted to give the space back), or the
+ *   signal's reason (the partial file stays for the next try).
+ */
+export async function download(options: DownloadOptions): Promise<DownloadProgress> {
+  const { store, ref, signal } = options;
+  if (await store.has(ref)) return settled(ref);
+  const partial = await store.openPartial(ref);
+  try {
+    const transfer = new Transfer(partial, options);
+    await transfer.run();
+    signal.throwIfAborted();
+    await partial.finish();
+    return progressOf(partial);
+  } catch (error) {
+    const full = !signal.aborted && failureOf(error).reason === 'DiskFull';
+    await (full ? partial.discard() : partial.close());
+    throw error;
+  }
+}
+
+/** The conversation with the distributors about one artifact. */
+class Transfer {
+  readonly #partial: PartialArtifact;
+  readonly #options: DownloadOptions;
+  readonly #ended = Promise.withResolvers<void>();
+  #over = false;
+  #arrivedSinceWant = 0;
+  #stalls = 0;
+  #stallTimer: NodeJS.Timeout | undefined;
+  #reusing: Promise<void> | undefined;
+  readonly #accepting = new Set<Promise<void>>();
+
+  constructor(partial: PartialArtifact, options: DownloadOptions) {
+    this.#partial = partial;
+    this.#options = options;
+  }
+
+  /** Ends when every chunk is held, or when writing fails, or when the signal aborts. */
+  async run(): Promise<void> {
+    const { bus, ref, signal } = this.#options;
+    signal.throwIfAborted();
+    const subscriptions: Subscription[] = [];
+    const abort = () => this.#end();
+    signal.addEventListener('abort', abort);
+    try {
+      await this.#reuseOnce();
+      this.#report();
+      if (this.#partial.complete) return;
+      const filter = topics.chunksOf(ref.id);
+      subscriptions.push(bus.subscribe(filter, (topic, payload) => this.#take(topic, payload)));
+      subscriptions.push(bus.onConnected(() => this.#want()));
+      this.#want();
+      await this.#ended.promise;
+      signal.throwIfAborted();
+    } finally {
+      this.#over = true;
+      clearTimeout(this.#stallTimer);
+      signal.removeEventListener('abort', abort);
+      for (const subscription of subscriptions) subscription.close();
+      await Promise.allSettled(this.#accepting);
+    }
+  }
+
+  #take(topic: string, payload: Uint8Array): Promise<void> {
+    const parsed = parseTopic(topic);
+    const ours = parsed?.kind === 'chunk' && parsed.artifact === this.#options.ref.id;
+    if (this.#over || !ours) return Promise.resolve();
+    const accepting = this.#accept(parsed.index, payload).catch((error) => this.#fail(error));
+    this.#accepting.add(accepting);
+    return accepting.finally(() => this.#accepting.delete(accepting));
+  }
+
+  async #accept(index: number, payload: Uint8Array): Promise<void> {
+    const hadHeader = this.#partial.headerComplete;
+    const verdict = await this.#partial.accept(index, payload);
+    if (verdict === 'Corrupt' || verdict === 'Foreign') {
+      this.#options.log.warn(`dropped chunk ${index} of ${this.#options.ref.id}: ${verdict}`);
+    }
+    if (verdict === 'Stored') {
+      this.#stalls = 0;
+      this.#arrivedSinceWant++;
+      if (!hadHeader) await this.#reuseOnce();
+    }
+    this.#report();
+    if (this.#partial.complete) return this.#end();
+    const renew = this.#arrivedSinceWant * 2 >= this.#options.windowChunks;
+    const headerCame = !hadHeader && this.#partial.headerComplete;
+    if (renew || headerCame) this.#want();
+    else if (verdict === 'Stored') this.#armStall();
+  }
+
+  /** Once the header tells the chunks' hashes, those that lie elsewhere on the disk are copied. */
+  #reuseOnce(): Promise<void> {
+    if (!this.#partial.headerComplete) return Promise.resolve();
+    this.#reusing ??= this.#reuse();
+    return this.#reusing;
+  }
+
+  async #reuse(): Promise<void> {
+    const { store, ref, log } = this.#options;
+    const bytes = await this.#partial.reuse(await store.localChunks(ref));
+    if (bytes > 0) log.info(`copied ${bytes} bytes of ${ref.id} from other artifacts here`);
+  }
+
+  #want(): void {
+    if (this.#over || this.#partial.complete) return;
+    const { device, ref, windowChunks, bus } = this.#options;
+    const lacking = this.#partial.lacking();
+    this.#arrivedSinceWant = 0;
+    this.#armStall();
+    if (lacking.count === 0) return;
+    const want: Want = {
+      schemaVersion: SCHEMA_VERSION,
+      device,
+      artifact: ref.id,
+      window: windowChunks,
+      chunkCount: ref.chunkCount,
+      lacking: Buffer.from(lacking.toBytes()).toString('base64'),
+    };
+    const payload = JSON.stringify(want);
+    bus.publish({ topic: topics.want(device), payload, expirySeconds: WANT_EXPIRY_SECONDS });
+  }
+
+  #armStall(): void {
+    clearTimeout(this.#stallTimer);
+    const waitMs = Math.min(STALL_MAX_MS, this.#options.stallMs * STALL_BACKOFF ** this.#stalls);
+    const spread = 0.75 + Math.random() / 2;
+    this.#stallTimer = setTimeout(() => {
+      this.#stalls++;
+      this.#want();
+    }, waitMs * spread);
+  }
+
+  #report(): void {
+    if (!this.#over) this.#options.onProgress(progressOf(this.#partial));
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#ended.resolve();
+  }
+
+  #fail(error: unknown): void {
+    this.#over = true;
+    this.#ended.reject(error);
+  }
+}
+
+function progressOf(partial: PartialArtifact): DownloadProgress {
+  return {
+    chunksTotal: partial.ref.chunkCount,
+    chunksHeld: partial.chunksHeld,
+    bytesTotal: partial.ref.sizeBytes,
+    bytesHeld: partial.bytesHeld,
+    ...partial.counters,
+  };
+}
+
+/** Nothing was fetched: the artifact was here already. */
+function settled(ref: ArtifactRef): DownloadProgress {
+  return {
+    chunksTotal: ref.chunkCount,
+    chunksHeld: ref.chunkCount,
+    bytesTotal: ref.sizeBytes,
+    bytesHeld: ref.sizeBytes,
+    bytesReceived: 0,
+    bytesDuplicate: 0,
+    chunksCorrupt: 0,
+  };
+}

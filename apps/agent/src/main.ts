@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+import { helpText, readProcessConfig } from './config.ts';
+import { startDaemon } from './daemon.ts';
+import { failureOf } from './errors.ts';
+import { createLog, type Log } from './log.ts';
+import { agentVersion } from './version.ts';
+
+const EXIT_OF_REASON: Readonly<Record<string, number>> = {
+  BadConfiguration: 2,
+  DataFolderInUse: 3,
+};
+/** A second signal, or this long a wait, ends the agent without its goodbyes. */
+const STOP_TIMEOUT_MS = 12_000;
+
+const argument = process.argv[2];
+if (argument === '--version') {
+  process.stdout.write(`${agentVersion()}\n`);
+} else if (argument === '--help') {
+  process.stdout.write(helpText(agentVersion()));
+} else if (argument !== undefined) {
+  process.stderr.write(`unknown argument ${argument}; see --help\n`);
+  process.exitCode = 2;
+} else {
+  await run();
+}
+
+async function run(): Promise<void> {
+  let log = createLog('info');
+  try {
+    const config = readProcessConfig();
+    log = createLog(config.logLevel);
+    process.title = 'entrofleet-agent';
+    log.info(`entrofleet-agent ${agentVersion()} for ${config.device} in ${config.dataFolder}`);
+    const daemon = await startDaemon({ config, log, agentVersion: agentVersion() });
+    stopOnSignal(log, () => daemon.stop());
+  } catch (error) {
+    const { reason, message } = failureOf(error);
+    log.error(`${reason}: ${message}`);
+    process.exit(EXIT_OF_REASON[reason] ?? 1);
+  }
+}
+
+function stopOnSignal(log: Log, stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info(`${signal}: ending`);
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error(`could not end in order: ${failureOf(error).message}`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
