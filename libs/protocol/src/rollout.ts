@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LIMITS } from './limits.ts';
 import { conditionSchema, instantSchema, objectMetaInputSchema, objectMetaSchema } from './meta.ts';
-import { nameSchema, variantNameSchema } from './names.ts';
+import { nameSchema, sha256Schema, variantNameSchema } from './names.ts';
 import { selectorSchema } from './selector.ts';
 
 /**
@@ -86,6 +86,10 @@ export const rolloutStatusSchema = z.strictObject({
   observedGeneration: z.int().min(0),
   phase: rolloutPhaseSchema,
   revision: z.int().min(0).describe('The generation that is being rolled out'),
+  specDigest: z
+    .string()
+    .describe('SHA-256 of the spec that is being rolled out, without paused and force'),
+  artifactId: sha256Schema.nullable().describe('What is being rolled out; null: nothing yet'),
   attempt: z.int().min(0).describe('Raised by the retry action'),
   currentWave: z.int().min(0),
   totalWaves: z.int().min(0),

@@ -1,4 +1,11 @@
-import type { Desired, Device, Member, Report, Target } from '@entrofleet/protocol';
+import {
+  type Desired,
+  type Device,
+  LIMITS,
+  type Member,
+  type Report,
+  type Target,
+} from '@entrofleet/protocol';
 import { misfit } from './fitness.plan.ts';
 
 /** Reason of a failed member that later waves do not wait for; set by the resume action. */
@@ -44,7 +51,7 @@ export function judgeMember(facts: MemberFacts): MemberVerdict {
       wave: state === 'Conflict' ? null : wave,
       state,
       reason: words.reason,
-      message: words.message.slice(0, 2000),
+      message: words.message.slice(0, LIMITS.errorMessageLength),
       progressAt:
         words.progressAt === undefined ? (previous?.progressAt ?? null) : words.progressAt,
     },

@@ -1,0 +1,359 @@
+import { describe, expect, it } from 'vitest';
+import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
+import {
+  resumedStatus,
+  retriedStatus,
+} from '../../apps/controller/src/rollouts/rollout.status.plan.ts';
+import type {
+  RolloutFacts,
+  RolloutPlan,
+} from '../../apps/controller/src/rollouts/rollout.types.ts';
+import type { Device, Report } from '../../libs/protocol/src/index.ts';
+import {
+  badModel,
+  digest,
+  exampleArtifact,
+  exampleDevice,
+  exampleModel,
+  exampleReport,
+  exampleRollout,
+  NOW,
+} from '../support/fleet.examples.ts';
+
+function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
+  return {
+    rollout: exampleRollout(),
+    model: exampleModel(),
+    artifact: exampleArtifact(),
+    devices: [exampleDevice('a'), exampleDevice('b'), exampleDevice('c')],
+    others: [],
+    footprints: new Map(),
+    specDigest: 'one',
+    now: NOW,
+    ...change,
+  };
+}
+
+function startedIn(plan: RolloutPlan): string[] {
+  return plan.actions.flatMap((action) => (action.kind === 'SetDesired' ? [action.device] : []));
+}
+
+function condition(plan: RolloutPlan, type: string) {
+  return plan.status.conditions.find((c) => c.type === type);
+}
+
+function stateOf(plan: RolloutPlan, device: string) {
+  return plan.status.members.find((m) => m.device === device)?.state;
+}
+
+/** The facts after the plan was carried out. */
+function carriedOut(before: RolloutFacts, plan: RolloutPlan): RolloutFacts {
+  const devices = before.devices.map((device): Device => {
+    const action = plan.actions.find(
+      (a) => a.kind === 'SetDesired' && a.device === device.metadata.name,
+    );
+    if (action?.kind !== 'SetDesired') return device;
+    const desired = {
+      schemaVersion: 1 as const,
+      device: action.device,
+      revision: action.seenRevision + 1,
+      rollout: action.rollout,
+      attempt: action.attempt,
+      target: action.target,
+      issuedAt: NOW,
+    };
+    return { ...device, status: { ...device.status, desired } };
+  });
+  return { ...before, rollout: { ...before.rollout, status: plan.status }, devices };
+}
+
+/** The device has answered what was asked of it. */
+function answered(
+  before: RolloutFacts,
+  name: string,
+  change: Partial<Report>,
+  status: Partial<Device['status']> = {},
+): RolloutFacts {
+  const devices = before.devices.map((device) => {
+    if (device.metadata.name !== name) return device;
+    const target = device.status.desired?.target;
+    const identity = target && {
+      model: target.model,
+      variant: target.variant,
+      artifactId: target.artifact.id,
+    };
+    const report = exampleReport(name, {
+      observedRevision: device.status.desired?.revision ?? 0,
+      target: identity ?? null,
+      active: change.phase === 'Active' ? (identity ?? null) : null,
+      ...change,
+    });
+    return { ...device, status: { ...device.status, report, ...status } };
+  });
+  return { ...before, devices };
+}
+
+const FAILED: Partial<Report> = {
+  phase: 'Failed',
+  error: { reason: 'DiskFull', message: 'no space left on /var/lib' },
+};
+
+describe('acceptance', () => {
+  it('refuses a variant beyond the bound, with perplexity, bound and the fix', () => {
+    const plan = planRollout(facts({ model: badModel() }));
+    expect(plan.status.phase).toBe('Refused');
+    expect(startedIn(plan)).toEqual([]);
+    const message = condition(plan, 'Accepted')?.message;
+    for (const part of ['621', '1.15', 'spec.force: true']) expect(message).toContain(part);
+  });
+
+  it('rolls it out when it is forced, and says so', () => {
+    const plan = planRollout(
+      facts({ model: badModel(), rollout: exampleRollout({ force: true }) }),
+    );
+    expect(startedIn(plan)).toEqual(['a']);
+    expect(condition(plan, 'Accepted')).toMatchObject({ status: 'True', reason: 'Forced' });
+  });
+
+  it.each([
+    ['UnknownModel', facts({ model: undefined }), '"stories" does not exist'],
+    [
+      'UnknownVariant',
+      facts({ rollout: exampleRollout({ variant: 'u5' }) }),
+      'no variant "u5"; it has u8, u4-paper',
+    ],
+    [
+      'VariantFailed',
+      facts({ model: exampleModel({ phase: 'Failed', message: 'NaN in wte' }) }),
+      'NaN in wte',
+    ],
+    ['VariantNotReady', facts({ model: exampleModel({ phase: 'Compressing' }) }), 'Compressing'],
+    ['ArtifactMissing', facts({ artifact: undefined }), 'u8'],
+  ])('waits with %s', (reason, given, text) => {
+    const plan = planRollout(given);
+    expect(plan.status.phase).toBe('Pending');
+    expect(startedIn(plan)).toEqual([]);
+    expect(condition(plan, 'Accepted')).toMatchObject({ reason });
+    expect(condition(plan, 'Accepted')?.message).toContain(text);
+    expect(condition(plan, 'Accepted')?.status).not.toBe('True');
+  });
+
+  it('names the selector that matches nothing, and picks devices up when they appear', () => {
+    const none = facts({ devices: [] });
+    const plan = planRollout(none);
+    expect(plan.status.phase).toBe('Pending');
+    expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDevices' });
+    expect(condition(plan, 'Progressing')?.message).toContain('site=lab');
+    const later = { ...carriedOut(none, plan), devices: [exampleDevice('late')] };
+    expect(startedIn(planRollout(later))).toEqual(['late']);
+  });
+});
+
+describe('waves', () => {
+  it('starts one wave, waits for it, then starts the next', () => {
+    let now = facts();
+    let plan = planRollout(now);
+    expect(startedIn(plan)).toEqual(['a']);
+    now = carriedOut(now, plan);
+    expect(startedIn(planRollout(now))).toEqual([]);
+    now = answered(now, 'a', { phase: 'Active' });
+    plan = planRollout(now);
+    expect(startedIn(plan)).toEqual(['b']);
+    now = answered(carriedOut(now, plan), 'b', { phase: 'Active' });
+    plan = planRollout(now);
+    now = answered(carriedOut(now, plan), 'c', { phase: 'Active' });
+    plan = planRollout(now);
+    expect(plan.status).toMatchObject({ phase: 'Complete', totalWaves: 3, currentWave: 2 });
+    expect(plan.status.counts).toMatchObject({ selected: 3, active: 3 });
+  });
+
+  it('ignores a report about an older revision', () => {
+    let now = facts();
+    now = carriedOut(now, planRollout(now));
+    now = answered(now, 'a', { phase: 'Active', observedRevision: 0 });
+    const plan = planRollout(now);
+    expect(stateOf(plan, 'a')).toBe('Updating');
+    expect(startedIn(plan)).toEqual([]);
+  });
+
+  it('passes by an offline device and starts it when it is back', () => {
+    const off = exampleDevice('a', { online: false });
+    let now = facts({ devices: [off, exampleDevice('b')] });
+    let plan = planRollout(now);
+    expect(startedIn(plan)).toEqual(['b']);
+    now = answered(carriedOut(now, plan), 'b', { phase: 'Active' });
+    plan = planRollout(now);
+    expect(plan.status.phase).toBe('Complete');
+    now = answered(carriedOut(now, plan), 'a', {}, { online: true });
+    plan = planRollout(now);
+    expect(plan.status.phase).toBe('Progressing');
+    expect(startedIn(plan)).toEqual(['a']);
+  });
+
+  it('does not wait for a device that goes offline half-way', () => {
+    let now = facts();
+    now = carriedOut(now, planRollout(now));
+    now = answered(now, 'a', { phase: 'Downloading' }, { online: false });
+    const plan = planRollout(now);
+    expect(stateOf(plan, 'a')).toBe('Offline');
+    expect(startedIn(plan)).toEqual(['b']);
+  });
+
+  it('starts over at the first wave on a new spec, with what runs it already active at once', () => {
+    let now = facts();
+    for (const device of ['a', 'b', 'c']) {
+      now = answered(carriedOut(now, planRollout(now)), device, { phase: 'Active' });
+    }
+    const metadata = { ...now.rollout.metadata, generation: 2 };
+    const changed = { ...now, rollout: { ...now.rollout, metadata }, specDigest: 'two' };
+    const plan = planRollout(changed);
+    expect(plan.status).toMatchObject({ phase: 'Complete', revision: 2 });
+    expect(startedIn(plan)).toEqual([]);
+    const other = exampleArtifact({ id: digest('other') });
+    const next = planRollout({ ...changed, artifact: other });
+    expect(startedIn(next)).toEqual(['a']);
+    expect(next.status).toMatchObject({ phase: 'Progressing', currentWave: 0 });
+  });
+});
+
+describe('failure', () => {
+  function failedCanary(): RolloutFacts {
+    const now = facts();
+    return answered(carriedOut(now, planRollout(now)), 'a', FAILED);
+  }
+
+  it('pauses, naming the device and its error', () => {
+    const plan = planRollout(failedCanary());
+    expect(plan.status.phase).toBe('Paused');
+    expect(startedIn(plan)).toEqual([]);
+    expect(condition(plan, 'Progressing')).toMatchObject({
+      status: 'False',
+      reason: 'MemberFailed',
+    });
+    const message = condition(plan, 'Progressing')?.message;
+    expect(message).toContain('"a" failed: DiskFull: no space left on /var/lib');
+    expect(plan.actions).toContainEqual(
+      expect.objectContaining({ kind: 'EmitEvent', type: 'Warning', reason: 'MemberFailed' }),
+    );
+  });
+
+  it('stays paused when the failed device goes offline', () => {
+    const failed = failedCanary();
+    const gone = answered(carriedOut(failed, planRollout(failed)), 'a', FAILED, { online: false });
+    expect(planRollout(gone).status.phase).toBe('Paused');
+  });
+
+  it('goes on without the failed one on resume', () => {
+    const failed = failedCanary();
+    let now = carriedOut(failed, planRollout(failed));
+    now = { ...now, rollout: { ...now.rollout, status: resumedStatus(now.rollout.status) } };
+    const plan = planRollout(now);
+    expect(startedIn(plan)).toEqual(['b']);
+    expect(stateOf(plan, 'a')).toBe('Failed');
+    expect(planRollout(carriedOut(now, plan)).status.phase).toBe('Progressing');
+  });
+
+  it('starts the failed one again on retry, under a higher attempt, once', () => {
+    const failed = failedCanary();
+    let now = carriedOut(failed, planRollout(failed));
+    now = { ...now, rollout: { ...now.rollout, status: retriedStatus(now.rollout.status) } };
+    const plan = planRollout(now);
+    expect(plan.actions).toContainEqual(
+      expect.objectContaining({ kind: 'SetDesired', device: 'a', attempt: 1, seenRevision: 1 }),
+    );
+    const again = planRollout(carriedOut(now, plan));
+    expect(startedIn(again)).toEqual([]);
+    expect(stateOf(again, 'a')).toBe('Updating');
+  });
+
+  it('counts no progress for longer than the deadline as failure, until it is active', () => {
+    let now = facts({ rollout: exampleRollout({ strategy: { progressDeadlineSeconds: 60 } }) });
+    now = carriedOut(now, planRollout(now));
+    const seen = (seconds: number) => new Date(Date.parse(NOW) + seconds * 1000).toISOString();
+    now = answered(now, 'a', { phase: 'Downloading' }, { lastSeen: seen(1) });
+    now = carriedOut(now, planRollout(now));
+    now = answered(now, 'a', { phase: 'Downloading' }, { lastSeen: seen(60) });
+    expect(planRollout(now).status.phase).toBe('Progressing');
+    now = answered(now, 'a', { phase: 'Downloading' }, { lastSeen: seen(62) });
+    const plan = planRollout({ ...now, now: seen(62) });
+    expect(condition(plan, 'Progressing')?.message).toContain('progressDeadlineSeconds');
+    now = carriedOut(now, plan);
+    const still = answered(now, 'a', { phase: 'Verifying' }, { lastSeen: seen(63) });
+    expect(planRollout(still).status.phase).toBe('Paused');
+    const well = answered(now, 'a', { phase: 'Active' }, { lastSeen: seen(64) });
+    expect(startedIn(planRollout(well))).toEqual(['b']);
+  });
+
+  it('does not hold silence of the controller or the device against it', () => {
+    let now = facts({ rollout: exampleRollout({ strategy: { progressDeadlineSeconds: 60 } }) });
+    now = carriedOut(now, planRollout(now));
+    const hourLater = '2026-11-21T09:00:00.000Z';
+    expect(planRollout({ ...now, now: hourLater }).status.phase).toBe('Progressing');
+  });
+
+  it('starts nothing while paused', () => {
+    const plan = planRollout(facts({ rollout: exampleRollout({ paused: true }) }));
+    expect(plan.status.phase).toBe('Paused');
+    expect(startedIn(plan)).toEqual([]);
+  });
+});
+
+describe('fitness', () => {
+  const small = exampleReport('a').capabilities;
+
+  it('never starts a device without the memory, and shows the sum', () => {
+    const capabilities = { ...small, memoryBytes: 64 * 1024 * 1024 };
+    const device = exampleDevice('a', { report: exampleReport('a', { capabilities }) });
+    const plan = planRollout(facts({ devices: [device, exampleDevice('b')] }));
+    expect(startedIn(plan)).toEqual(['b']);
+    const member = plan.status.members.find((m) => m.device === 'a');
+    expect(member).toMatchObject({ state: 'Unfit', reason: 'NotEnoughMemory', wave: null });
+    expect(member?.message).toContain('60.0 MiB for weights + 10.0 MiB for the KV cache');
+    expect(member?.message).toContain('= 70.0 MiB; the device has 64.0 MiB');
+  });
+
+  it('counts the model that runs until the new one is active', () => {
+    const capabilities = { ...small, memoryBytes: 100 * 1024 * 1024 };
+    const active = { model: 'old', variant: 'u8', artifactId: digest('old') };
+    const report = exampleReport('a', { capabilities, active });
+    const footprints = new Map([[digest('old'), 40 * 1024 * 1024]]);
+    const plan = planRollout(facts({ devices: [exampleDevice('a', { report })], footprints }));
+    expect(plan.status.members[0]?.message).toContain('+ 40.0 MiB of old until then = 110.0 MiB');
+    expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDeviceFits' });
+  });
+
+  it('never starts a device without the disk', () => {
+    const capabilities = { ...small, diskFreeBytes: 1024 * 1024 };
+    const device = exampleDevice('a', { report: exampleReport('a', { capabilities }) });
+    const plan = planRollout(facts({ devices: [device] }));
+    expect(plan.status.members[0]).toMatchObject({ state: 'Unfit', reason: 'NotEnoughDisk' });
+  });
+});
+
+describe('two rollouts that select one device', () => {
+  const other = {
+    name: 'older',
+    creationTimestamp: '2026-11-20T08:00:00.000Z',
+    selector: { matchLabels: { site: 'lab' }, matchExpressions: [] },
+    isRefused: false,
+  };
+
+  it('the older keeps it, the newer says so', () => {
+    const plan = planRollout(facts({ others: [other] }));
+    expect(startedIn(plan)).toEqual([]);
+    expect(plan.status.members[0]).toMatchObject({ state: 'Conflict' });
+    expect(plan.status.members[0]?.message).toContain('"older"');
+  });
+
+  it('the newer has no say, nor has a refused one', () => {
+    const newer = { ...other, creationTimestamp: '2026-11-22T08:00:00.000Z' };
+    const refused = { ...other, isRefused: true };
+    expect(startedIn(planRollout(facts({ others: [newer, refused] })))).toEqual(['a']);
+  });
+
+  it('of the same age, the name decides', () => {
+    const twin = { ...other, creationTimestamp: NOW };
+    expect(startedIn(planRollout(facts({ others: [{ ...twin, name: 'zz' }] })))).toEqual(['a']);
+    expect(startedIn(planRollout(facts({ others: [{ ...twin, name: 'aa' }] })))).toEqual([]);
+  });
+});
