@@ -11,8 +11,11 @@ export class RequestError extends Error {
   readonly reason: string;
   readonly errors: FieldErrors | undefined;
 
-  constructor(problem: { status: number; reason: string; message: string; errors?: FieldErrors }) {
-    super(problem.message);
+  constructor(
+    problem: { status: number; reason: string; message: string; errors?: FieldErrors },
+    options?: ErrorOptions,
+  ) {
+    super(problem.message, options);
     this.name = new.target.name;
     this.status = problem.status;
     this.reason = problem.reason;
@@ -50,8 +53,8 @@ export class Unprocessable extends RequestError {
 }
 
 export class Unavailable extends RequestError {
-  constructor(reason: string, message: string) {
-    super({ status: 503, reason, message });
+  constructor(reason: string, message: string, options?: ErrorOptions) {
+    super({ status: 503, reason, message }, options);
   }
 }
 

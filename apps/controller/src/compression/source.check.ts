@@ -1,5 +1,5 @@
 import type { ModelSpec } from '@entrofleet/protocol';
-import { messageOf, Retryable, Unavailable, Unprocessable } from '../errors.ts';
+import { Retryable, Unavailable, Unprocessable } from '../errors.ts';
 import { runCheck } from './compressor.process.ts';
 import { SourceError } from './source.error.ts';
 
@@ -29,7 +29,8 @@ export async function checkSource(spec: ModelSpec): Promise<void> {
       throw new Unprocessable({ reason, message, errors: [{ pointer, message }] });
     }
     if (error instanceof Retryable) {
-      throw new Unavailable(error.reason, `the source could not be checked: ${messageOf(error)}`);
+      const detail = "the source could not be checked; the controller's log says why";
+      throw new Unavailable(error.reason, detail, { cause: error });
     }
     throw error;
   } finally {

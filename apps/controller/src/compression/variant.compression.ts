@@ -128,6 +128,28 @@ async function measureVariant(
   }
 }
 
+function qualityReport(
+  task: CompressTask,
+  of: { encoded: EncodedArtifact; evaluated: Evaluated; perplexity: number },
+): QualityReport {
+  const { encoded, evaluated } = of;
+  const perplexityRatio = of.perplexity / evaluated.sourcePerplexity;
+  return {
+    sizeBytes: encoded.ref.sizeBytes,
+    ...encoded.totals,
+    perplexity: of.perplexity,
+    sourcePerplexity: evaluated.sourcePerplexity,
+    perplexityRatio,
+    evaluation: {
+      origin: evaluated.origin,
+      rows: evaluated.rows.length,
+      tokens: evaluated.tokens,
+    },
+    withinBound: perplexityRatio <= task.maxPerplexityRatio,
+    tensors: encoded.tensors,
+  };
+}
+
 async function withModel<T>(
   source: WeightSource,
   threads: number,

@@ -44,6 +44,7 @@ export class ProblemFilter implements ExceptionFilter {
         method: request.method,
         path: request.path,
         error: messageOf(error),
+        cause: error instanceof Error && error.cause ? messageOf(error.cause) : undefined,
         stack: problem.status === 500 && error instanceof Error ? error.stack : undefined,
       });
     }

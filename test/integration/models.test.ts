@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { artifactSchema, eventSchema, listSchema, modelSchema } from '@entrofleet/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
+import { ApiClient } from '../support/api.client.ts';
+import { startController, startMosquitto, startRedis } from '../support/services.ts';
+
+const MODELS = '/api/v1/models';
+const ARTIFACTS = '/api/v1/artifacts';
+const EVALUATION = { rows: 4, rowTokens: 32 };
+
+describe('models over the REST API', () => {
+  let folder: string;
+  let source: string;
+  let dataFolder: string;
+  let api: ApiClient;
+  let url: string;
+  const services: { stop(): Promise<void> }[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'entrofleet-models-'));
+    source = await writeTinyCheckpoint(join(folder, 'tiny'));
+    const redis = await startRedis();
+    const broker = await startMosquitto();
+    const controller = await startController({ redisUrl: redis.url, mqttUrl: broker.url });
+    services.push(controller, broker, redis);
+    dataFolder = controller.folder;
+    url = controller.url;
+    api = new ApiClient(url);
+  });
+  afterAll(async () => {
+    for (const service of services) await service.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const body = (name: string, change: object = {}) => ({
+    metadata: { name },
+    spec: { source: { path: source }, variants: ['u8'], evaluation: EVALUATION, ...change },
+  });
+
+  it('compresses, measures and reports every variant', async () => {
+    const posted = await api.post(MODELS, body('first', { variants: ['u8', 'u4', 'rd'] }));
+    expect(posted.status).toBe(202);
+    expect(modelSchema.parse(posted.body).status.variants[0]?.phase).toBe('Pending');
+    const model = modelSchema.parse(await api.finishedModel('first'));
+    expect(model.status.variants.map((v) => [v.name, v.phase, v.progress])).toEqual([
+      ['u8', 'Ready', 1],
+      ['u4-paper', 'Ready', 1],
+      ['rd-4.2', 'Ready', 1],
+    ]);
+    const [u8, u4, rd] = model.status.variants.map((variant) => variant.quality);
+    expect(u8?.perplexityRatio).toBeCloseTo(1, 1);
+    expect(u8?.withinBound).toBe(true);
+    expect(u8?.bitsPerWeight).toBeGreaterThan(rd?.bitsPerWeight ?? Number.NaN);
+    expect(rd?.entropyBitsPerWeight).toBeCloseTo(4.2, 1);
+    expect(u4?.bitsPerWeight).toBeLessThan(rd?.bitsPerWeight ?? Number.NaN);
+    expect(u8?.evaluation).toMatchObject({ rows: 4, tokens: 4 * 31 });
+    expect(model.status.conditions.find((c) => c.type === 'Ready')?.status).toBe('True');
+    expect(await readdir(join(dataFolder, 'evaluations')), 'evaluated once').toHaveLength(1);
+  });
+
+  it('serves artifacts with their evidence and content', async () => {
+    const { body: list } = await api.get(`${ARTIFACTS}?model=first`);
+    const { items } = listSchema(artifactSchema).parse(list);
+    expect(items.map((item) => item.variant)).toEqual(['rd-4.2', 'u4-paper', 'u8']);
+    const [artifact] = items;
+    if (artifact === undefined) throw new Error('no artifact');
+    const { id, ref, quality, probe } = artifact;
+    expect(quality.tensors.length).toBeGreaterThan(10);
+    expect(probe.fingerprint.logits.length).toBeGreaterThan(0);
+    const response = await fetch(`${url}${ARTIFACTS}/${id}/content`);
+    const bytes = Buffer.from(await response.arrayBuffer());
+    expect(bytes.length).toBe(ref.sizeBytes);
+    const header = bytes.subarray(0, ref.headerSizeBytes);
+    expect(createHash('sha256').update(header).digest('hex')).toBe(id);
+    const range = { range: 'bytes=10-19' };
+    const part = await fetch(`${url}${ARTIFACTS}/${id}/content`, { headers: range });
+    expect(part.status).toBe(206);
+    expect(Buffer.from(await part.arrayBuffer())).toEqual(bytes.subarray(10, 20));
+  });
+
+  it('tells what happened', async () => {
+    const { body: list } = await api.get('/api/v1/events?kind=Model&name=first');
+    const reasons = listSchema(eventSchema)
+      .parse(list)
+      .items.map((event) => event.reason);
+    expect(reasons.at(-1)).toBe('Created');
+    expect(reasons.filter((reason) => reason === 'VariantReady')).toHaveLength(3);
+  });
+
+  it('warns of a variant beyond the bound, and judges again when the bound changes', async () => {
+    const strict = { variants: ['u4'], quality: { maxPerplexityRatio: 1 } };
+    await api.post(MODELS, body('strict', strict));
+    const model = await api.finishedModel('strict');
+    expect(model.status.variants[0]?.quality?.withinBound).toBe(false);
+    const bound = model.status.conditions.find((c) => c.type === 'QualityBound');
+    expect(bound).toMatchObject({ status: 'False', reason: 'PerplexityBeyondBound' });
+    const { body: events } = await api.get('/api/v1/events?kind=Model&name=strict');
+    expect(listSchema(eventSchema).parse(events).items[0]).toMatchObject({
+      type: 'Warning',
+      reason: 'PerplexityBeyondBound',
+      message: expect.stringContaining('u4-paper has perplexity'),
+    });
+    const loose = { variants: ['u4'], quality: { maxPerplexityRatio: 1000 } };
+    const put = await api.put(`${MODELS}/strict`, body('strict', loose));
+    const judged = modelSchema.parse(put.body);
+    expect(judged.status.variants[0]).toMatchObject({
+      phase: 'Ready',
+      quality: { withinBound: true },
+    });
+  });
+
+  it('applies the same spec twice without a change, and refuses stale writes', async () => {
+    const created = await api.put(`${MODELS}/applied`, body('applied'));
+    expect(created.status).toBe(202);
+    const { metadata } = await api.finishedModel('applied');
+    const again = await api.put(`${MODELS}/applied`, body('applied'));
+    expect(again.status).toBe(200);
+    expect(modelSchema.parse(again.body).metadata).toEqual(metadata);
+    const changed = body('applied', { variants: ['u8', 'rd-5'] });
+    const { body: next } = await api.put(`${MODELS}/applied`, changed);
+    expect(modelSchema.parse(next).metadata.generation).toBe(2);
+    const stale = {
+      ...changed,
+      metadata: { name: 'applied', resourceVersion: metadata.resourceVersion },
+    };
+    const refused = await api.put(`${MODELS}/applied`, stale);
+    expect(refused.status).toBe(409);
+    expect(refused.body).toMatchObject({ reason: 'ResourceVersionConflict' });
+    const model = await api.finishedModel('applied');
+    expect(model.status.variants.map((v) => v.name)).toEqual(['u8', 'rd-5']);
+  });
+
+  it('shares the file of equal artifacts until the last model goes', async () => {
+    await api.post(MODELS, body('one'));
+    await api.post(MODELS, body('two'));
+    const ids = new Set<string | null | undefined>();
+    for (const name of ['one', 'two', 'first', 'applied']) {
+      const model = await api.finishedModel(name);
+      ids.add(model.status.variants.find((v) => v.name === 'u8')?.artifactId);
+    }
+    expect(ids.size).toBe(1);
+    const content = `${ARTIFACTS}/${[...ids][0]}/content`;
+    for (const name of ['one', 'two', 'first', 'applied']) {
+      expect((await fetch(`${url}${content}`)).status, `before ${name} goes`).toBe(200);
+      expect((await api.delete(`${MODELS}/${name}`)).status).toBe(204);
+      expect((await api.get(`${MODELS}/${name}`)).status).toBe(404);
+    }
+    expect((await fetch(`${url}${content}`)).status).toBe(404);
+  });
+
+  it('lists by label in pages', async () => {
+    for (const name of ['p1', 'p2', 'p3']) {
+      const labelled = { ...body(name), metadata: { name, labels: { team: 'edge' } } };
+      expect((await api.post(MODELS, labelled)).status).toBe(202);
+    }
+    const pageSchema = listSchema(modelSchema);
+    const page = pageSchema.parse(
+      (await api.get(`${MODELS}?labelSelector=team%3Dedge&limit=2`)).body,
+    );
+    expect(page.items.map((m) => m.metadata.name)).toEqual(['p1', 'p2']);
+    const token = page.metadata.continue ?? '';
+    const rest = await api.get(`${MODELS}?labelSelector=team%3Dedge&limit=2&continue=${token}`);
+    expect(pageSchema.parse(rest.body).items.map((m) => m.metadata.name)).toEqual(['p3']);
+  });
+
+  it('has a Swagger page and its document', async () => {
+    expect((await api.get('/docs')).body).toContain('swagger');
+    expect((await api.get('/openapi.json')).body).toMatchObject({ openapi: '3.1.0' });
+  });
+});
