@@ -56,6 +56,7 @@ export class RedisKeyQueue extends KeyQueue {
   readonly #workers: Worker[] = [];
   readonly #pending = new Map<string, { queue: string; key: string; now: boolean }>();
   readonly #stop = new AbortController();
+  readonly #lastErrors = new Map<string, string>();
   #flushing: Promise<void> | undefined;
   #reachable: boolean | undefined;
 
@@ -105,7 +106,7 @@ export class RedisKeyQueue extends KeyQueue {
         maxStalledCount: ATTEMPTS,
       },
     );
-    worker.on('error', (error) => this.#log.debug('queue worker', { queue, error: error.message }));
+    worker.on('error', (error) => this.#reportError(queue, error));
     this.#workers.push(worker);
   }
 
@@ -203,9 +204,16 @@ export class RedisKeyQueue extends KeyQueue {
       prefix: this.#prefix,
       streams: { events: { maxLen: 100 } },
     });
-    queue.on('error', (error) => this.#log.debug('queue', { queue: name, error: error.message }));
+    queue.on('error', (error) => this.#reportError(name, error));
     this.#queues.set(name, queue);
     return queue;
+  }
+
+  /** Once for the same message; a lost connection has been reported already. */
+  #reportError(queue: string, error: Error): void {
+    const isNew = this.#reachable === true && this.#lastErrors.get(queue) !== error.message;
+    this.#lastErrors.set(queue, error.message);
+    this.#log[isNew ? 'warn' : 'debug']('queue trouble', { queue, error: error.message });
   }
 
   #setReachable(reachable: boolean, error: string): void {

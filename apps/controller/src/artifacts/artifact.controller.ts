@@ -12,6 +12,8 @@ import { ArtifactStore } from './artifact.store.ts';
 
 const artifactQuerySchema = z.strictObject({
   model: nameSchema.optional().describe('Only artifacts of this model'),
+  limit: z.coerce.number().int().min(1).max(500).optional().describe('Items in a page, up to 500'),
+  continue: z.string().max(2000).optional().describe('metadata.continue of the page before'),
 });
 
 @ApiTags('artifacts')
@@ -25,11 +27,11 @@ export class ArtifactController {
   @Get()
   @ApiOperation({ summary: 'List artifacts, one for each model and variant' })
   @TakesQuery(artifactQuerySchema)
-  @ApiResponse({ status: 200, description: 'All of them', schema: componentRef('ArtifactList') })
+  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('ArtifactList') })
   async list(
     @ZodQuery(artifactQuerySchema) query: z.infer<typeof artifactQuerySchema>,
   ): Promise<ListAnswer<Artifact>> {
-    return listAnswer({ items: await this.artifacts.list(query) });
+    return listAnswer(await this.artifacts.list(query));
   }
 
   @Get(':id')

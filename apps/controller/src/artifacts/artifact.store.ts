@@ -1,6 +1,8 @@
 import { type Artifact, artifactSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
+import { sql } from 'kysely';
 import { Database } from '../adapters/db.ts';
+import { pageToken, readPageToken } from '../objects/page.token.ts';
 
 const LIST_LIMIT = 500;
 
@@ -55,17 +57,34 @@ export class ArtifactStore {
     return row === undefined ? undefined : artifactSchema.parse(row.document);
   }
 
-  /** In the order of model, variant, id; at most 500. */
-  async list(filter: { model?: string | undefined } = {}): Promise<Artifact[]> {
+  /**
+   * In the order of model, variant, id; at most `limit` (default and most: 500).
+   * @throws BadRequest for a bad `continue` token.
+   */
+  async list(
+    options: {
+      model?: string | undefined;
+      limit?: number | undefined;
+      continue?: string | undefined;
+    } = {},
+  ): Promise<{ items: Artifact[]; continue?: string }> {
+    const limit = Math.min(options.limit ?? LIST_LIMIT, LIST_LIMIT);
     let query = this.database.query.selectFrom('artifacts').select('document');
-    if (filter.model !== undefined) query = query.where('model', '=', filter.model);
+    if (options.model !== undefined) query = query.where('model', '=', options.model);
+    if (options.continue !== undefined) {
+      const [model = '', variant = '', id = ''] = readPageToken(options.continue).split('/');
+      query = query.where(sql<boolean>`(model, variant, id) > (${model}, ${variant}, ${id})`);
+    }
     const rows = await query
       .orderBy('model')
       .orderBy('variant')
       .orderBy('id')
-      .limit(LIST_LIMIT)
+      .limit(limit + 1)
       .execute();
-    return rows.map((row) => artifactSchema.parse(row.document));
+    const items = rows.slice(0, limit).map((row) => artifactSchema.parse(row.document));
+    const last = items.at(-1);
+    if (rows.length <= limit || last === undefined) return { items };
+    return { items, continue: pageToken(`${last.model}/${last.variant}/${last.id}`) };
   }
 
   /** Keys of all rows. */

@@ -147,7 +147,11 @@ describe('removal of models', () => {
     await readyModel('n', idA);
     await readyModel('o', idB);
     await service.remove('m', undefined);
-    expect((await artifacts.list()).map((a) => a.model)).toEqual(['n', 'o']);
+    const first = await artifacts.list({ limit: 1 });
+    expect(first.items.map((a) => a.model)).toEqual(['n']);
+    const second = await artifacts.list({ limit: 1, continue: first.continue });
+    expect(second.items.map((a) => a.model)).toEqual(['o']);
+    expect(second.continue).toBeUndefined();
     expect(await blobs.sizeBytes(idA)).toBe(4);
     await service.remove('n', undefined);
     expect(await blobs.sizeBytes(idA)).toBeUndefined();

@@ -1,10 +1,9 @@
-import { nameSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { BadRequest } from '../errors.ts';
 
-const tokenSchema = z.strictObject({ after: nameSchema });
+const tokenSchema = z.strictObject({ after: z.string().min(1).max(1000) });
 
-/** A continuation token: opaque to clients, the last name they have seen to us. */
+/** A continuation token: opaque to clients, the last key they have seen to us. */
 export function pageToken(after: string): string {
   return Buffer.from(JSON.stringify({ after })).toString('base64url');
 }
