@@ -1,0 +1,136 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Log } from '../../apps/controller/src/adapters/log.ts';
+import { RedisKeyQueue } from '../../apps/controller/src/adapters/queue.ts';
+import { Stalled, Waiting } from '../../apps/controller/src/errors.ts';
+import { type RedisService, startRedis } from '../support/services.ts';
+
+const SOON = { timeout: 20_000, interval: 20 };
+
+describe('RedisKeyQueue', () => {
+  let redis: RedisService;
+  let queue: RedisKeyQueue;
+  let count = 0;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis.stop());
+  beforeEach(() => {
+    const prefix = `test${count++}`;
+    queue = new RedisKeyQueue({ url: redis.url, prefix, log: new Log('error') });
+  });
+  afterEach(() => queue.close());
+
+  /** Handles keys one after the other, each only when told to go on. */
+  function steppedConsumer() {
+    const started: string[] = [];
+    let goOn: () => void = () => undefined;
+    queue.consume('work', async (key) => {
+      started.push(key);
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    });
+    return { started, goOn: () => goOn() };
+  }
+
+  it('takes a waiting key only once', async () => {
+    for (let i = 0; i < 5; i++) {
+      queue.enqueue('work', 'a');
+      queue.enqueue('work', 'b');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const keys: string[] = [];
+    queue.consume('work', async (key) => {
+      keys.push(key);
+    });
+    await expect.poll(() => keys, SOON).toEqual(['a', 'b']);
+    queue.enqueue('work', 'c');
+    await expect.poll(() => keys, SOON).toEqual(['a', 'b', 'c']);
+  });
+
+  it('handles a key once more that was enqueued while it was handled', async () => {
+    const consumer = steppedConsumer();
+    queue.enqueue('work', 'a');
+    await expect.poll(() => consumer.started, SOON).toEqual(['a']);
+    for (let i = 0; i < 3; i++) queue.enqueue('work', 'a');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    consumer.goOn();
+    await expect.poll(() => consumer.started, SOON).toEqual(['a', 'a']);
+    consumer.goOn();
+    queue.enqueue('work', 'end');
+    await expect.poll(() => consumer.started, SOON).toEqual(['a', 'a', 'end']);
+    consumer.goOn();
+  });
+
+  it('never handles a key twice at the same time, also after a flush', async () => {
+    let running = 0;
+    let most = 0;
+    let done = 0;
+    queue.consume(
+      'work',
+      async () => {
+        running++;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        running--;
+        done++;
+      },
+      { concurrency: 3 },
+    );
+    queue.enqueue('work', 'a');
+    await expect.poll(() => running, SOON).toBe(1);
+    await redis.flush();
+    queue.enqueue('work', 'a');
+    await expect.poll(() => done, SOON).toBe(2);
+    expect(most).toBe(1);
+  });
+
+  it('tries again after a failure, at once when asked to, but not after Stalled or Waiting', async () => {
+    const seen: string[] = [];
+    queue.consume('work', async (key) => {
+      seen.push(key);
+      if (key === 'stalled') throw new Stalled('Bad', 'never works');
+      if (key === 'waiting') throw new Waiting('NotYet', 'later');
+      if (seen.filter((k) => k === key).length < 3) throw new Error('not this time');
+    });
+    for (const key of ['stalled', 'waiting', 'flaky']) queue.enqueue('work', key);
+    await expect.poll(() => seen.filter((k) => k === 'flaky').length, SOON).toBe(1);
+    queue.enqueue('work', 'flaky', { now: true });
+    await expect.poll(() => seen.filter((k) => k === 'flaky').length, SOON).toBe(3);
+    expect(seen.filter((key) => key !== 'flaky')).toEqual(['stalled', 'waiting']);
+    queue.enqueue('work', 'stalled');
+    await expect.poll(() => seen.filter((k) => k === 'stalled').length, SOON).toBe(2);
+  });
+
+  it('keeps keys while Redis is away', async () => {
+    const keys: string[] = [];
+    queue.consume('work', async (key) => {
+      keys.push(key);
+    });
+    await expect.poll(() => queue.ping().then(() => true), SOON).toBe(true);
+    await redis.kill9();
+    await expect(queue.ping()).rejects.toThrow();
+    queue.enqueue('work', 'a');
+    await redis.restart();
+    await expect.poll(() => keys, SOON).toEqual(['a']);
+  });
+
+  it('aborts its handlers on close', async () => {
+    let aborted = false;
+    let started = false;
+    queue.consume('work', async (_, signal) => {
+      started = true;
+      await new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          aborted = true;
+          reject(new Error('aborted'));
+        });
+      });
+    });
+    queue.enqueue('work', 'a');
+    await expect.poll(() => started, SOON).toBe(true);
+    await queue.close();
+    expect(aborted).toBe(true);
+  });
+});
