@@ -1,0 +1,72 @@
+#!/bin/sh
+# Runs `make demo ONCE=1`, twice, and `make test` from a fresh clone in a Debian 12 that has only git,
+# make, curl, ca-certificates and Debian's own nodejs and npm. Needs root and debootstrap.
+#
+#   sh test/chroot/run.sh [COMMAND]      COMMAND replaces those three, e.g. "make demo ONCE=1"
+#
+# CHROOT_FOLDER (default /var/tmp/entrofleet-chroot) keeps the bare system for the next time.
+# MIRROR (default http://deb.debian.org/debian) is where it comes from.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+folder=${CHROOT_FOLDER:-/var/tmp/entrofleet-chroot}
+mirror=${MIRROR:-http://deb.debian.org/debian}
+base=$folder/bookworm
+system=$folder/run
+
+[ "$(id -u)" = 0 ] || { echo 'test-chroot needs root' >&2; exit 1; }
+command -v debootstrap >/dev/null || { echo 'test-chroot needs: apt-get install debootstrap' >&2; exit 1; }
+
+if [ ! -e "$base/.complete" ]; then
+  rm -rf "$base"
+  mkdir -p "$base"
+  debootstrap --variant=minbase --include=git,make,curl,ca-certificates,nodejs,npm \
+    bookworm "$base" "$mirror"
+  : >"$base/.complete"
+fi
+
+rm -rf "$system"
+cp -a "$base" "$system"
+cp -L /etc/resolv.conf "$system/etc/resolv.conf"
+# A network that goes through a proxy with its own certificates works in there as it does out here.
+cp -L /etc/ssl/certs/ca-certificates.crt "$system/etc/ssl/certs/ca-certificates.crt"
+for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/99*; do
+  if [ -e "$file" ]; then cp "$file" "$system/etc/apt/apt.conf.d/"; fi
+done
+npm config get registry --location=user 2>/dev/null | grep '^http' |
+  sed 's/^/registry=/' >"$system/root/.npmrc"
+git clone --quiet --no-hardlinks "$root" "$system/src/entrofleet"
+
+if [ $# -gt 0 ]; then commands=$*; else commands='make demo ONCE=1
+make demo ONCE=1
+make test'; fi
+printf '%s\n' "$commands" | while IFS= read -r line; do
+  # shellcheck disable=SC2016 # expanded in the chroot
+  printf 'echo "=== %s"; s=$(date +%%s); %s || { echo "FAILED: %s"; exit 1; }\n' "$line" "$line" "$line"
+  # shellcheck disable=SC2016
+  printf 'echo "=== took $(($(date +%%s) - s)) s"\n'
+done >"$system/root/commands.sh"
+cat >>"$system/root/commands.sh" <<'CHECKS'
+cd /src/entrofleet
+[ -z "$(git status --short)" ] || { echo 'FAILED: the checkout is not clean'; git status --short; exit 1; }
+[ ! -e /usr/sbin/policy-rc.d ] || { echo 'FAILED: policy-rc.d was left behind'; exit 1; }
+left=$(find /etc/systemd/system -name 'redis*' -o -name 'mosquitto*' 2>/dev/null | grep wants || true)
+[ -z "$left" ] || { echo "FAILED: services were left enabled: $left"; exit 1; }
+left=$(find /tmp -maxdepth 1 -name 'entrofleet-*')
+[ -z "$left" ] || { echo "FAILED: left behind: $left"; exit 1; }
+for process in /proc/[0-9]*; do
+  name=$(cat "$process/comm" 2>/dev/null || true)
+  case $name in redis-server | mosquitto | node | entrofleet*) echo "FAILED: $name still runs"; exit 1 ;; esac
+done
+echo '=== nothing was left behind'
+CHECKS
+
+# Mounts and processes of the chroot go with its namespaces, however this script ends.
+# shellcheck disable=SC2016 # expanded in the namespace
+exec unshare --mount --pid --fork --kill-child sh -c '
+  set -e
+  mount -t proc proc "$1/proc"
+  mount --rbind /dev "$1/dev"
+  exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/root LANG=C.UTF-8 NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
+    sh -c "cd /src/entrofleet && . /root/commands.sh"
+' sh "$system" </dev/null
