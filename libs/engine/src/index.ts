@@ -7,7 +7,7 @@ export * from './model.loader.ts';
 export * from './perplexity.ts';
 export * from './probe.ts';
 export * from './random.source.ts';
-export type { RopeConfig, RopeScaling } from './rope.config.ts';
+export type { RopeConfig, RopeScaling, RotaryPrecision } from './rope.config.ts';
 export * from './sample.rows.ts';
 export * from './sampler.ts';
 export * from './tensor.names.ts';

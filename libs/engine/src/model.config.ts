@@ -2,7 +2,13 @@ import type { ModelGeometry } from '@entrofleet/native';
 import { z } from 'zod';
 import { EngineError } from './engine.error.ts';
 import { ENGINE_LIMITS } from './limits.ts';
-import { parseRope, type RopeConfig, ropeKeysSchema, rotaryFrequencies } from './rope.config.ts';
+import {
+  parseRope,
+  type RopeConfig,
+  type RotaryPrecision,
+  ropeKeysSchema,
+  rotaryFrequencies,
+} from './rope.config.ts';
 
 export const SUPPORTED_MODEL_TYPES = ['llama', 'mistral', 'phi3', 'qwen2'] as const;
 export type ModelType = (typeof SUPPORTED_MODEL_TYPES)[number];
@@ -54,7 +60,7 @@ const configSchema = ropeKeysSchema.extend({
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: z.int().min(0).nullish(),
   layer_types: z.array(z.string()).nullish(),
-  quantization_config: z.unknown(),
+  quantization_config: z.unknown().optional(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId).max(64)]).nullish(),
 });
@@ -187,7 +193,10 @@ function requireTokensInVocabulary(config: ModelConfig): void {
 }
 
 /** What the native engine needs to know of a config. */
-export function toGeometry(config: ModelConfig): ModelGeometry {
+export function toGeometry(
+  config: ModelConfig,
+  precision: RotaryPrecision = 'exact',
+): ModelGeometry {
   return {
     vocabularySize: config.vocabularySize,
     hiddenSize: config.hiddenSize,
@@ -198,7 +207,7 @@ export function toGeometry(config: ModelConfig): ModelGeometry {
     headSize: config.headSize,
     contextLength: config.contextLength,
     normEpsilon: config.normEpsilon,
-    rotaryFrequencies: rotaryFrequencies(config.rope, config.headSize),
+    rotaryFrequencies: rotaryFrequencies(config.rope, config.headSize, precision),
     slidingWindow: config.slidingWindow,
     tiedEmbeddings: config.tiedEmbeddings,
   };

@@ -3,6 +3,7 @@ import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { type ModelConfig, parseModelConfig, toGeometry } from './model.config.ts';
+import type { RotaryPrecision } from './rope.config.ts';
 import { type LayerRole, planTensors, type TensorPlace } from './tensor.names.ts';
 import { sliceRows } from './tensor.slice.ts';
 import type { WeightSource } from './weight.source.ts';
@@ -12,6 +13,8 @@ export interface LoadOptions {
   /** Called after each tensor that has been read. */
   readonly onProgress?: (progress: { tensorsRead: number; tensorsTotal: number }) => void;
   readonly signal?: AbortSignal;
+  /** `exact` unless told; see {@link RotaryPrecision}. */
+  readonly rotaryPrecision?: RotaryPrecision;
 }
 
 /**
@@ -32,7 +35,9 @@ export async function loadModel(
   const tensors = await readTensors(source, config, options);
   throwIfAborted(options.signal);
   try {
-    const model = native.createModel(toGeometry(config), tensors, { threads });
+    const model = native.createModel(toGeometry(config, options.rotaryPrecision), tensors, {
+      threads,
+    });
     return new LanguageModel(model, { config, threads });
   } catch (error) {
     throw fromNative(error);

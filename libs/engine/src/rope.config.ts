@@ -107,14 +107,37 @@ function readLlama3(
 }
 
 /**
+ * How exactly rotary frequencies are held. `exact` is the mathematics, in double precision; every
+ * Hugging Face checkpoint opened with `from_pretrained` comes within float32 rounding of it.
+ * `bf16` rounds them to bfloat16, as happens when a whole PyTorch model, buffers included, is cast
+ * with `model.to(torch.bfloat16)`: only to compare with figures that were made that way.
+ */
+export type RotaryPrecision = 'exact' | 'bf16';
+
+/** Rounds to nearest, ties to even. */
+export function roundToBf16(value: number): number {
+  const words = new Uint32Array(1);
+  const floats = new Float32Array(words.buffer);
+  floats[0] = value;
+  const bits = words[0] ?? 0;
+  words[0] = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000;
+  return floats[0] ?? value;
+}
+
+/**
  * Inverse frequencies in radians per position, headSize / 2 entries: theta^(-2i / headSize), then
  * scaled. The llama3 rule keeps short wavelengths, divides long ones by `factor` and blends
  * between (Llama 3.1's reference code).
  */
-export function rotaryFrequencies(rope: RopeConfig, headSize: number): Float64Array {
+export function rotaryFrequencies(
+  rope: RopeConfig,
+  headSize: number,
+  precision: RotaryPrecision = 'exact',
+): Float64Array {
   const frequencies = new Float64Array(headSize / 2);
   for (let i = 0; i < frequencies.length; i++) {
-    frequencies[i] = scaled(rope.theta ** ((-2 * i) / headSize), rope.scaling);
+    const frequency = scaled(rope.theta ** ((-2 * i) / headSize), rope.scaling);
+    frequencies[i] = precision === 'bf16' ? roundToBf16(frequency) : frequency;
   }
   return frequencies;
 }

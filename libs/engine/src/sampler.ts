@@ -74,26 +74,43 @@ export function sampleToken(
   );
 }
 
-/** Tokens by falling weight, cut at topK tokens and at a share topP of the total weight. */
+/** Tokens by falling weight, cut at topK tokens and at a share topP of their total weight. */
 function likeliest(weights: Float64Array, cut: { topP: number; topK: number }): number[] {
-  const order = Array.from(weights.keys()).sort(
-    (a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b,
-  );
-  const most = cut.topK === 0 ? order.length : Math.min(cut.topK, order.length);
-  const candidates = order.slice(0, most);
-  const total = candidates.reduce((sum, token) => sum + (weights[token] ?? 0), 0);
+  const most = cut.topK === 0 ? weights.length : Math.min(cut.topK, weights.length);
+  const least = most < weights.length ? kthLargest(weights, most) : nucleusFloor(weights, cut.topP);
+  const candidates: number[] = [];
+  for (let i = 0; i < weights.length; i++) if ((weights[i] ?? 0) >= least) candidates.push(i);
+  candidates.sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b);
+  const kept = candidates.slice(0, most);
+  const total = sum(most < weights.length ? kept.map((token) => weights[token] ?? 0) : weights);
   let reached = 0;
-  const end = candidates.findIndex((token) => {
+  const end = kept.findIndex((token) => {
     reached += weights[token] ?? 0;
     return reached >= cut.topP * total;
   });
-  return end < 0 ? candidates : candidates.slice(0, end + 1);
+  return end < 0 ? kept : kept.slice(0, end + 1);
+}
+
+function kthLargest(weights: Float64Array, k: number): number {
+  return weights.slice().sort()[weights.length - k] ?? 0;
+}
+
+/**
+ * Tokens below this weight are never in the nucleus: even all n - 1 tokens but the likeliest
+ * together would not reach the share 1 - topP. It spares sorting a whole vocabulary.
+ */
+function nucleusFloor(weights: Float64Array, topP: number): number {
+  return ((1 - topP) * sum(weights)) / Math.max(1, weights.length - 1);
+}
+
+function sum(values: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i] ?? 0;
+  return total;
 }
 
 function draw(weights: Float64Array, random: RandomSource): number {
-  let total = 0;
-  for (const weight of weights) total += weight;
-  let rest = random.next() * total;
+  let rest = random.next() * sum(weights);
   let last = 0;
   for (let i = 0; i < weights.length; i++) {
     const weight = weights[i] ?? 0;
