@@ -125,7 +125,8 @@ class PlacedTensors {
     this.#remainingUses.set(place.name, remaining);
     if (remaining > 0) this.#shared.set(place.name, tensor);
     else this.#shared.delete(place.name);
-    return sliceRows(tensor, place.firstRow, place.rowCount);
+    const isPart = place.rowCount !== place.rows;
+    return isPart ? sliceRows(tensor, place.firstRow, place.rowCount) : tensor;
   }
 
   async #readWhole(place: TensorPlace): Promise<ResidentTensor> {

@@ -96,11 +96,13 @@ function kthLargest(weights: Float64Array, k: number): number {
 }
 
 /**
- * Tokens below this weight are never in the nucleus: even all n - 1 tokens but the likeliest
- * together would not reach the share 1 - topP. It spares sorting a whole vocabulary.
+ * Tokens below this weight are never in the nucleus: with all lighter ones, n - 1 at most, they
+ * would not make up the share 1 - topP that is left when a token but the likeliest (of weight 1)
+ * is taken. It spares sorting a whole vocabulary.
  */
 function nucleusFloor(weights: Float64Array, topP: number): number {
-  return ((1 - topP) * sum(weights)) / Math.max(1, weights.length - 1);
+  const floor = ((1 - topP) * sum(weights)) / Math.max(1, weights.length - 1);
+  return Math.min(1, floor * (1 - 1e-9));
 }
 
 function sum(values: ArrayLike<number>): number {

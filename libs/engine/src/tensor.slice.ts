@@ -2,7 +2,6 @@ import type { ResidentTensor } from '@entrofleet/native';
 
 /** Consecutive rows of a matrix, sharing its memory wherever they start on a whole byte. */
 export function sliceRows(tensor: ResidentTensor, firstRow: number, rows: number): ResidentTensor {
-  if (firstRow === 0 && rows === tensor.rows) return tensor;
   const { columns } = tensor;
   const start = firstRow * columns;
   const count = rows * columns;
