@@ -1,0 +1,14 @@
+export * from './artifact.encoder.ts';
+export * from './artifact.error.ts';
+export type { ArtifactHeader, ArtifactRef, RecipeEntry, TensorEntry } from './artifact.header.ts';
+export type { DecodeStatistics, ResidentOptions } from './artifact.reader.ts';
+export { type ArtifactReader, memoryBytes, openArtifact } from './artifact.reader.ts';
+export * from './checkpoint.error.ts';
+export type { CheckpointOptions, TensorInfo } from './checkpoint.reader.ts';
+export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
+export * from './chunk.source.ts';
+export { type ChunkLocation, chunkTable } from './chunk.table.ts';
+export * from './dequantize.ts';
+export type * from './encode.types.ts';
+export * from './header.parser.ts';
+export { ARTIFACT_LIMITS } from './limits.ts';

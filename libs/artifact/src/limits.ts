@@ -1,0 +1,31 @@
+/** Bounds that readers check before they allocate and writers refuse to exceed. */
+export const ARTIFACT_LIMITS = {
+  chunkSizeBytesDefault: 256 * 1024,
+  /** The same bounds as LIMITS of @entrofleet/protocol, which this library does not import. */
+  chunkSizeBytesMin: 4 * 1024,
+  chunkSizeBytesMax: 4 * 1024 * 1024,
+  chunksPerArtifact: 4 * 1024 * 1024,
+  headerSlices: 1024,
+  headerJsonBytes: 64 * 1024 * 1024,
+  headerJsonDepth: 32,
+  tensors: 100_000,
+  files: 16,
+  tensorNameLength: 512,
+  tensorRank: 8,
+  /** Elements of one tensor: 2^35 is 32 times the largest embedding known. */
+  tensorElements: 2 ** 35,
+  segmentSymbolsDefault: 64 * 1024,
+  segmentSymbolsMax: 16 * 1024 * 1024,
+  fileSizeBytes: 128 * 1024 * 1024,
+} as const;
+
+export const CHECKPOINT_LIMITS = {
+  configBytes: 4 * 1024 * 1024,
+  configDepth: 24,
+  indexBytes: 64 * 1024 * 1024,
+  /** The limit of the reference implementation of safetensors (MAX_HEADER_SIZE). */
+  safetensorsHeaderBytes: 100_000_000,
+  safetensorsDepth: 8,
+  shards: 4096,
+  tensors: ARTIFACT_LIMITS.tensors,
+} as const;
