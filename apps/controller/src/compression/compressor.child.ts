@@ -19,6 +19,7 @@ const MESSAGE_LENGTH = 1800;
 /** Errors that may be gone the next time; every other typed error is there to stay. */
 const PASSING_REASONS = new Set([
   'Cancelled',
+  'DiskFull',
   'HashMismatch',
   'NativeFailure',
   'NativeUnavailable',
