@@ -69,13 +69,8 @@ disable_services() {
 
 say "installing Debian packages:$missing"
 forbid_starts
-known() {
-  # shellcheck disable=SC2086 # a list of package names
-  apt-cache policy $missing 2>/dev/null | grep -c 'Candidate: [^(]'
-}
-# shellcheck disable=SC2086 # counts words
-set -- $missing
-if [ "$(known)" -lt $# ]; then logged apt-update apt update || true; fi
+# shellcheck disable=SC2086 # a list of package names
+if ! apt-get --simulate install $missing >/dev/null 2>&1; then logged apt-update apt update || true; fi
 if ! logged apt-install install_missing; then
   say 'trying once more with fresh package lists'
   logged apt-update apt update || true

@@ -16,24 +16,44 @@ system=$folder/run
 [ "$(id -u)" = 0 ] || { echo 'test-chroot needs root' >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo 'test-chroot needs: apt-get install debootstrap' >&2; exit 1; }
 
+# The network works in there as it does out here, also through a proxy with its own certificates.
+connect_network() {
+  cp -L /etc/resolv.conf "$1/etc/resolv.conf"
+  cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"
+  for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/99*; do
+    if [ -e "$file" ]; then cp "$file" "$1/etc/apt/apt.conf.d/"; fi
+  done
+  npm config get registry --location=user 2>/dev/null | grep '^http' |
+    sed 's/^/registry=/' >"$1/root/.npmrc"
+}
+
+# in_namespace FOLDER SCRIPT: mounts and processes go with the namespaces, however this script ends.
+in_namespace() {
+  # shellcheck disable=SC2016 # expanded in the namespace
+  unshare --mount --pid --fork --kill-child sh -c '
+    set -e
+    mount -t proc proc "$1/proc"
+    mount --rbind /dev "$1/dev"
+    exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+      HOME=/root LANG=C.UTF-8 NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt sh -c "$2"
+  ' sh "$1" "$2" </dev/null
+}
+
 if [ ! -e "$base/.complete" ]; then
   rm -rf "$base"
   mkdir -p "$base"
-  debootstrap --variant=minbase --include=git,make,curl,ca-certificates,nodejs,npm \
-    bookworm "$base" "$mirror"
+  debootstrap --variant=minbase --include=git,make,curl,ca-certificates bookworm "$base" "$mirror"
+  connect_network "$base"
+  # npm has more dependencies than debootstrap can put in order.
+  in_namespace "$base" 'apt-get update -q &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nodejs npm &&
+    rm -rf /var/lib/apt/lists/* && apt-get clean'
   : >"$base/.complete"
 fi
 
 rm -rf "$system"
 cp -a "$base" "$system"
-cp -L /etc/resolv.conf "$system/etc/resolv.conf"
-# A network that goes through a proxy with its own certificates works in there as it does out here.
-cp -L /etc/ssl/certs/ca-certificates.crt "$system/etc/ssl/certs/ca-certificates.crt"
-for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/99*; do
-  if [ -e "$file" ]; then cp "$file" "$system/etc/apt/apt.conf.d/"; fi
-done
-npm config get registry --location=user 2>/dev/null | grep '^http' |
-  sed 's/^/registry=/' >"$system/root/.npmrc"
+connect_network "$system"
 git clone --quiet --no-hardlinks "$root" "$system/src/entrofleet"
 
 if [ $# -gt 0 ]; then commands=$*; else commands='make demo ONCE=1
@@ -60,13 +80,4 @@ done
 echo '=== nothing was left behind'
 CHECKS
 
-# Mounts and processes of the chroot go with its namespaces, however this script ends.
-# shellcheck disable=SC2016 # expanded in the namespace
-exec unshare --mount --pid --fork --kill-child sh -c '
-  set -e
-  mount -t proc proc "$1/proc"
-  mount --rbind /dev "$1/dev"
-  exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    HOME=/root LANG=C.UTF-8 NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
-    sh -c "cd /src/entrofleet && . /root/commands.sh"
-' sh "$system" </dev/null
+in_namespace "$system" 'cd /src/entrofleet && . /root/commands.sh'
