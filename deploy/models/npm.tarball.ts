@@ -59,13 +59,14 @@ export async function readTarMember(
   member: { path: string; limitBytes: number },
 ): Promise<Uint8Array> {
   const reader = new TarReader(member);
-  const unzipped = createGunzip();
-  await pipeline(createReadStream(tarball), unzipped, async (blocks) => {
+  await pipeline(createReadStream(tarball), createGunzip(), async (blocks) => {
     for await (const block of blocks) {
       reader.push(block);
       if (reader.found !== undefined) return;
     }
   }).catch((cause: unknown) => {
+    // Leaving the loop early counts as an abort.
+    if (reader.found !== undefined) return;
     if (cause instanceof ImportError) throw cause;
     throw new ImportError('BadPackage', `${tarball} cannot be unpacked: ${cause}`, { cause });
   });

