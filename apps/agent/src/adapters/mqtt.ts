@@ -49,10 +49,8 @@ export class MqttBus implements Bus {
       );
     };
     this.#client.on('error', (error) => this.#complain(describe(error)));
-    this.#client.on('disconnect', (packet) => {
-      this.#complain(
-        `the broker closed the session, reason code ${packet.reasonCode ?? 'unknown'}`,
-      );
+    this.#client.on('disconnect', ({ reasonCode }) => {
+      this.#complain(closingReason(reasonCode ?? 0, options.device));
     });
     this.#client.on('close', () => this.#prepareReconnect());
   }
@@ -198,6 +196,16 @@ function presence(options: MqttBusOptions, online: boolean): string {
     boot: options.boot,
   };
   return JSON.stringify(message);
+}
+
+/** MQTT 5, section 3.14.2.1. */
+const SESSION_TAKEN_OVER = 0x8e;
+
+function closingReason(reasonCode: number, device: string): string {
+  if (reasonCode === SESSION_TAKEN_OVER) {
+    return `another agent connected as ${device}; give each its own ENTROFLEET_DEVICE`;
+  }
+  return `the broker closed the session with reason code ${reasonCode}`;
 }
 
 function isClosing(reason: string): boolean {
