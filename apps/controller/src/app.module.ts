@@ -3,10 +3,13 @@ import { AdaptersModule } from './adapters/adapters.module.ts';
 import { ArtifactsModule } from './artifacts/artifacts.module.ts';
 import { CompressionModule } from './compression/compression.module.ts';
 import { CONFIG, type Config } from './config.ts';
+import { DevicesModule } from './devices/devices.module.ts';
+import { DistributionModule } from './distribution/distribution.module.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
 import { ModelsModule } from './models/models.module.ts';
+import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { SweepModule } from './sweep/sweep.module.ts';
 
 @Module({})
@@ -33,6 +36,9 @@ export function appModule(config: Config): DynamicModule {
       ModelsModule,
       ArtifactsModule,
       CompressionModule,
+      DevicesModule,
+      RolloutsModule,
+      DistributionModule,
       SweepModule,
     ],
   };

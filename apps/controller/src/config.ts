@@ -60,6 +60,12 @@ const environmentSchema = z.object({
   MQTT_URL: address(['mqtt:', 'mqtts:', 'ws:', 'wss:'])
     .default('mqtt://127.0.0.1:1883')
     .describe('MQTT 5 broker'),
+  REPORT_INTERVAL_SECONDS: whole({ min: 1, max: 86_400 })
+    .prefault('30')
+    .describe("Interval of the agents' reports; a device silent for three of them is offline"),
+  DISTRIBUTION_BYTES_PER_SECOND: whole({ min: 0, max: 999_999_999 })
+    .prefault('0')
+    .describe('Most chunk bytes a distributor sends in a second, for all devices; 0: no limit'),
   ENTROFLEET_DATA_DIR: z.string().default('data').describe('Folder for all local state'),
   ENTROFLEET_BLOB_DIR: z
     .string()
@@ -98,6 +104,9 @@ export interface Config {
   readonly redisUrl: string;
   readonly queuePrefix: string;
   readonly mqttUrl: string;
+  readonly reportIntervalMs: number;
+  /** 0: no limit. */
+  readonly distributionBytesPerSecond: number;
   readonly dataFolder: string;
   readonly blobFolder: string;
   readonly roles: ReadonlySet<Role>;
@@ -138,6 +147,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     redisUrl: env.REDIS_URL,
     queuePrefix: env.QUEUE_PREFIX,
     mqttUrl: env.MQTT_URL,
+    reportIntervalMs: env.REPORT_INTERVAL_SECONDS * 1000,
+    distributionBytesPerSecond: env.DISTRIBUTION_BYTES_PER_SECOND,
     dataFolder,
     blobFolder: resolve(env.ENTROFLEET_BLOB_DIR ?? join(dataFolder, 'blobs')),
     roles: env.ENTROFLEET_ROLES,

@@ -200,7 +200,8 @@ function clientOptions(): IClientOptions {
     properties: {
       sessionExpiryInterval: 0,
       receiveMaximum: RECEIVE_MAXIMUM,
-      maximumPacketSize: LIMITS.messageBytes,
+      // Twice what we accept, so that a message that is too large is seen and logged.
+      maximumPacketSize: 2 * LIMITS.messageBytes,
     },
   };
 }

@@ -1,0 +1,43 @@
+import type { Device, devicePatchSchema } from '@entrofleet/protocol';
+import { Inject, Injectable } from '@nestjs/common';
+import type { z } from 'zod';
+import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
+import { DesiredStates } from './desired.states.ts';
+import { effectiveLabels } from './device.plan.ts';
+import { DeviceStore } from './device.store.ts';
+
+export type DevicePatch = z.infer<typeof devicePatchSchema>;
+
+/** What a client can do with devices. */
+@Injectable()
+export class DeviceService {
+  constructor(
+    @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(DesiredStates) private readonly desired: DesiredStates,
+    @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
+  ) {}
+
+  /** Replaces the operator's labels. @throws NotFound, Conflict */
+  async patch(name: string, patch: DevicePatch): Promise<Device> {
+    const { labels: operator, resourceVersion } = patch;
+    let before: Device | undefined;
+    const after = await this.devices.update(
+      name,
+      (current) => {
+        before = current;
+        const reported = current.status.report?.labels ?? {};
+        return { spec: { labels: operator }, labels: effectiveLabels(reported, operator) };
+      },
+      { resourceVersion },
+    );
+    await this.wakeups.wake(before === undefined ? [after] : [before, after]);
+    return after;
+  }
+
+  /** Forgets a device; one that still runs registers again with its next report. */
+  async remove(name: string, resourceVersion: string | undefined): Promise<void> {
+    const device = await this.devices.delete(name, { resourceVersion });
+    await this.desired.forget(name);
+    await this.wakeups.wake([device]);
+  }
+}

@@ -1,0 +1,16 @@
+import { Module } from '@nestjs/common';
+import { RolloutRecordModule } from '../rollouts/rollout.record.module.ts';
+import { DesiredStates } from './desired.states.ts';
+import { DeviceController } from './device.controller.ts';
+import { DeviceIngest } from './device.ingest.ts';
+import { DeviceService } from './device.service.ts';
+import { DeviceStore } from './device.store.ts';
+import { DeviceSweep } from './device.sweep.ts';
+
+@Module({
+  imports: [RolloutRecordModule],
+  controllers: [DeviceController],
+  providers: [DeviceStore, DesiredStates, DeviceService, DeviceIngest, DeviceSweep],
+  exports: [DeviceStore, DesiredStates],
+})
+export class DevicesModule {}

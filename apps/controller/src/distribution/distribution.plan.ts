@@ -1,0 +1,208 @@
+import type { Bitmap } from '@entrofleet/protocol';
+
+/** What one device says it lacks of one artifact. */
+export interface WantList {
+  readonly device: string;
+  readonly artifact: string;
+  /** Transfer indices below this are the header's slices. */
+  readonly headerChunks: number;
+  /** Chunks that may be in flight towards the device. */
+  readonly window: number;
+  readonly lacking: Bitmap;
+}
+
+export interface NextChunk {
+  readonly artifact: string;
+  readonly index: number;
+}
+
+/** A chunk on its way to one device. */
+interface Flight {
+  readonly order: number;
+  readonly sentMs: number;
+  /** Sent before the device asked; it may have listened already, so it may arrive. */
+  readonly isAssumed: boolean;
+}
+
+interface DeviceFlow {
+  readonly want: WantList;
+  readonly wantedMs: number;
+  readonly lacksHeader: boolean;
+  readonly flights: Map<number, Flight>;
+  /** Flights that take up the window. */
+  counted: number;
+  /** Nothing below it is left to send. */
+  cursor: number;
+}
+
+interface ArtifactFlow {
+  /** In the order in which they get their turn. */
+  readonly devices: Map<string, DeviceFlow>;
+  /** What was sent within the grace time, oldest first. */
+  readonly recent: { readonly index: number; readonly order: number; readonly sentMs: number }[];
+}
+
+/** A want-list that still lacks what was sent so long ago means that it was lost. */
+export const GRACE_MS = 2000;
+/** So much longer than the agents' longest pause between want-lists that the device has gone. */
+export const WANT_EXPIRY_MS = 120_000;
+/** A chunk overtaken by more than so many later ones is lost, not late. */
+const REORDERED_CHUNKS = 3;
+
+/**
+ * Decides which chunk is published next. Each wanted chunk goes out once for all devices that lack
+ * it; a device with room in its window drives, slower ones receive along and ask again for what
+ * they missed. Nothing is sent twice to a device unless a newer want-list shows that it was lost.
+ *
+ * All of this is memory of what was said lately: forgetting it costs duplicates, never a chunk.
+ */
+export class DistributionPlan {
+  /** In the order in which they get their turn. */
+  readonly #artifacts = new Map<string, ArtifactFlow>();
+  #order = 0;
+
+  /** Takes in a want-list; it replaces the device's earlier one. */
+  want(want: WantList, nowMs: number): void {
+    const { device, artifact, lacking } = want;
+    for (const [id, other] of this.#artifacts) {
+      // A device fetches one artifact at a time.
+      if (id !== artifact && other.devices.delete(device)) this.#dropIfIdle(id, other);
+    }
+    const flow = this.#artifacts.get(artifact) ?? { devices: new Map(), recent: [] };
+    const previous = flow.devices.get(device);
+    if (lacking.count === 0) {
+      flow.devices.delete(device);
+      this.#dropIfIdle(artifact, flow);
+      return;
+    }
+    this.#artifacts.set(artifact, flow);
+    const lacksHeader = firstLacking(lacking) < want.headerChunks;
+    const flights = stillFlying(previous, lacking, nowMs);
+    if (previous === undefined || (previous.lacksHeader && !lacksHeader)) {
+      assumeRecent({ flow, flights, lacking, nowMs });
+    }
+    const counted = [...flights.values()].filter((flight) => !flight.isAssumed).length;
+    flow.devices.set(device, { want, wantedMs: nowMs, lacksHeader, flights, counted, cursor: 0 });
+  }
+
+  /** The chunk to publish now, or `undefined` when every window is full or nothing is lacking. */
+  next(nowMs: number): NextChunk | undefined {
+    for (const [artifact, flow] of this.#artifacts) {
+      expire(flow, nowMs);
+      const index = this.#nextOf(flow, nowMs);
+      if (index === undefined) {
+        this.#dropIfIdle(artifact, flow);
+        continue;
+      }
+      // It goes to the end of the line.
+      this.#artifacts.delete(artifact);
+      this.#artifacts.set(artifact, flow);
+      return { artifact, index };
+    }
+    return undefined;
+  }
+
+  /** The chunk could not be published after all. */
+  unsent(chunk: NextChunk): void {
+    for (const device of this.#artifacts.get(chunk.artifact)?.devices.values() ?? []) {
+      const flight = device.flights.get(chunk.index);
+      if (flight === undefined) continue;
+      device.flights.delete(chunk.index);
+      if (!flight.isAssumed) device.counted--;
+      device.cursor = Math.min(device.cursor, chunk.index);
+    }
+  }
+
+  /** Forgets all that is wanted of an artifact, e.g. because it has gone. */
+  forget(artifact: string): void {
+    this.#artifacts.delete(artifact);
+  }
+
+  #nextOf(flow: ArtifactFlow, nowMs: number): number | undefined {
+    for (const [name, device] of flow.devices) {
+      if (device.counted >= device.want.window) continue;
+      const index = nextFor(device);
+      if (index === undefined) continue;
+      flow.devices.delete(name);
+      flow.devices.set(name, device);
+      this.#send(flow, index, nowMs);
+      return index;
+    }
+    return undefined;
+  }
+
+  #send(flow: ArtifactFlow, index: number, nowMs: number): void {
+    const order = this.#order++;
+    flow.recent.push({ index, order, sentMs: nowMs });
+    for (const device of flow.devices.values()) {
+      if (!takes(device, index)) continue;
+      const known = device.flights.get(index);
+      device.flights.set(index, { order, sentMs: nowMs, isAssumed: false });
+      if (known === undefined || known.isAssumed) device.counted++;
+    }
+  }
+
+  #dropIfIdle(artifact: string, flow: ArtifactFlow): void {
+    // What was sent lately is still needed for devices that ask a moment later.
+    if (flow.devices.size === 0 && flow.recent.length === 0) this.#artifacts.delete(artifact);
+  }
+}
+
+function firstLacking(lacking: Bitmap): number {
+  return lacking.indices().next().value ?? lacking.length;
+}
+
+/** Without the header a device cannot check payload, and may find most of it on its own disk. */
+function takes(device: DeviceFlow, index: number): boolean {
+  const { lacking, headerChunks } = device.want;
+  return lacking.has(index) && (!device.lacksHeader || index < headerChunks);
+}
+
+function nextFor(device: DeviceFlow): number | undefined {
+  for (const index of device.want.lacking.indices(device.cursor)) {
+    if (!takes(device, index)) return undefined;
+    if (!device.flights.has(index)) return index;
+    device.cursor = index + 1;
+  }
+  return undefined;
+}
+
+/** Flights that the newer want-list does not show to have arrived or to be lost. */
+function stillFlying(
+  previous: DeviceFlow | undefined,
+  lacking: Bitmap,
+  nowMs: number,
+): Map<number, Flight> {
+  const flights = new Map<number, Flight>();
+  if (previous === undefined) return flights;
+  let lastArrived = Number.NEGATIVE_INFINITY;
+  for (const [index, { order }] of previous.flights) {
+    if (!lacking.has(index)) lastArrived = Math.max(lastArrived, order);
+  }
+  for (const [index, flight] of previous.flights) {
+    const isOvertaken = flight.order + REORDERED_CHUNKS < lastArrived;
+    const isOld = nowMs - flight.sentMs >= GRACE_MS;
+    if (lacking.has(index) && !isOvertaken && !isOld) flights.set(index, flight);
+  }
+  return flights;
+}
+
+function assumeRecent(on: {
+  flow: ArtifactFlow;
+  flights: Map<number, Flight>;
+  lacking: Bitmap;
+  nowMs: number;
+}): void {
+  for (const { index, order, sentMs } of on.flow.recent) {
+    if (on.nowMs - sentMs >= GRACE_MS || !on.lacking.has(index) || on.flights.has(index)) continue;
+    on.flights.set(index, { order, sentMs, isAssumed: true });
+  }
+}
+
+function expire(flow: ArtifactFlow, nowMs: number): void {
+  const fresh = flow.recent.findIndex((sent) => nowMs - sent.sentMs < GRACE_MS);
+  flow.recent.splice(0, fresh === -1 ? flow.recent.length : fresh);
+  for (const [name, device] of flow.devices) {
+    if (nowMs - device.wantedMs >= WANT_EXPIRY_MS) flow.devices.delete(name);
+  }
+}

@@ -1,0 +1,108 @@
+import { type Rollout, rolloutInputSchema } from '@entrofleet/protocol';
+import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { Unprocessable } from '../errors.ts';
+import type { HttpResponse } from '../http/http.types.ts';
+import {
+  type DeleteQuery,
+  deleteQuerySchema,
+  type ListQuery,
+  listQuerySchema,
+} from '../http/list.query.ts';
+import { componentRef } from '../http/openapi.components.ts';
+import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
+import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
+import { type RolloutInput, RolloutService } from './rollout.service.ts';
+import { RolloutStore } from './rollout.store.ts';
+
+const ACCEPTED = { status: 202, description: 'Accepted', schema: componentRef('Rollout') };
+
+@ApiTags('rollouts')
+@Controller('api/v1/rollouts')
+export class RolloutController {
+  constructor(
+    @Inject(RolloutService) private readonly service: RolloutService,
+    @Inject(RolloutStore) private readonly rollouts: RolloutStore,
+  ) {}
+
+  @Post()
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Create a rollout; its status says how it goes' })
+  @TakesBody('RolloutInput')
+  @ApiResponse(ACCEPTED)
+  create(@ZodBody(rolloutInputSchema) input: RolloutInput): Promise<Rollout> {
+    return this.service.create(input);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List rollouts in the order of names' })
+  @TakesQuery(listQuerySchema)
+  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('RolloutList') })
+  async list(@ZodQuery(listQuerySchema) query: ListQuery): Promise<ListAnswer<Rollout>> {
+    const { labelSelector: selector, ...page } = query;
+    return listAnswer(await this.rollouts.list({ ...page, selector }));
+  }
+
+  @Get(':name')
+  @ApiOperation({ summary: 'Read a rollout: phase, conditions, where each device stands' })
+  @ApiResponse({ status: 200, description: 'The rollout', schema: componentRef('Rollout') })
+  read(@Param('name') name: string): Promise<Rollout> {
+    return this.rollouts.get(name);
+  }
+
+  @Put(':name')
+  @ApiOperation({ summary: 'Create a rollout or change it to this; repeating it changes nothing' })
+  @TakesBody('RolloutInput')
+  @ApiResponse({ status: 200, description: 'Updated', schema: componentRef('Rollout') })
+  @ApiResponse({ status: 202, description: 'Created', schema: componentRef('Rollout') })
+  async apply(
+    @Param('name') name: string,
+    @ZodBody(rolloutInputSchema) input: RolloutInput,
+    @Res({ passthrough: true }) response: HttpResponse,
+  ): Promise<Rollout> {
+    if (input.metadata.name !== name) {
+      const message = `must be "${name}", as in the path`;
+      const errors = [{ pointer: '/metadata/name', message }];
+      throw new Unprocessable({ reason: 'Invalid', message: `/metadata/name: ${message}`, errors });
+    }
+    const { rollout, created } = await this.service.apply(input);
+    response.status(created ? 202 : 200);
+    return rollout;
+  }
+
+  @Delete(':name')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Delete a rollout; devices keep what they run' })
+  @TakesQuery(deleteQuerySchema)
+  @ApiResponse({ status: 204, description: 'Deleted' })
+  remove(
+    @Param('name') name: string,
+    @ZodQuery(deleteQuerySchema) query: DeleteQuery,
+  ): Promise<void> {
+    return this.service.remove(name, query.resourceVersion);
+  }
+
+  @Post(':name/pause')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Start no more devices; those that are started go on' })
+  @ApiResponse(ACCEPTED)
+  pause(@Param('name') name: string): Promise<Rollout> {
+    return this.service.pause(name);
+  }
+
+  @Post(':name/resume')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Go on, and leave those that have failed behind' })
+  @ApiResponse(ACCEPTED)
+  resume(@Param('name') name: string): Promise<Rollout> {
+    return this.service.resume(name);
+  }
+
+  @Post(':name/retry')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Start those that have failed again, and go on' })
+  @ApiResponse(ACCEPTED)
+  retry(@Param('name') name: string): Promise<Rollout> {
+    return this.service.retry(name);
+  }
+}

@@ -1,0 +1,82 @@
+import type { Rollout, rolloutInputSchema } from '@entrofleet/protocol';
+import { Inject, Injectable } from '@nestjs/common';
+import type { z } from 'zod';
+import { Unprocessable } from '../errors.ts';
+import { initialStatus, resumedStatus, retriedStatus } from './rollout.status.plan.ts';
+import { RolloutStore } from './rollout.store.ts';
+import { RolloutWakeups } from './rollout.wakeups.ts';
+
+export type RolloutInput = z.infer<typeof rolloutInputSchema>;
+
+/** What a client can do with rollouts. Every change enqueues the rollouts it may concern. */
+@Injectable()
+export class RolloutService {
+  constructor(
+    @Inject(RolloutStore) private readonly rollouts: RolloutStore,
+    @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
+  ) {}
+
+  /** @throws Conflict when the name is taken. */
+  async create(input: RolloutInput): Promise<Rollout> {
+    const { name, labels, resourceVersion } = input.metadata;
+    if (resourceVersion !== undefined) {
+      const message = 'a new object has none; use PUT to update';
+      const errors = [{ pointer: '/metadata/resourceVersion', message }];
+      throw new Unprocessable({
+        reason: 'Invalid',
+        message: `/metadata/resourceVersion: ${message}`,
+        errors,
+      });
+    }
+    const status = initialStatus();
+    const rollout = await this.rollouts.create({ name, labels, spec: input.spec, status });
+    this.wakeups.wakeOne(name);
+    return rollout;
+  }
+
+  /**
+   * Creates the rollout or brings it to this spec; doing it twice changes nothing more.
+   * @throws Conflict for a `resourceVersion` that is not current.
+   */
+  async apply(input: RolloutInput): Promise<{ rollout: Rollout; created: boolean }> {
+    const { name, labels, resourceVersion } = input.metadata;
+    if (resourceVersion === undefined && (await this.rollouts.find(name)) === undefined) {
+      return { rollout: await this.create(input), created: true };
+    }
+    const { spec } = input;
+    const rollout = await this.rollouts.updateSpec(name, { spec, labels, resourceVersion });
+    // Another selector may leave devices to other rollouts.
+    await this.wakeups.wakeAll();
+    return { rollout, created: false };
+  }
+
+  /** Devices keep what they run. @throws NotFound, Conflict */
+  async remove(name: string, resourceVersion: string | undefined): Promise<void> {
+    await this.rollouts.delete(name, { resourceVersion });
+    await this.wakeups.wakeAll();
+  }
+
+  pause(name: string): Promise<Rollout> {
+    return this.act(name, ({ spec }) => ({ spec: { ...spec, paused: true } }));
+  }
+
+  resume(name: string): Promise<Rollout> {
+    return this.act(name, ({ spec, status }) => ({
+      spec: { ...spec, paused: false },
+      status: resumedStatus(status),
+    }));
+  }
+
+  retry(name: string): Promise<Rollout> {
+    return this.act(name, ({ status }) => ({ status: retriedStatus(status) }));
+  }
+
+  private async act(
+    name: string,
+    change: (rollout: Rollout) => Partial<Pick<Rollout, 'spec' | 'status'>>,
+  ): Promise<Rollout> {
+    const rollout = await this.rollouts.update(name, change);
+    this.wakeups.wakeOne(name);
+    return rollout;
+  }
+}

@@ -1,0 +1,37 @@
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { Database } from '../adapters/db.ts';
+import { KeyQueue } from '../adapters/queue.ts';
+import { CONFIG, type Config } from '../config.ts';
+import { Waiting } from '../errors.ts';
+import { Sweep } from '../sweep/sweep.ts';
+import { RolloutReconciler } from './rollout.reconciler.ts';
+import { RECONCILE_QUEUE, RolloutWakeups } from './rollout.wakeups.ts';
+
+const CONCURRENCY = 4;
+
+/** Takes rollouts from the queue, in processes with the role `reconciler`; the sweep brings all. */
+@Injectable()
+export class RolloutWorker implements OnApplicationBootstrap {
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(KeyQueue) private readonly queue: KeyQueue,
+    @Inject(Database) private readonly database: Database,
+    @Inject(RolloutReconciler) private readonly reconciler: RolloutReconciler,
+    @Inject(RolloutWakeups) wakeups: RolloutWakeups,
+    @Inject(Sweep) sweep: Sweep,
+  ) {
+    sweep.add('rollouts', () => wakeups.wakeAll());
+  }
+
+  onApplicationBootstrap(): void {
+    if (!this.config.roles.has('reconciler')) return;
+    this.queue.consume(
+      RECONCILE_QUEUE,
+      async (key) => {
+        if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
+        await this.reconciler.reconcile(key);
+      },
+      { concurrency: CONCURRENCY },
+    );
+  }
+}

@@ -1,0 +1,17 @@
+import { Module } from '@nestjs/common';
+import { ArtifactsModule } from '../artifacts/artifacts.module.ts';
+import { DevicesModule } from '../devices/devices.module.ts';
+import { ModelsModule } from '../models/models.module.ts';
+import { RolloutController } from './rollout.controller.ts';
+import { RolloutExecutors } from './rollout.executors.ts';
+import { RolloutReconciler } from './rollout.reconciler.ts';
+import { RolloutRecordModule } from './rollout.record.module.ts';
+import { RolloutService } from './rollout.service.ts';
+import { RolloutWorker } from './rollout.worker.ts';
+
+@Module({
+  imports: [RolloutRecordModule, DevicesModule, ModelsModule, ArtifactsModule],
+  controllers: [RolloutController],
+  providers: [RolloutService, RolloutExecutors, RolloutReconciler, RolloutWorker],
+})
+export class RolloutsModule {}
