@@ -59,7 +59,7 @@ class EngineModel {
   // Positions that share one pass over the weights.
   static constexpr size_t kBlockPositions = 64;
   // Positions whose logits exist at one time while scoring.
-  static constexpr size_t kLogitPositions = 8;
+  static constexpr size_t kLogitPositions = 32;
 
   // The weights' data must outlive the model. Throws std::bad_alloc or std::system_error.
   EngineModel(EngineGeometry geometry, EngineWeights weights, int threads);
