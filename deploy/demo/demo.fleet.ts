@@ -5,6 +5,7 @@ import {
   startMosquitto,
   startRedis,
 } from '../private/services.ts';
+import { removeTemporaryFolders } from '../private/temporary.folder.ts';
 
 /** Devices of the demo, in the order of their names. */
 const DEVICES = [
@@ -35,6 +36,7 @@ export async function startFleet(): Promise<Fleet> {
 export async function stopFleet(fleet: Fleet): Promise<void> {
   await Promise.all(fleet.agents.map((agent) => agent.stop()));
   for (const service of [...fleet.all].reverse()) await service.stop();
+  await removeTemporaryFolders();
 }
 
 /** The end of every log, for a failure that somebody has to understand. */

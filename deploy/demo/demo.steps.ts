@@ -9,6 +9,7 @@ import { RequestRefused, type RestClient } from './rest.client.ts';
 const STALL_MS = 180_000;
 const PROMPT = 'Once upon a time, Lily';
 const ROLLOUT = 'demo';
+const REFUSAL = 'PerplexityBeyondBound';
 
 export interface DemoRun {
   readonly client: RestClient;
@@ -86,7 +87,7 @@ export async function showRefusal(
   try {
     await run.client.createRollout(rolloutInput({ ...of, name }));
   } catch (error) {
-    if (!(error instanceof RequestRefused)) throw error;
+    if (!(error instanceof RequestRefused) || error.problem.reason !== REFUSAL) throw error;
     return { variant: of.variant, reason: error.problem.reason, message: error.message };
   }
   const rollout = await until({
@@ -103,7 +104,7 @@ export async function showRefusal(
     const message = `${of.variant} is beyond the quality bound, but its rollout is not refused`;
     throw new DemoError('NotRefused', `${message}: ${rollout.status.phase}`);
   }
-  const condition = rollout.status.conditions.find((c) => c.reason === 'PerplexityBeyondBound');
+  const condition = rollout.status.conditions.find((c) => c.reason === REFUSAL);
   await run.client.deleteRollout(name);
   const text = condition?.message ?? conditionsOf(rollout);
   return { variant: of.variant, reason: condition?.reason ?? 'Refused', message: text };

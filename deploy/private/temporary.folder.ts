@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +6,12 @@ import { createInterface } from 'node:readline';
 
 const REAPER = join(import.meta.dirname, 'reaper.sh');
 
-let root: Promise<string> | undefined;
+interface Root {
+  readonly path: string;
+  readonly reaper: ChildProcess;
+}
+
+let root: Promise<Root> | undefined;
 let made = 0;
 
 /**
@@ -15,12 +20,23 @@ let made = 0;
  */
 export async function temporaryFolder(name: string): Promise<string> {
   root ??= openRoot();
-  const folder = join(await root, `${name}-${made++}`);
+  const folder = join((await root).path, `${name}-${made++}`);
   await mkdir(folder, { mode: 0o700 });
   return folder;
 }
 
-async function openRoot(): Promise<string> {
+/** Removes everything that `temporaryFolder` has made, now instead of when this process ends. */
+export async function removeTemporaryFolders(): Promise<void> {
+  if (root === undefined) return;
+  const { reaper } = await root;
+  root = undefined;
+  if (reaper.exitCode !== null) return;
+  reaper.ref();
+  reaper.stdin?.destroy();
+  await once(reaper, 'exit');
+}
+
+async function openRoot(): Promise<Root> {
   const reaper = spawn('sh', [REAPER], { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
   const lines = createInterface({ input: reaper.stdout });
   const [path] = await Promise.race([
@@ -34,7 +50,7 @@ async function openRoot(): Promise<string> {
   reaper.unref();
   unref(reaper.stdin);
   unref(reaper.stdout);
-  return String(path);
+  return { path: String(path), reaper };
 }
 
 function unref(stream: object): void {
