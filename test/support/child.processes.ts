@@ -13,3 +13,10 @@ export async function childrenOf(parentPid: number, title: string): Promise<numb
   }
   return found;
 }
+
+/** False for a process that has ended, also when nobody has collected its exit status yet. */
+export async function isAlive(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const [state] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return stat !== '' && state !== 'Z';
+}

@@ -24,6 +24,12 @@ describe('fieldErrors', () => {
     ]);
   });
 
+  it('gathers what is wrong with one field', () => {
+    const errors = errorsOf(model(['u8'], { name: '' }));
+    expect(errors.map((error) => error.pointer)).toEqual(['/metadata/name']);
+    expect(errors[0]?.message).toMatch(/Too small.*; must be a DNS label/);
+  });
+
   it('names an unknown field itself', () => {
     expect(errorsOf(model(['u8'], { color: 'red' }))).toEqual([
       { pointer: '/metadata/color', message: 'unknown field' },

@@ -19,11 +19,16 @@ type Issue = z.core.$ZodIssue;
 type FieldError = NonNullable<Problem['errors']>[number];
 
 /**
- * Turns zod issues into the `errors` list of a problem. Of a union the alternative that came
- * closest speaks; an unknown key is named itself.
+ * Turns zod issues into the `errors` list of a problem, one entry a field. Of a union the
+ * alternative that came closest speaks; an unknown key is named itself.
  */
 export function fieldErrors(error: { readonly issues: readonly Issue[] }): FieldError[] {
-  return error.issues.flatMap((issue) => issueErrors(issue, []));
+  const messages = new Map<string, string>();
+  for (const { pointer, message } of error.issues.flatMap((issue) => issueErrors(issue, []))) {
+    const before = messages.get(pointer);
+    messages.set(pointer, before === undefined ? message : `${before}; ${message}`);
+  }
+  return [...messages].map(([pointer, message]) => ({ pointer, message }));
 }
 
 function issueErrors(issue: Issue, parent: readonly PropertyKey[]): FieldError[] {
