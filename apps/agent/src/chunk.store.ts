@@ -1,7 +1,7 @@
 import { open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactRef, artifactRefSchema, Bitmap } from '@entrofleet/protocol';
-import { type ChunkEntry, type ChunkTableReader, readTable, sha256Of } from './chunk.table.ts';
+import { type ChunkEntry, type ChunkTableReader, readTable, sha256Of } from './chunk.layout.ts';
 import { makeFolder, syncFolder, writeDurably } from './durable.file.ts';
 import { AgentError, systemCode } from './errors.ts';
 import { type ChunkPlace, PartialArtifact, type PartialPaths } from './partial.artifact.ts';

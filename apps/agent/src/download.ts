@@ -7,7 +7,7 @@ import {
 } from '@entrofleet/protocol';
 import type { Bus, Subscription } from './bus.ts';
 import type { ChunkStore } from './chunk.store.ts';
-import { failureOf } from './errors.ts';
+import { AgentError, failureOf } from './errors.ts';
 import type { Log } from './log.ts';
 import type { PartialArtifact } from './partial.artifact.ts';
 import type { TransferCounters } from './progress.file.ts';
@@ -53,9 +53,12 @@ export async function download(options: DownloadOptions): Promise<DownloadProgre
     await partial.finish();
     return progressOf(partial);
   } catch (error) {
-    const full = !signal.aborted && failureOf(error).reason === 'DiskFull';
-    await (full ? partial.discard() : partial.close());
-    throw error;
+    if (signal.aborted || failureOf(error).reason !== 'DiskFull') {
+      await partial.close();
+      throw error;
+    }
+    await partial.discard();
+    throw filledUp(ref, error);
   }
 }
 
@@ -195,6 +198,13 @@ function progressOf(partial: PartialArtifact): DownloadProgress {
     bytesHeld: partial.bytesHeld,
     ...partial.counters,
   };
+}
+
+function filledUp(ref: ArtifactRef, cause: unknown): AgentError {
+  const message =
+    `the disk filled up while artifact ${ref.id.slice(0, 12)} of ${ref.sizeBytes} bytes was ` +
+    'fetched; its space has been given back; free some more and retry the rollout';
+  return new AgentError('DiskFull', message, { cause });
 }
 
 /** Nothing was fetched: the artifact was here already. */

@@ -7,7 +7,7 @@ import {
   headerSlices,
   readTable,
   sha256Of,
-} from './chunk.table.ts';
+} from './chunk.layout.ts';
 import { syncFolder } from './durable.file.ts';
 import { readProgress, type TransferCounters, writeProgress } from './progress.file.ts';
 
