@@ -5,17 +5,28 @@ export class JsonRejected extends Error {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Parses UTF-8 JSON (RFC 8259) of bounded depth.
+ * Parses UTF-8 JSON (RFC 8259) of bounded depth and number of values. The number matters because
+ * an empty list takes two bytes in the file and many times that in memory.
  * @param bytes already bounded in size by the caller.
  * @throws JsonRejected whose message continues "the file ...".
  */
-export function parseBoundedJson(bytes: Uint8Array, limits: { depth: number }): unknown {
-  if (nestingDepth(bytes) > limits.depth) {
+export function parseBoundedJson(
+  bytes: Uint8Array,
+  limits: { depth: number; values: number },
+): unknown {
+  const { depth, values } = measure(bytes);
+  if (depth > limits.depth) {
     throw new JsonRejected(`is nested deeper than ${limits.depth} levels`);
   }
+  if (values > limits.values) throw new JsonRejected(`holds more than ${limits.values} values`);
   try {
     return JSON.parse(decoder.decode(bytes));
   } catch (cause) {
@@ -29,10 +40,14 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Deepest nesting of brackets outside strings; it needs no valid JSON. */
-function nestingDepth(bytes: Uint8Array): number {
+/**
+ * Deepest nesting of brackets outside strings, and an upper bound on the number of values. It
+ * needs no valid JSON.
+ */
+function measure(bytes: Uint8Array): { depth: number; values: number } {
+  let open = 0;
   let depth = 0;
-  let deepest = 0;
+  let values = 1;
   let inString = false;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
@@ -41,12 +56,15 @@ function nestingDepth(bytes: Uint8Array): number {
       else if (byte === QUOTE) inString = false;
     } else if (byte === QUOTE) {
       inString = true;
-    } else if (byte === 0x7b || byte === 0x5b) {
-      depth++;
-      if (depth > deepest) deepest = depth;
-    } else if (byte === 0x7d || byte === 0x5d) {
-      depth--;
+    } else if (byte === COMMA) {
+      values++;
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      values++;
+      open++;
+      if (open > depth) depth = open;
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      open--;
     }
   }
-  return deepest;
+  return { depth, values };
 }

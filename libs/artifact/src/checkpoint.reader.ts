@@ -190,7 +190,10 @@ async function readConfig(
   opened.push(file);
   const bytes = await file.readAll(CHECKPOINT_LIMITS.configBytes);
   try {
-    const config = parseBoundedJson(bytes, { depth: CHECKPOINT_LIMITS.configDepth });
+    const config = parseBoundedJson(bytes, {
+      depth: CHECKPOINT_LIMITS.configDepth,
+      values: CHECKPOINT_LIMITS.jsonValues,
+    });
     if (!isJsonObject(config)) throw new JsonRejected('is no JSON object');
     // A number beyond double precision or half a surrogate pair could not be carried on.
     canonicalJson(config);

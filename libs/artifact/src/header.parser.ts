@@ -92,7 +92,10 @@ function checkRegion(bytes: Uint8Array, jsonBytes: number): void {
 /** A header has one spelling only, so that equal content has an equal id. */
 function parseJson(json: Uint8Array): unknown {
   try {
-    const value = parseBoundedJson(json, { depth: ARTIFACT_LIMITS.headerJsonDepth });
+    const value = parseBoundedJson(json, {
+      depth: ARTIFACT_LIMITS.headerJsonDepth,
+      values: ARTIFACT_LIMITS.headerJsonValues,
+    });
     const canonical = Buffer.from(canonicalJson(value));
     if (canonical.equals(json)) return value;
     throw new JsonRejected('is not in canonical form (RFC 8785)');

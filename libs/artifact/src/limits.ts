@@ -8,6 +8,8 @@ export const ARTIFACT_LIMITS = {
   headerSlices: 1024,
   headerJsonBytes: 64 * 1024 * 1024,
   headerJsonDepth: 32,
+  /** A model of 70 billion weights needs about a third of it. */
+  headerJsonValues: 4_000_000,
   tensors: 100_000,
   files: 16,
   tensorNameLength: 512,
@@ -22,6 +24,8 @@ export const ARTIFACT_LIMITS = {
 export const CHECKPOINT_LIMITS = {
   configBytes: 4 * 1024 * 1024,
   configDepth: 24,
+  /** Values in any JSON file of a checkpoint. */
+  jsonValues: 2_000_000,
   indexBytes: 64 * 1024 * 1024,
   /** The limit of the reference implementation of safetensors (MAX_HEADER_SIZE). */
   safetensorsHeaderBytes: 100_000_000,

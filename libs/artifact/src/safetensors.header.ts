@@ -78,7 +78,10 @@ export function parseSafetensorsHeader(
 
 function parseJson(json: Uint8Array, file: string): Record<string, unknown> {
   try {
-    const header = parseBoundedJson(json, { depth: CHECKPOINT_LIMITS.safetensorsDepth });
+    const header = parseBoundedJson(json, {
+      depth: CHECKPOINT_LIMITS.safetensorsDepth,
+      values: CHECKPOINT_LIMITS.jsonValues,
+    });
     if (isJsonObject(header)) return header;
     throw new JsonRejected('is no JSON object');
   } catch (cause) {

@@ -34,7 +34,10 @@ export function parseSafetensorsIndex(json: Uint8Array, file: string): Map<strin
 
 function parseWeightMap(json: Uint8Array, file: string): Record<string, unknown> {
   try {
-    const index = parseBoundedJson(json, { depth: CHECKPOINT_LIMITS.configDepth });
+    const index = parseBoundedJson(json, {
+      depth: CHECKPOINT_LIMITS.configDepth,
+      values: CHECKPOINT_LIMITS.jsonValues,
+    });
     if (isJsonObject(index) && isJsonObject(index.weight_map)) return index.weight_map;
     throw new JsonRejected('has no object "weight_map"');
   } catch (cause) {
