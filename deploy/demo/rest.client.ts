@@ -17,8 +17,11 @@ export class RequestRefused extends Error {
   readonly problem: Problem;
 
   constructor(problem: Problem) {
-    const fields = (problem.errors ?? []).map((e) => `${e.pointer}: ${e.message}`);
-    super([problem.detail ?? problem.title, ...fields].join('; '));
+    const detail = problem.detail ?? problem.title;
+    const fields = (problem.errors ?? [])
+      .filter((e) => !detail.includes(e.message))
+      .map((e) => `${e.pointer}: ${e.message}`);
+    super([detail, ...fields].join('; '));
     this.problem = problem;
   }
 }

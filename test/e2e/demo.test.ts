@@ -148,15 +148,21 @@ describe('the demo with a model of the user', () => {
     const config = JSON.parse(await readFile(join(model, 'config.json'), 'utf8'));
     await writeFile(
       join(model, 'config.json'),
-      JSON.stringify({ ...config, architectures: ['PerceptronForEverything'], model_type: 'p' }),
+      JSON.stringify({
+        ...config,
+        architectures: ['PerceptronForEverything'],
+        model_type: 'perceptron',
+      }),
     );
     const summaryPath = join(scratch, 'summary.json');
     // when
     const { code, output } = await startDemo({ MODEL: model, DEMO_JSON: summaryPath }).ended;
     // then
     expect(code).toBe(1);
-    expect(output).toContain('PerceptronForEverything');
-    expect((await summaryAt(summaryPath)).error?.message).toContain('PerceptronForEverything');
+    expect(output).toContain('"perceptron" is not supported');
+    expect((await summaryAt(summaryPath)).error?.message).toContain(
+      '"perceptron" is not supported',
+    );
     await expectNothingLeft();
   });
 
