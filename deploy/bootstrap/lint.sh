@@ -22,7 +22,7 @@ shell_scripts() {
   git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 }
 
-check biome biome ci --error-on-warnings .
+check biome biome ci --colors=off --error-on-warnings .
 check types tsc -p tsconfig.test.json
 check dependencies depcruise --config .dependency-cruiser.mjs libs apps
 check shell shell_scripts
