@@ -34,7 +34,8 @@ export interface DownloadOptions {
 }
 
 const STALL_BACKOFF = 2;
-const STALL_MAX_MS = 60_000;
+/** A controller that comes back is asked again within this time. */
+const STALL_MAX_MS = 15_000;
 const WANT_EXPIRY_SECONDS = 60;
 
 /**
@@ -92,7 +93,11 @@ class Transfer {
       if (this.#partial.complete) return;
       const filter = topics.chunksOf(ref.id);
       subscriptions.push(bus.subscribe(filter, (topic, payload) => this.#take(topic, payload)));
-      subscriptions.push(bus.onConnected(() => this.#want()));
+      const back = () => {
+        this.#stalls = 0;
+        this.#want();
+      };
+      subscriptions.push(bus.onConnected(back));
       this.#want();
       await this.#ended.promise;
       signal.throwIfAborted();
