@@ -7,7 +7,7 @@ import { RequestRefused, type RestClient } from './rest.client.ts';
 
 /** A large model keeps one figure for a while; the default one never does for so long. */
 const STALL_MS = 180_000;
-const PROMPT = 'Once upon a time, Lily';
+export const PROMPT = 'Once upon a time, Lily';
 const ROLLOUT = 'demo';
 const REFUSAL = 'PerplexityBeyondBound';
 
@@ -126,7 +126,10 @@ export async function rollOut(
     read: async () => ({ rollout: await client.rollout(ROLLOUT), devices: await client.devices() }),
     done: ({ rollout }) => rollout.status.observedGeneration === generation && isSettled(rollout),
     mark: ({ rollout, devices }) => `${rolloutLine(rollout, devices)}${bytesHeld(devices)}`,
-    show: ({ rollout, devices }) => progress.show(rolloutLine(rollout, devices)),
+    show: ({ rollout, devices }) => {
+      const isCurrent = rollout.status.observedGeneration === generation;
+      progress.show(isCurrent ? rolloutLine(rollout, devices) : 'planning');
+    },
     describe: ({ rollout }) => conditionsOf(rollout),
     stallMs: STALL_MS,
     signal,

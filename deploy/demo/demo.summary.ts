@@ -42,7 +42,7 @@ export interface DemoSummary {
   readonly error: { readonly reason: string; readonly message: string } | null;
   readonly model: string;
   readonly seconds: number;
-  readonly slowestAnswerMs: number;
+  readonly slowestReadMs: number;
   readonly variants: readonly VariantEvidence[];
   readonly refusal: {
     readonly variant: string;

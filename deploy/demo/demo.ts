@@ -6,7 +6,7 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { type Fleet, fleetLogs, startFleet, stopFleet } from './demo.fleet.ts';
 import { DemoError, type DemoOptions, readOptions } from './demo.options.ts';
-import { compressModel, type DemoRun, rollOut, showRefusal } from './demo.steps.ts';
+import { compressModel, type DemoRun, PROMPT, rollOut, showRefusal } from './demo.steps.ts';
 import {
   type DemoSummary,
   deviceTable,
@@ -34,7 +34,7 @@ async function main(): Promise<number> {
     error: null,
     model: '',
     seconds: 0,
-    slowestAnswerMs: 0,
+    slowestReadMs: 0,
     variants: [],
     refusal: null,
     rollouts: [],
@@ -82,7 +82,7 @@ async function showAll(of: {
   const { run, fleet, findings, source } = of;
   progress.say(`\ncompressing ${source.name} from ${source.path}`);
   const model = await compressModel(run, source);
-  findings.slowestAnswerMs = run.client.slowestAnswerMs;
+  findings.slowestReadMs = run.client.slowestReadMs;
   findings.variants = model.status.variants.flatMap(variantEvidence);
   progress.say(`\n${variantTable(findings.variants)}`);
   const worst = findings.variants.find((v) => v.name === 'u4-paper');
@@ -107,8 +107,8 @@ async function showAll(of: {
     if (wrong.length > 0) throw new DemoError('NotAsPromised', `${variant}: ${wrong.join('; ')}`);
   }
   progress.say(
-    `\nThe slowest answer of the API during compression took ` +
-      `${findings.slowestAnswerMs.toFixed(0)} ms.`,
+    `\nThe slowest read from the API during compression took ` +
+      `${findings.slowestReadMs.toFixed(0)} ms.`,
   );
 }
 
@@ -116,7 +116,7 @@ function showRollout(evidence: RolloutEvidence): void {
   progress.say(`\n${deviceTable(evidence)}`);
   for (const device of evidence.devices) {
     const text = device.sample?.replace(/\s+/g, ' ').trim() ?? '';
-    progress.say(`  ${device.device} writes: ${text.slice(0, 200)}`);
+    progress.say(`  ${device.device} writes: ${PROMPT} ${text.slice(0, 200)}`);
   }
 }
 
