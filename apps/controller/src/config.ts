@@ -45,7 +45,10 @@ const environmentSchema = z.object({
     .describe('Port of the REST API; 0 takes a free one and logs it'),
   DATABASE_URL: address(['postgres:', 'postgresql:'])
     .optional()
-    .describe('PostgreSQL. Unset: embedded PGlite in <data folder>/db, one process only'),
+    .describe(
+      'PostgreSQL. Unset: embedded PGlite in <data folder>/db, for one process; it survives a kill, ' +
+        'but not a power loss',
+    ),
   DATABASE_POOL_SIZE: whole({ min: 1, max: 100 })
     .prefault('10')
     .describe('Connections to PostgreSQL; PGlite always has one'),

@@ -4,7 +4,8 @@ import { OPENAPI_FILE, openApiText } from './openapi.file.ts';
 
 describe('the OpenAPI document', () => {
   it('is checked in as the routes are; "npm run openapi -w apps/controller" writes it', async () => {
-    expect(await readFile(OPENAPI_FILE, 'utf8')).toBe(await openApiText());
+    const isCurrent = (await readFile(OPENAPI_FILE, 'utf8')) === (await openApiText());
+    expect(isCurrent, `${OPENAPI_FILE} is stale`).toBe(true);
   });
 
   it('has every reference it makes', async () => {
