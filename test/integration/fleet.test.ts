@@ -1,0 +1,261 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Device,
+  deviceSchema,
+  problemSchema,
+  type Rollout,
+  rolloutSchema,
+  TOPIC_PREFIX,
+  topics,
+} from '@entrofleet/protocol';
+import { connectAsync } from 'mqtt';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
+import { ApiClient } from '../support/api.client.ts';
+import { eventually } from '../support/eventually.ts';
+import { FakeDevice, type FakeDeviceOptions } from '../support/fake.device.ts';
+import {
+  type PrivateService,
+  type RedisService,
+  startController,
+  startMosquitto,
+  startRedis,
+} from '../support/services.ts';
+
+const ROLLOUTS = '/api/v1/rollouts';
+const DEVICES = '/api/v1/devices';
+
+describe('a fleet over real MQTT', () => {
+  let folder: string;
+  let redis: RedisService;
+  let broker: PrivateService;
+  let controller: PrivateService;
+  let api: ApiClient;
+  let devices: FakeDevice[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'entrofleet-fleet-'));
+    redis = await startRedis();
+    broker = await startMosquitto();
+    controller = await startController({
+      redisUrl: redis.url,
+      mqttUrl: broker.url,
+      environment: { SWEEP_INTERVAL_SECONDS: '1' },
+    });
+    api = new ApiClient(controller.url);
+    const path = await writeTinyCheckpoint(join(folder, 'tiny'), { hiddenSize: 128, layers: 4 });
+    const spec = {
+      source: { path },
+      variants: ['u8', 'u4'],
+      evaluation: { rows: 2, rowTokens: 32 },
+      quality: { maxPerplexityRatio: 1.001 },
+    };
+    await api.post('/api/v1/models', { metadata: { name: 'tiny' }, spec });
+    const model = await api.finishedModel('tiny');
+    expect(model.status.variants.map((v) => v.phase)).toEqual(['Ready', 'Ready']);
+  });
+  afterEach(async () => {
+    for (const { metadata } of await items<Rollout>(ROLLOUTS)) {
+      await api.delete(`${ROLLOUTS}/${metadata.name}`);
+    }
+    await Promise.all(devices.map((device) => device.stop()));
+    for (const { metadata } of await items<Device>(DEVICES)) {
+      await api.delete(`${DEVICES}/${metadata.name}`);
+    }
+    devices = [];
+  });
+  afterAll(async () => {
+    for (const service of [controller, broker, redis]) await service?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function items<T>(path: string): Promise<T[]> {
+    const { body } = await api.get(path);
+    return (body as { items: T[] }).items;
+  }
+
+  async function start(name: string, change: Partial<FakeDeviceOptions> = {}): Promise<FakeDevice> {
+    const labels = { site: 'lab' };
+    const device = await FakeDevice.start({ url: broker.url, device: name, labels, ...change });
+    devices.push(device);
+    await deviceWhere(name, (d) => d.status.online);
+    return device;
+  }
+
+  async function deviceWhere(name: string, isWanted: (device: Device) => boolean): Promise<Device> {
+    return eventually(`device ${name}`, async () => {
+      const { status, body } = await api.get(`${DEVICES}/${name}`);
+      if (status !== 200) return undefined;
+      const device = deviceSchema.parse(body);
+      return isWanted(device) ? device : undefined;
+    });
+  }
+
+  async function roll(spec: object, name = 'rollout'): Promise<Rollout> {
+    const selector = { matchLabels: { site: 'lab' } };
+    const body = { metadata: { name }, spec: { selector, model: 'tiny', variant: 'u8', ...spec } };
+    const answer = await api.post(ROLLOUTS, body);
+    expect(answer.status).toBe(202);
+    return rolloutSchema.parse(answer.body);
+  }
+
+  async function rolloutWhere(
+    isWanted: (rollout: Rollout) => boolean,
+    name = 'rollout',
+  ): Promise<Rollout> {
+    let last: Rollout | undefined;
+    try {
+      return await eventually(`rollout ${name}`, async () => {
+        const { body } = await api.get(`${ROLLOUTS}/${name}`);
+        last = rolloutSchema.parse(body);
+        return isWanted(last) ? last : undefined;
+      });
+    } catch (error) {
+      throw new Error(`${error}: ${JSON.stringify(last?.status, null, 2)}`);
+    }
+  }
+
+  function condition(rollout: Rollout, type: string) {
+    return rollout.status.conditions.find((c) => c.type === type);
+  }
+
+  it('registers devices, overlays their labels, and survives nonsense', async () => {
+    const device = await start('alpha', { labels: { site: 'lab', rack: '1' } });
+    device.say(topics.report('alpha'), 'nonsense');
+    device.say(topics.report('alpha'), JSON.stringify({ device: 'alpha', boot: -1 }));
+    device.say(topics.report('other'), JSON.stringify({ schemaVersion: 1, device: 'alpha' }));
+    device.say(topics.want('alpha'), 'x'.repeat(1_500_000));
+    device.report({ device: 'beta' });
+    const before = await deviceWhere('alpha', (d) => d.status.report !== null);
+    const stale = before.metadata.resourceVersion;
+    const patch = { resourceVersion: stale, labels: { rack: '2', tier: 'gold' } };
+    const patched = await api.send('PATCH', `${DEVICES}/alpha`, patch);
+    expect(patched.status).toBe(200);
+    const { metadata } = deviceSchema.parse(patched.body);
+    expect(metadata.labels).toEqual({ site: 'lab', rack: '2', tier: 'gold' });
+    const again = await api.send('PATCH', `${DEVICES}/alpha`, patch);
+    expect(again.status).toBe(409);
+    expect(problemSchema.parse(again.body).reason).toBe('ResourceVersionConflict');
+    const { body: selected } = await api.get(`${DEVICES}?labelSelector=tier%3Dgold`);
+    expect(selected).toMatchObject({ items: [{ metadata: { name: 'alpha' } }] });
+    expect(await items<Device>(DEVICES)).toHaveLength(1);
+    device.report();
+    await deviceWhere('alpha', (d) => d.status.report !== null && d.metadata.labels.rack === '2');
+    expect(await controller.logTail(200)).toContain('message dropped');
+  });
+
+  it('rolls out in waves, chunks travel once for all of a wave', async () => {
+    const watcher = await connectAsync(broker.url, { protocolVersion: 5 });
+    let published = 0;
+    watcher.on('message', () => {
+      published++;
+    });
+    await watcher.subscribeAsync(`${TOPIC_PREFIX}/c/#`, { qos: 1 });
+    const names = ['d1', 'd2', 'd3', 'd4', 'd5', 'd6'];
+    for (const name of names) await start(name);
+    await roll({ strategy: { waves: [{ count: 1 }, { percent: 100 }] } });
+    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    expect(done.status.counts).toMatchObject({ selected: 6, active: 6 });
+    expect(done.status.members.map((m) => m.wave)).toEqual([0, 1, 1, 1, 1, 1]);
+    expect(condition(done, 'Complete')?.status).toBe('True');
+    const chunks = devices[0]?.seen[0]?.target?.artifact.chunkCount ?? 0;
+    expect(chunks).toBeGreaterThan(20);
+    expect(published).toBeLessThanOrEqual(2 * 1.2 * chunks);
+    expect(devices.map((d) => d.chunksReceived)).toEqual(names.map(() => chunks));
+    await watcher.endAsync();
+    const late = await start('a-late-one');
+    await eventually('the late joiner', () => (late.active === undefined ? undefined : true));
+    const joined = await rolloutWhere((r) => r.status.counts.active === 7);
+    expect(joined.status.members.at(-1)?.device).toBe('a-late-one');
+    const { body: events } = await api.get('/api/v1/events?kind=Rollout&name=rollout');
+    expect(JSON.stringify(events)).toContain('WaveStarted');
+  });
+
+  it('pauses on a failure, retries, and goes on', async () => {
+    const canary = await start('d1');
+    await start('d2');
+    canary.failure = { reason: 'DiskFull', message: 'no space left on /data' };
+    await roll({ strategy: { waves: [{ count: 1 }] } });
+    const paused = await rolloutWhere((r) => r.status.phase === 'Paused');
+    expect(condition(paused, 'Progressing')).toMatchObject({ reason: 'MemberFailed' });
+    expect(condition(paused, 'Progressing')?.message).toContain('DiskFull: no space left on /data');
+    expect(devices[1]?.seen).toEqual([]);
+    expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
+    const left = await rolloutWhere((r) => r.status.phase === 'Complete');
+    expect(left.status.counts).toMatchObject({ active: 1, failed: 1 });
+    canary.failure = null;
+    expect((await api.post(`${ROLLOUTS}/rollout/retry`)).status).toBe(202);
+    await rolloutWhere((r) => r.status.counts.active === 2);
+    expect(canary.seen.map((desired) => desired.attempt)).toEqual([0, 1]);
+  });
+
+  it('refuses a variant beyond the bound unless forced', async () => {
+    await start('d1');
+    await roll({ variant: 'u4-paper' });
+    const refused = await rolloutWhere((r) => r.status.phase === 'Refused');
+    expect(condition(refused, 'Accepted')?.message).toMatch(/perplexity .*1\.001.*spec\.force/);
+    const { metadata, spec } = refused;
+    const body = { metadata: { name: metadata.name }, spec: { ...spec, force: true } };
+    expect((await api.put(`${ROLLOUTS}/rollout`, body)).status).toBe(200);
+    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    expect(condition(done, 'Accepted')?.reason).toBe('Forced');
+  });
+
+  it('says what is wrong with variant, selector and device', async () => {
+    await start('small', { capabilities: { memoryBytes: 1024 } });
+    await roll({ variant: 'u9' }, 'unknown');
+    const unknown = await rolloutWhere((r) => r.status.conditions.length > 0, 'unknown');
+    expect(condition(unknown, 'Accepted')?.message).toContain('it has u8, u4-paper');
+    await roll({ selector: { matchLabels: { site: 'moon' } } }, 'nobody');
+    const nobody = await rolloutWhere((r) => r.status.conditions.length > 0, 'nobody');
+    expect(condition(nobody, 'Progressing')?.message).toContain('site=moon');
+    await api.delete(`${ROLLOUTS}/unknown`);
+    await roll({}, 'unfit');
+    const unfit = await rolloutWhere((r) => r.status.counts.unfit === 1, 'unfit');
+    expect(unfit.status.members[0]?.message).toContain('of memory');
+    const malformed = await api.post(ROLLOUTS, { metadata: { name: 'X' }, spec: {} });
+    expect(malformed.status).toBe(422);
+  });
+
+  it('passes by a device that vanishes, and takes it along when it is back', async () => {
+    const lost = await start('d1');
+    await start('d2');
+    await lost.vanish();
+    await deviceWhere('d1', (d) => !d.status.online);
+    await roll({ strategy: { waves: [{ count: 1 }] } });
+    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    expect(done.status.counts).toMatchObject({ active: 1, offline: 1 });
+    await lost.connect();
+    await rolloutWhere((r) => r.status.counts.active === 2);
+  });
+
+  it('leaves a device with the older of two rollouts', async () => {
+    await start('d1');
+    await roll({}, 'older');
+    await rolloutWhere((r) => r.status.phase === 'Complete', 'older');
+    await roll({}, 'newer');
+    const newer = await rolloutWhere((r) => r.status.counts.conflict === 1, 'newer');
+    expect(newer.status.members[0]?.message).toContain('"older" is older');
+    await api.delete(`${ROLLOUTS}/older`);
+    await rolloutWhere((r) => r.status.phase === 'Complete', 'newer');
+  });
+
+  it('converges when broker, queue and controller go down half-way', async () => {
+    for (const name of ['d1', 'd2', 'd3', 'd4']) await start(name);
+    await roll({ strategy: { waves: [{ count: 1 }, { count: 1 }, { count: 1 }] } });
+    await rolloutWhere((r) => r.status.counts.active >= 1);
+    await broker.kill9();
+    await broker.restart();
+    await rolloutWhere((r) => r.status.counts.active >= 2);
+    await redis.flush();
+    await rolloutWhere((r) => r.status.counts.active >= 3);
+    await controller.kill9();
+    await redis.kill9();
+    await redis.restart();
+    await controller.restart();
+    const done = await rolloutWhere((r) => r.status.counts.active === 4);
+    expect(done.status.members.every((m) => m.state === 'Active')).toBe(true);
+  });
+});
