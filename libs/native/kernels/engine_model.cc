@@ -10,6 +10,8 @@ namespace {
 
 // Slices of rows are multiples of this, so that only the last one has a partial tile.
 constexpr size_t kSliceRows = 8;
+// Enough that a thread which is held up leaves most of its share to the others.
+constexpr size_t kSlicesPerMember = 4;
 
 void dequantize_row(const WeightMatrix& matrix, size_t row, float* output) {
   const size_t first = row * matrix.columns;
@@ -65,23 +67,17 @@ void EngineModel::allocate_scratch() {
 
 template <typename Work>
 void EngineModel::for_each_row(size_t rows, const Work& work) {
-  if (rows == 1) {
-    work(size_t{0});
-    return;
-  }
-  const size_t members = static_cast<size_t>(team_.size());
-  team_.run([&](int member) {
-    for (size_t row = static_cast<size_t>(member); row < rows; row += members) work(row);
-  });
+  team_.share(rows, [&](size_t row, int) { work(row); });
 }
 
 template <typename Work>
 void EngineModel::for_each_slice(size_t rows, const Work& work) {
-  const size_t members = static_cast<size_t>(team_.size());
   const size_t tiles = (rows + kSliceRows - 1) / kSliceRows;
-  team_.run([&](int member) {
-    const size_t begin = tiles * static_cast<size_t>(member) / members * kSliceRows;
-    const size_t end = tiles * static_cast<size_t>(member + 1) / members * kSliceRows;
+  const size_t members = static_cast<size_t>(team_.size());
+  const size_t slices = members == 1 ? 1 : std::min(tiles, members * kSlicesPerMember);
+  team_.share(slices, [&](size_t slice, int member) {
+    const size_t begin = tiles * slice / slices * kSliceRows;
+    const size_t end = tiles * (slice + 1) / slices * kSliceRows;
     work(begin, std::min(end, rows),
          unpacked_.data() + unpack_bytes_ * static_cast<size_t>(member));
   });
@@ -188,13 +184,10 @@ void EngineModel::attention_part(const EngineLayer& layer, size_t index,
 
   const size_t items = positions * g.key_value_heads;
   const size_t scores_each = scores_.size() / static_cast<size_t>(team_.size());
-  team_.run([&](int member) {
-    float* scores = scores_.data() + scores_each * static_cast<size_t>(member);
-    for (size_t item = static_cast<size_t>(member); item < items;
-         item += static_cast<size_t>(team_.size())) {
-      const size_t row = item / g.key_value_heads;
-      attend(index, entries[row], row, item % g.key_value_heads, scores);
-    }
+  team_.share(items, [&](size_t item, int member) {
+    const size_t row = item / g.key_value_heads;
+    attend(index, entries[row], row, item % g.key_value_heads,
+           scores_.data() + scores_each * static_cast<size_t>(member));
   });
 
   sum_inputs(attended_.data(), layer.output.columns, positions);
@@ -214,7 +207,6 @@ void EngineModel::mlp_part(const EngineLayer& layer, size_t positions) {
       product(layer.up, layer.up_bias, normalized_.data(), positions, up_.data());
   const size_t rows = layer.gate.rows;
   for_each_slice(rows, [&](size_t begin, size_t end, uint8_t* scratch) {
-    if (begin >= end) return;
     kernels_->multiply(gate, begin, end, scratch);
     kernels_->multiply(up, begin, end, scratch);
     for (size_t p = 0; p < positions; ++p) {

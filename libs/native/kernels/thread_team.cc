@@ -5,12 +5,30 @@ namespace {
 
 constexpr int kSpins = 4000;
 
+// Layout of the gate: round number << 32 | open << 31 | workers inside.
+constexpr uint64_t kOpen = uint64_t{1} << 31;
+constexpr uint64_t kInside = kOpen - 1;
+constexpr uint64_t kRound = uint64_t{1} << 32;
+
+uint64_t round_of(uint64_t gate) { return gate / kRound; }
+
 inline void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+template <typename Condition>
+void wait_until(const Condition& condition) {
+  for (int spins = 0; !condition(); ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 }  // namespace
@@ -35,51 +53,67 @@ void ThreadTeam::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_.store(true);
-    round_.fetch_add(1);
+    gate_.fetch_add(kRound);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadTeam::start(Entry entry, const void* context) {
+void ThreadTeam::start(Entry entry, const void* context, Attendance attendance) {
   if (size_ == 1) {
     entry(context, 0);
     return;
   }
+  // No worker is inside between rounds, so nobody reads these while they change.
   entry_ = entry;
   context_ = context;
-  remaining_.store(size_ - 1, std::memory_order_relaxed);
+  absent_.store(size_ - 1, std::memory_order_relaxed);
   // Sequentially consistent with the sleeper's asleep_ increment: either we see it asleep and
   // notify under the lock, or it sees the new round before it waits.
-  round_.fetch_add(1);
+  gate_.store((round_of(gate_.load(std::memory_order_relaxed)) + 1) * kRound | kOpen);
   if (asleep_.load() > 0) {
     { std::lock_guard lock(mutex_); }
     wake_.notify_all();
   }
   entry(context, 0);
-  for (int spins = 0; remaining_.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();
+  if (attendance == Attendance::kEveryone) {
+    wait_until([&] { return absent_.load(std::memory_order_acquire) == 0; });
+  }
+  // From here on nobody joins. The context lives in the caller's frame, so those who are inside
+  // must leave before it ends.
+  gate_.fetch_and(~kOpen);
+  wait_until([&] { return (gate_.load(std::memory_order_acquire) & kInside) == 0; });
+}
+
+// Waits for a round after `seen`, sets it, and enters the round if it is still open.
+bool ThreadTeam::join(uint64_t& seen) {
+  for (int spins = 0; round_of(gate_.load()) == seen && spins < kSpins; ++spins) pause();
+  if (round_of(gate_.load()) == seen) {
+    std::unique_lock lock(mutex_);
+    asleep_.fetch_add(1);
+    wake_.wait(lock, [&] { return round_of(gate_.load()) != seen; });
+    asleep_.fetch_sub(1);
+  }
+  uint64_t gate = gate_.load();
+  while ((gate & kOpen) != 0 && round_of(gate) != seen) {
+    if (gate_.compare_exchange_weak(gate, gate + 1)) {
+      seen = round_of(gate);
+      return true;
     }
   }
+  seen = round_of(gate);
+  return false;
 }
 
 void ThreadTeam::serve(int member) {
   uint64_t seen = 0;
   for (;;) {
-    for (int spins = 0; round_.load() == seen && spins < kSpins; ++spins) pause();
-    if (round_.load() == seen) {
-      std::unique_lock lock(mutex_);
-      asleep_.fetch_add(1);
-      wake_.wait(lock, [&] { return round_.load() != seen; });
-      asleep_.fetch_sub(1);
-    }
-    seen = round_.load();
+    const bool inside = join(seen);
     if (stopping_.load()) return;
+    if (!inside) continue;
     entry_(context_, member);
-    remaining_.fetch_sub(1, std::memory_order_release);
+    absent_.fetch_sub(1, std::memory_order_release);
+    gate_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -1,10 +1,11 @@
 // A fixed team of threads that run one function together. The caller is member 0, so a team of
-// one costs nothing. Between runs the workers spin briefly (a token's matrix products follow each
-// other within microseconds) and then sleep.
+// one costs nothing. Between rounds the workers spin briefly (a token's matrix products follow
+// each other within microseconds) and then sleep.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -23,27 +24,59 @@ class ThreadTeam {
   int size() const { return size_; }
 
   // Calls work(member) once for each member 0..size-1 and returns when all have returned. `work`
-  // must not throw and must not call run() on the same team. One run at a time.
+  // must not throw and must not call run() or share() on the same team. One round at a time.
   template <typename Work>
   void run(const Work& work) {
     start([](const void* context, int member) { (*static_cast<const Work*>(context))(member); },
-          &work);
+          &work, Attendance::kEveryone);
+  }
+
+  // Calls work(item, member) once for each item 0..items-1, members taking items as they come, and
+  // returns when all have returned. A member that the system does not run just then is not waited
+  // for, unless it holds an item: on a busy machine the others do its share.
+  template <typename Work>
+  void share(size_t items, const Work& work) {
+    if (size_ == 1 || items <= 1) {
+      for (size_t item = 0; item < items; ++item) work(item, 0);
+      return;
+    }
+    Shared<Work> shared{work, items};
+    start([](const void* context, int member) {
+            const auto& round = *static_cast<const Shared<Work>*>(context);
+            for (;;) {
+              const size_t item = round.next.fetch_add(1, std::memory_order_relaxed);
+              if (item >= round.items) return;
+              round.work(item, member);
+            }
+          },
+          &shared, Attendance::kWhoeverComes);
   }
 
  private:
   using Entry = void (*)(const void*, int);
+  enum class Attendance { kEveryone, kWhoeverComes };
 
-  void start(Entry entry, const void* context);
+  template <typename Work>
+  struct Shared {
+    const Work& work;
+    size_t items;
+    mutable std::atomic<size_t> next{0};
+  };
+
+  void start(Entry entry, const void* context, Attendance attendance);
   void serve(int member);
+  bool join(uint64_t& seen);
   void stop();
 
   const int size_;
   std::vector<std::thread> workers_;
+  // Written before a round opens, read by members who have joined it.
   Entry entry_ = nullptr;
   const void* context_ = nullptr;
+  // The round's number, whether it is open, and how many workers are in it; see thread_team.cc.
   // Each on its own cache line: workers spin on one while others write the second.
-  alignas(64) std::atomic<uint64_t> round_{0};
-  alignas(64) std::atomic<int> remaining_{0};
+  alignas(64) std::atomic<uint64_t> gate_{0};
+  alignas(64) std::atomic<int> absent_{0};  // workers that have not yet done this round
   std::atomic<bool> stopping_{false};
   std::atomic<int> asleep_{0};
   std::mutex mutex_;
