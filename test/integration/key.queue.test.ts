@@ -40,6 +40,13 @@ describe('RedisKeyQueue', () => {
       queue.enqueue('work', 'b');
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    // Keys are added one after the other, so once this one arrives the others are in Redis.
+    let added = false;
+    queue.consume('marker', async () => {
+      added = true;
+    });
+    queue.enqueue('marker', 'last');
+    await expect.poll(() => added, SOON).toBe(true);
     const keys: string[] = [];
     queue.consume('work', async (key) => {
       keys.push(key);

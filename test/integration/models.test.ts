@@ -152,6 +152,21 @@ describe('models over the REST API', () => {
     expect((await fetch(`${url}${content}`)).status).toBe(404);
   });
 
+  it('is not deleted while a rollout names it', async () => {
+    await api.post(MODELS, body('held'));
+    const spec = { selector: { matchLabels: { site: 'nowhere' } }, model: 'held', variant: 'u8' };
+    const rollout = await api.post('/api/v1/rollouts', { metadata: { name: 'holder' }, spec });
+    expect(rollout.status).toBe(202);
+    const refused = await api.delete(`${MODELS}/held`);
+    expect(refused.status).toBe(409);
+    expect(refused.body).toMatchObject({
+      reason: 'ModelInUse',
+      detail: expect.stringContaining('"holder"'),
+    });
+    expect((await api.delete('/api/v1/rollouts/holder')).status).toBe(204);
+    expect((await api.delete(`${MODELS}/held`)).status).toBe(204);
+  });
+
   it('lists by label in pages', async () => {
     for (const name of ['p1', 'p2', 'p3']) {
       const labelled = { ...body(name), metadata: { name, labels: { team: 'edge' } } };
