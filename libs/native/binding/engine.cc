@@ -252,8 +252,9 @@ class Model : public Napi::ObjectWrap<Model> {
         delete owned;
         Napi::MemoryManagement::AdjustExternalMemory(env, -bytes);
       });
-      return session_class_.New({Napi::External<std::shared_ptr<EngineQueue>>::New(env, &queue_),
-                                 Napi::External<std::shared_ptr<KeyValueCache>>::New(env, &shared)});
+      return session_class_.New(
+          {Napi::External<std::shared_ptr<EngineQueue>>::New(env, &queue_),
+           Napi::External<std::shared_ptr<KeyValueCache>>::New(env, &shared)});
     });
   }
 

@@ -97,7 +97,9 @@ class Reader {
     const std::string text = format.IsString() ? format.As<Napi::String>().Utf8Value() : "";
     if (text == "f32") {
       const auto data = read_array<Napi::Float32Array>(tensor, "data", napi_float32_array, name);
-      if (data.ElementLength() != count) bad_shape(name, "data does not have rows x columns values");
+      if (data.ElementLength() != count) {
+        bad_shape(name, "data does not have rows x columns values");
+      }
       matrix.data = data.Data();
       keep(data);
       return matrix;

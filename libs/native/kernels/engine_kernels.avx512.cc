@@ -1,4 +1,5 @@
-// GCC 12 takes the undefined pass-through operand of its own intrinsics for an uninitialised variable.
+// GCC 12 takes the undefined pass-through operand of its own intrinsics for an uninitialised
+// variable.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #include <immintrin.h>

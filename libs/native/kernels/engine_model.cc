@@ -93,7 +93,9 @@ MatrixProduct EngineModel::product(const WeightMatrix& weights, const std::vecto
 }
 
 void EngineModel::sum_inputs(const float* inputs, size_t columns, size_t rows) {
-  for_each_row(rows, [&](size_t row) { sums_[row] = kernels_->sum(inputs + row * columns, columns); });
+  for_each_row(rows, [&](size_t row) {
+    sums_[row] = kernels_->sum(inputs + row * columns, columns);
+  });
 }
 
 void EngineModel::normalize(const std::vector<float>& weight, size_t first_row, size_t rows) {
