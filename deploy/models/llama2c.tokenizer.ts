@@ -102,7 +102,8 @@ function mergesOf(
 
 function readTokens(bytes: Uint8Array, vocabularySize: number): Token[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  // One token is U+FEFF, which a decoder otherwise takes for a byte order mark.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const tokens: Token[] = [];
   let position = 4;
   for (let id = 0; id < vocabularySize; id++) {

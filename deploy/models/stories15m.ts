@@ -26,7 +26,7 @@ const CONTENT: Readonly<Record<string, string>> = {
   'config.json': '2c849973cda2c5837fe882bb82f2e3e340d086cae936f85a73d24e09fb05ec68',
   'generation_config.json': '5d1ec5cead41d3f706140730065a8a422954c11c51f70f69d038bb26ec660def',
   'model.safetensors': '7ab0f209897211c3e021627188627f8564c5060e6dc0d03ec3580a0f5bac3dac',
-  'tokenizer.json': '63151a548417eaf995524f05203866de1b118afe2b36dd4168eb5e056d5c0408',
+  'tokenizer.json': '17d0138855269057870282fff83c51151284e2ab39c383f707bbdb63a3b6de4c',
   'tokenizer_config.json': 'f9859a0ce21798d3ec4bf3131cd8174a8fa543c52ba98cd2f84a70fc593769ee',
 };
 
