@@ -26,6 +26,8 @@ import {
 
 const ROLLOUTS = '/api/v1/rollouts';
 const DEVICES = '/api/v1/devices';
+/** Less than a test's own limit, so that a failure tells what was waited for. */
+const WAIT = { timeoutMs: 30_000 };
 
 describe('a fleet over real MQTT', () => {
   let folder: string;
@@ -61,6 +63,8 @@ describe('a fleet over real MQTT', () => {
       await api.delete(`${ROLLOUTS}/${metadata.name}`);
     }
     await Promise.all(devices.map((device) => device.stop()));
+    // A last report may be on its way still, and would make a deleted device known again.
+    for (const { name } of devices) await deviceWhere(name, (d) => !d.status.online);
     for (const { metadata } of await items<Device>(DEVICES)) {
       await api.delete(`${DEVICES}/${metadata.name}`);
     }
@@ -85,12 +89,13 @@ describe('a fleet over real MQTT', () => {
   }
 
   async function deviceWhere(name: string, isWanted: (device: Device) => boolean): Promise<Device> {
-    return eventually(`device ${name}`, async () => {
+    const ask = async () => {
       const { status, body } = await api.get(`${DEVICES}/${name}`);
       if (status !== 200) return undefined;
       const device = deviceSchema.parse(body);
       return isWanted(device) ? device : undefined;
-    });
+    };
+    return eventually(`device ${name}`, ask, WAIT);
   }
 
   async function roll(spec: object, name = 'rollout'): Promise<Rollout> {
@@ -107,11 +112,12 @@ describe('a fleet over real MQTT', () => {
   ): Promise<Rollout> {
     let last: Rollout | undefined;
     try {
-      return await eventually(`rollout ${name}`, async () => {
+      const ask = async () => {
         const { body } = await api.get(`${ROLLOUTS}/${name}`);
         last = rolloutSchema.parse(body);
         return isWanted(last) ? last : undefined;
-      });
+      };
+      return await eventually(`rollout ${name}`, ask, WAIT);
     } catch (error) {
       throw new Error(`${error}: ${JSON.stringify(last?.status, null, 2)}`);
     }
@@ -162,11 +168,12 @@ describe('a fleet over real MQTT', () => {
     expect(condition(done, 'Complete')?.status).toBe('True');
     const chunks = devices[0]?.seen[0]?.target?.artifact.chunkCount ?? 0;
     expect(chunks).toBeGreaterThan(20);
-    expect(published).toBeLessThanOrEqual(2 * 1.2 * chunks);
+    // One copy a wave; the devices of a wave start one after another, which costs some chunks.
+    expect(published).toBeLessThanOrEqual(2 * 1.5 * chunks);
     expect(devices.map((d) => d.chunksReceived)).toEqual(names.map(() => chunks));
     await watcher.endAsync();
     const late = await start('a-late-one');
-    await eventually('the late joiner', () => (late.active === undefined ? undefined : true));
+    await eventually('the late joiner', () => late.active, WAIT);
     const joined = await rolloutWhere((r) => r.status.counts.active === 7);
     expect(joined.status.members.at(-1)?.device).toBe('a-late-one');
     const { body: events } = await api.get('/api/v1/events?kind=Rollout&name=rollout');

@@ -132,6 +132,19 @@ describe('DistributionPlan', () => {
     expect(drain(plan, 2500)).toEqual(['a0']);
   });
 
+  it('takes what was sent a moment ago as under way to a device that asks now, not for long', () => {
+    const plan = new DistributionPlan();
+    plan.want(want({ device: 'x' }), 0);
+    drain(plan, 0);
+    plan.want(want({ device: 'y' }), 100);
+    expect(drain(plan, 100)).toEqual([]);
+    const wakeMs = plan.wakeMs() ?? Number.NaN;
+    expect(drain(plan, wakeMs - 1)).toEqual([]);
+    expect(drain(plan, wakeMs)).toEqual(['a0']);
+    plan.want(want({ device: 'z' }), 10_000);
+    expect(drain(plan, 10_000)).toEqual(['a0']);
+  });
+
   it('sends what was overtaken again at once', () => {
     const plan = new DistributionPlan();
     plan.want(want({ window: 8, lacking: without(0) }), 0);

@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Device, type Presence, type Report, topics } from '@entrofleet/protocol';
+import {
+  type Device,
+  type DeviceStatus,
+  type Presence,
+  type Report,
+  topics,
+} from '@entrofleet/protocol';
 import {
   Inject,
   Injectable,
@@ -135,45 +141,38 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
   /** @returns the device as it was and as it is, when something changed. */
   async #store(name: string, heard: Heard): Promise<Device[]> {
     const known = await this.devices.find(name);
-    if (known === undefined) {
-      if (heard.report === undefined) return [];
-      return this.#register(heard.report);
-    }
+    if (known === undefined) return this.#register(name, heard);
     let before: Device = known;
     const after = await this.devices.update(name, (current) => {
       before = current;
-      return this.#change(current, heard);
+      const status = this.#changed(current.status, heard, current.metadata.generation);
+      if (status === undefined) return undefined;
+      const reported = status.report?.labels ?? {};
+      return { labels: effectiveLabels(reported, current.spec.labels), status };
     });
     return after === before ? [] : [before, after];
   }
 
-  async #register(report: Report): Promise<Device[]> {
-    const status = withReport(UNKNOWN_STATUS, { report, generation: 1, now: this.#now() });
+  /** The first report of a device makes it known; its presence alone does not. */
+  async #register(name: string, heard: Heard): Promise<Device[]> {
+    const status = this.#changed(UNKNOWN_STATUS, heard, 1);
+    if (heard.report === undefined || status === undefined) return [];
     try {
-      const device = await this.devices.create({
-        name: report.device,
-        labels: effectiveLabels(report.labels, {}),
-        spec: { labels: {} },
-        status: status ?? UNKNOWN_STATUS,
-      });
-      this.log.info('device registered', { device: report.device });
+      const labels = effectiveLabels(heard.report.labels, {});
+      const device = await this.devices.create({ name, labels, spec: { labels: {} }, status });
+      this.log.info('device registered', { device: name });
       return [device];
     } catch (error) {
-      if (error instanceof Conflict) return this.#store(report.device, { report });
+      if (error instanceof Conflict) return this.#store(name, heard);
       throw error;
     }
   }
 
-  #change(current: Device, heard: Heard) {
+  #changed(status: DeviceStatus, heard: Heard, generation: number): DeviceStatus | undefined {
     const { report, presence } = heard;
     const now = this.#now();
-    const { generation } = current.metadata;
-    const said = report && withReport(current.status, { report, generation, now });
-    const seen = presence && withPresence(said ?? current.status, presence, now);
-    const status = seen ?? said;
-    if (status === undefined) return undefined;
-    const reported = status.report?.labels ?? {};
-    return { labels: effectiveLabels(reported, current.spec.labels), status };
+    const said = report && withReport(status, { report, generation, now });
+    return (presence && withPresence(said ?? status, presence, now)) ?? said;
   }
 
   #now(): string {

@@ -78,16 +78,21 @@ export class ChunkDistributor implements OnApplicationBootstrap, OnModuleDestroy
   #pump(): void {
     clearTimeout(this.#timer);
     while (!this.#stopped && this.bus.connected && this.#sending < SENDING_MAX) {
-      const waitMs = this.#rate.waitMs(this.#nowMs());
-      if (waitMs > 0) {
-        this.#timer = setTimeout(() => this.#pump(), waitMs);
+      const nowMs = this.#nowMs();
+      const waitMs = this.#rate.waitMs(nowMs);
+      const chunk = waitMs > 0 ? undefined : this.#plan.next(nowMs);
+      if (chunk === undefined) {
+        const wakeMs = waitMs > 0 ? nowMs + waitMs : this.#plan.wakeMs();
+        if (wakeMs !== undefined) this.#pumpIn(Math.max(1, wakeMs - nowMs));
         return;
       }
-      const chunk = this.#plan.next(this.#nowMs());
-      if (chunk === undefined) return;
       this.#sending++;
       void this.#send(chunk);
     }
+  }
+
+  #pumpIn(delayMs: number): void {
+    this.#timer = setTimeout(() => this.#pump(), delayMs);
   }
 
   /** Chunks are read side by side and published in the order in which they were decided. */

@@ -31,6 +31,8 @@ interface DeviceFlow {
   readonly flights: Map<number, Flight>;
   /** Flights that take up the window. */
   counted: number;
+  /** When assumed flights are no longer taken for granted. */
+  assumedUntilMs: number;
   /** Nothing below it is left to send. */
   cursor: number;
 }
@@ -38,12 +40,17 @@ interface DeviceFlow {
 interface ArtifactFlow {
   /** In the order in which they get their turn. */
   readonly devices: Map<string, DeviceFlow>;
-  /** What was sent within the grace time, oldest first. */
+  /** What was sent a moment ago, oldest first. */
   readonly recent: { readonly index: number; readonly order: number; readonly sentMs: number }[];
 }
 
 /** A want-list that still lacks what was sent so long ago means that it was lost. */
 export const GRACE_MS = 2000;
+/**
+ * A device listens before it asks, so what was sent just before its first want-list may be under
+ * way to it. For so long that is taken for granted.
+ */
+export const ASSUMED_MS = 300;
 /** So much longer than the agents' longest pause between want-lists that the device has gone. */
 export const WANT_EXPIRY_MS = 120_000;
 /** A chunk overtaken by more than so many later ones is lost, not late. */
@@ -82,7 +89,16 @@ export class DistributionPlan {
       assumeRecent({ flow, flights, lacking, nowMs });
     }
     const counted = [...flights.values()].filter((flight) => !flight.isAssumed).length;
-    flow.devices.set(device, { want, wantedMs: nowMs, lacksHeader, flights, counted, cursor: 0 });
+    const assumedUntilMs = counted === flights.size ? Number.POSITIVE_INFINITY : nowMs + ASSUMED_MS;
+    flow.devices.set(device, {
+      want,
+      wantedMs: nowMs,
+      lacksHeader,
+      flights,
+      counted,
+      assumedUntilMs,
+      cursor: 0,
+    });
   }
 
   /** The chunk to publish now, or `undefined` when every window is full or nothing is lacking. */
@@ -100,6 +116,17 @@ export class DistributionPlan {
       return { artifact, index };
     }
     return undefined;
+  }
+
+  /** When {@link next} should be asked again although nothing has happened, if ever. */
+  wakeMs(): number | undefined {
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const flow of this.#artifacts.values()) {
+      for (const device of flow.devices.values()) {
+        earliestMs = Math.min(earliestMs, device.assumedUntilMs);
+      }
+    }
+    return Number.isFinite(earliestMs) ? earliestMs : undefined;
   }
 
   /** The chunk could not be published after all. */
@@ -194,15 +221,25 @@ function assumeRecent(on: {
   nowMs: number;
 }): void {
   for (const { index, order, sentMs } of on.flow.recent) {
-    if (on.nowMs - sentMs >= GRACE_MS || !on.lacking.has(index) || on.flights.has(index)) continue;
+    const isFresh = on.nowMs - sentMs < ASSUMED_MS;
+    if (!isFresh || !on.lacking.has(index) || on.flights.has(index)) continue;
     on.flights.set(index, { order, sentMs, isAssumed: true });
   }
 }
 
 function expire(flow: ArtifactFlow, nowMs: number): void {
-  const fresh = flow.recent.findIndex((sent) => nowMs - sent.sentMs < GRACE_MS);
+  const fresh = flow.recent.findIndex((sent) => nowMs - sent.sentMs < ASSUMED_MS);
   flow.recent.splice(0, fresh === -1 ? flow.recent.length : fresh);
   for (const [name, device] of flow.devices) {
     if (nowMs - device.wantedMs >= WANT_EXPIRY_MS) flow.devices.delete(name);
+    else if (nowMs >= device.assumedUntilMs) dropAssumed(device);
+  }
+}
+
+function dropAssumed(device: DeviceFlow): void {
+  device.assumedUntilMs = Number.POSITIVE_INFINITY;
+  device.cursor = 0;
+  for (const [index, { isAssumed }] of device.flights) {
+    if (isAssumed) device.flights.delete(index);
   }
 }
