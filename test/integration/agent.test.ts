@@ -50,6 +50,7 @@ async function encode(seed: number, model: string): Promise<Encoded> {
     variant: 'u8',
     artifact: { ...ref, headerChunks: [...ref.headerChunks] },
     memoryBytes: reader.memoryBytes,
+    contextLength: language.config.contextLength,
     kvCacheBytes: language.kvCacheBytes(),
     probe,
     samplePrompt: 'once upon a time',

@@ -45,7 +45,8 @@ export function exampleArtifact(change: Partial<Artifact> = {}): Artifact {
       chunkSizeBytes: 256 * 1024,
     },
     memoryBytes: 60 * MIB,
-    kvCacheBytes: 10 * MIB,
+    contextLength: 1024,
+    kvCacheBytesPerToken: 10 * 1024,
     quality: { ...exampleQuality(), tensors: [] },
     probe: {
       promptTokens: [1],
@@ -82,6 +83,7 @@ export function exampleModel(change: Partial<Model['status']['variants'][number]
         { name: 'u4-paper', recipe: 'u4-paper' },
       ],
       quality: { maxPerplexityRatio: 1.15 },
+      serving: { contextLength: 4096 },
       evaluation: { rows: 16, rowTokens: 256 },
     },
     status: {

@@ -37,15 +37,18 @@ export class LoadedModel implements ServedModel {
   }
 
   get contextLength(): number {
-    return this.language.config.contextLength;
+    return Math.min(this.target.contextLength, this.language.config.contextLength);
   }
 
   async *generate(request: GenerationRequest): AsyncGenerator<GenerationPiece> {
     const { prompt, ...options } = request;
     const tokens = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
-    const { language: model, tokenizer } = this;
+    const { language: model, tokenizer, contextLength } = this;
     let completionTokens = 0;
-    for await (const piece of generate({ model, tokenizer, prompt: tokens, ...options })) {
+    for await (const piece of generate({
+      ...{ model, tokenizer, contextLength, prompt: tokens },
+      ...options,
+    })) {
       if (piece.tokenId !== null) completionTokens++;
       if (piece.text !== '') yield { kind: 'Text', text: piece.text };
       if (piece.finishReason === null) continue;

@@ -70,6 +70,16 @@ describe('generate', () => {
     expect(finishReason).toBe('length');
   });
 
+  it('ends when the context it was given is full', async () => {
+    const prompt = tokenizer.encode('once');
+    const contextLength = prompt.length + 3;
+    const { tokenIds, finishReason } = await complete(options({ contextLength }));
+    expect(tokenIds.length).toBe(4);
+    expect(finishReason).toBe('length');
+    const tooShort = complete(options({ contextLength: prompt.length - 1 }));
+    await expect(tooShort).rejects.toMatchObject({ reason: 'ContextExceeded' });
+  });
+
   it('marks the last piece, and only it', async () => {
     const reasons: unknown[] = [];
     for await (const piece of generate(options({ maxTokens: 2 }))) reasons.push(piece.finishReason);

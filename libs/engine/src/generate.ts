@@ -12,6 +12,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly prompt: string | readonly number[];
   /** Tokens to generate at most; the model's context may end earlier. */
   readonly maxTokens: number;
+  /** Prompt and completion together; default and most: the model's context. */
+  readonly contextLength?: number | undefined;
   /** Same seed, same text on the same instruction set. */
   readonly seed?: number | undefined;
   /** Strings that end the text; they are not part of it. */
@@ -45,7 +47,10 @@ export async function* generate(options: GenerateOptions): AsyncGenerator<Genera
   }
   const prompt =
     typeof options.prompt === 'string' ? tokenizer.encode(options.prompt) : options.prompt;
-  const { contextLength } = model.config;
+  const contextLength = Math.min(
+    options.contextLength ?? model.config.contextLength,
+    model.config.contextLength,
+  );
   if (prompt.length === 0 || prompt.length > contextLength) {
     throw new EngineError(
       prompt.length === 0 ? 'BadArgument' : 'ContextExceeded',

@@ -28,7 +28,8 @@ export const artifactSchema = z.strictObject({
   createdAt: instantSchema,
   ref: artifactRefSchema,
   memoryBytes: z.int().min(1).describe('Resident size of the decoded weights on a device'),
-  kvCacheBytes: z.int().min(0).describe('KV cache at the full context length'),
+  contextLength: z.int().min(1).describe('Longest context the model was made for'),
+  kvCacheBytesPerToken: z.int().min(0),
   quality: qualityReportSchema,
   probe: probeSchema,
 });

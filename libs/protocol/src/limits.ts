@@ -19,6 +19,9 @@ export const LIMITS = {
   windowChunksDefault: 32,
   windowChunksMax: 1024,
   messageBytes: 1024 * 1024,
+  /** Longest context a device serves unless a model says otherwise. */
+  contextLengthDefault: 4096,
+  contextLengthMax: 1024 * 1024,
   errorMessageLength: 2000,
   probeTokens: 512,
   fingerprintLogits: 64,

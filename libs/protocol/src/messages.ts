@@ -13,7 +13,8 @@ export const targetSchema = z.strictObject({
   variant: variantNameSchema,
   artifact: artifactRefSchema,
   memoryBytes: z.int().min(1).describe('Resident size of the decoded weights'),
-  kvCacheBytes: z.int().min(0).describe('KV cache at the full context length'),
+  contextLength: z.int().min(1).describe('Longest context to serve'),
+  kvCacheBytes: z.int().min(0).describe('KV cache at that context length'),
   probe: probeSchema,
   samplePrompt: z.string().max(1000).nullable().describe('Prompt to continue as a sample'),
 });

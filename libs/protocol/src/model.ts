@@ -40,6 +40,19 @@ export const modelSpecSchema = z.strictObject({
         .describe('A variant whose perplexity exceeds the source by more is not rolled out'),
     })
     .prefault({}),
+  serving: z
+    .strictObject({
+      contextLength: z
+        .int()
+        .min(16)
+        .max(LIMITS.contextLengthMax)
+        .default(LIMITS.contextLengthDefault)
+        .describe(
+          "Longest prompt and completion a device serves, at most the model's own; the memory " +
+            'for its KV cache must fit the device',
+        ),
+    })
+    .prefault({}),
   evaluation: z
     .strictObject({
       tokensPath: z

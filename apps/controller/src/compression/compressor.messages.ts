@@ -36,7 +36,8 @@ export type CompressTask = Extract<CompressorTask, { task: 'compress' }>;
 export const compressedSchema = z.strictObject({
   ref: artifactRefSchema,
   memoryBytes: z.int().min(1),
-  kvCacheBytes: z.int().min(0),
+  contextLength: z.int().min(1),
+  kvCacheBytesPerToken: z.int().min(0),
   quality: qualityReportSchema,
   probe: probeSchema,
 });

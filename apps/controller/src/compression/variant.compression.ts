@@ -118,7 +118,8 @@ async function measureVariant(
       return {
         ref: encoded.ref,
         memoryBytes: artifact.memoryBytes,
-        kvCacheBytes: kvCacheBytes(model.config),
+        contextLength: model.config.contextLength,
+        kvCacheBytesPerToken: kvCacheBytes(model.config, 1),
         quality: qualityReport(task, { encoded, evaluated, perplexity: measured.perplexity }),
         probe: await createProbe(model),
       };

@@ -43,7 +43,8 @@ function artifact(model: string, id: string): Artifact {
       chunkSizeBytes: 4096,
     },
     memoryBytes: 1,
-    kvCacheBytes: 0,
+    contextLength: 256,
+    kvCacheBytesPerToken: 0,
     quality: {
       sizeBytes: 4,
       weights: 1,

@@ -41,7 +41,7 @@ export function judgeAcceptance(
     const message = `the artifact of ${name} is missing; it is made again`;
     return { kind: 'Waiting', reason: 'ArtifactMissing', message };
   }
-  const target = targetOf(spec, artifact);
+  const target = targetOf(spec, model, artifact);
   if (beyond === undefined) return { kind: 'Accepted', target, reason: 'Accepted', message: '' };
   return { kind: 'Accepted', target, reason: 'Forced', message: `${beyond}; spec.force is set` };
 }
@@ -72,13 +72,15 @@ function beyondBound(
   );
 }
 
-function targetOf(spec: RolloutSpec, artifact: Artifact): Target {
+function targetOf(spec: RolloutSpec, model: Model, artifact: Artifact): Target {
+  const contextLength = Math.min(model.spec.serving.contextLength, artifact.contextLength);
   return {
     model: spec.model,
     variant: spec.variant,
     artifact: artifact.ref,
     memoryBytes: artifact.memoryBytes,
-    kvCacheBytes: artifact.kvCacheBytes,
+    contextLength,
+    kvCacheBytes: contextLength * artifact.kvCacheBytesPerToken,
     probe: artifact.probe,
     samplePrompt: spec.samplePrompt,
   };

@@ -197,6 +197,7 @@ export function isSameTarget(a: Target | null, b: Target): boolean {
     a.artifact.id === b.artifact.id &&
     a.model === b.model &&
     a.variant === b.variant &&
+    a.contextLength === b.contextLength &&
     a.samplePrompt === b.samplePrompt
   );
 }

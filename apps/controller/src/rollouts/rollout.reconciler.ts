@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Artifact, Device, RolloutSpec } from '@entrofleet/protocol';
+import { type Artifact, type Device, LIMITS, type RolloutSpec } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
@@ -74,7 +74,9 @@ export class RolloutReconciler {
     for (const id of ids) {
       const artifact = await this.artifacts.findById(id);
       if (artifact === undefined) continue;
-      footprints.set(id, artifact.memoryBytes + artifact.kvCacheBytes);
+      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
+      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
+      footprints.set(id, artifact.memoryBytes + cacheBytes);
     }
     return footprints;
   }
