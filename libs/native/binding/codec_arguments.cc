@@ -1,0 +1,131 @@
+#include "binding/codec_arguments.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/codec_failure.h"
+
+namespace entrofleet {
+namespace {
+
+constexpr uint64_t kMostThreads = 256;
+constexpr uint64_t kMostInteger = (uint64_t{1} << 53) - 1;
+
+bool is_array_of(const Napi::Value& value, napi_typedarray_type type) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type;
+}
+
+}  // namespace
+
+CodecArguments::CodecArguments(const Napi::CallbackInfo& info, const char* call) : call_(call) {
+  if (info.Length() != 1 || !info[0].IsObject()) {
+    throw CodecFailure{"BadArgument", std::string(call) + " takes one object", std::nullopt};
+  }
+  object_ = info[0].As<Napi::Object>();
+  buffers_ = Napi::Array::New(info.Env());
+}
+
+void CodecArguments::refuse(const std::string& field, const std::string& wanted) const {
+  throw CodecFailure{"BadArgument", std::string(call_) + ": " + field + " must be " + wanted,
+                     std::nullopt};
+}
+
+Napi::Value CodecArguments::field(const char* name) const { return object_.Get(name); }
+
+uint64_t CodecArguments::integer(const char* name, uint64_t least, uint64_t most) const {
+  const Napi::Value value = field(name);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= static_cast<double>(least) && number <= static_cast<double>(most)) ||
+      number != std::floor(number)) {
+    refuse(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return static_cast<uint64_t>(number);
+}
+
+double CodecArguments::positive_value(const Napi::Value& value, const std::string& name) const {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (!(number > 0) || !std::isfinite(number)) refuse(name, "a finite number above 0");
+  return number;
+}
+
+double CodecArguments::positive(const char* name) const {
+  return positive_value(field(name), name);
+}
+
+std::vector<double> CodecArguments::positives(const char* name, size_t most) const {
+  const Napi::Value value = field(name);
+  const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
+  if (count < 1 || count > most) {
+    refuse(name, "an array of 1 to " + std::to_string(most) + " numbers");
+  }
+  std::vector<double> numbers;
+  for (uint32_t i = 0; i < count; ++i) {
+    numbers.push_back(positive_value(value.As<Napi::Array>().Get(i),
+                                     std::string(name) + "[" + std::to_string(i) + "]"));
+  }
+  return numbers;
+}
+
+std::span<uint8_t> CodecArguments::bytes(const char* name) {
+  const Napi::Value value = field(name);
+  if (!is_array_of(value, napi_uint8_array)) refuse(name, "a Uint8Array");
+  Napi::Uint8Array array = value.As<Napi::Uint8Array>();
+  buffers_.Set(buffers_.Length(), array);
+  return {array.Data(), array.ElementLength()};
+}
+
+std::vector<uint32_t> CodecArguments::words(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!is_array_of(value, napi_uint32_array)) refuse(name, "a Uint32Array");
+  const Napi::Uint32Array array = value.As<Napi::Uint32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+CodeLengths CodecArguments::code_lengths(const char* name) {
+  const std::span<uint8_t> given = bytes(name);
+  CodeLengths lengths;
+  if (given.size() != lengths.size()) refuse(name, "256 code lengths");
+  std::copy(given.begin(), given.end(), lengths.begin());
+  return lengths;
+}
+
+size_t CodecArguments::threads() const {
+  return static_cast<size_t>(integer("threads", 1, kMostThreads));
+}
+
+RawWeights CodecArguments::weights() {
+  const std::span<uint8_t> raw = bytes("weights");
+  const Napi::Value given = field("type");
+  const std::string name = given.IsString() ? given.As<Napi::String>().Utf8Value() : "";
+  FloatType type = FloatType::kFloat32;
+  if (name == "f16") {
+    type = FloatType::kFloat16;
+  } else if (name == "bf16") {
+    type = FloatType::kBfloat16;
+  } else if (name != "f32") {
+    refuse("type", "'f32', 'f16' or 'bf16'");
+  }
+  const size_t size = element_size(type);
+  if (raw.size() % size != 0) {
+    refuse("weights", "whole elements of " + std::to_string(size) + " bytes, not " +
+                          std::to_string(raw.size()) + " bytes");
+  }
+  return {raw.data(), type, raw.size() / size};
+}
+
+RawMatrix CodecArguments::matrix() {
+  const RawWeights raw = weights();
+  const uint64_t rows = integer("rows", 0, kMostInteger);
+  const uint64_t columns = integer("columns", 0, kMostInteger);
+  // Rows without columns are refused: their number would bound nothing.
+  const bool fits = rows == 0 || columns == 0
+                        ? rows == columns && raw.count == 0
+                        : raw.count % rows == 0 && raw.count / rows == columns;
+  if (!fits) {
+    refuse("weights", std::to_string(rows) + " rows of " + std::to_string(columns) +
+                          " elements, not " + std::to_string(raw.count) + " elements");
+  }
+  return {raw.bytes, raw.type, static_cast<size_t>(rows), static_cast<size_t>(columns)};
+}
+
+}  // namespace entrofleet

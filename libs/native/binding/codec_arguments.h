@@ -1,0 +1,48 @@
+// Reads the fields of a codec call's argument object, checking every type and bound.
+#pragma once
+
+#include <napi.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/codec_quantizer.h"
+#include "kernels/codec_tables.h"
+
+namespace entrofleet {
+
+// All members throw CodecFailure BadArgument, naming the call and the field.
+class CodecArguments {
+ public:
+  CodecArguments(const Napi::CallbackInfo& info, const char* call);
+
+  uint64_t integer(const char* field, uint64_t least, uint64_t most) const;
+  // A finite number above 0.
+  double positive(const char* field) const;
+  std::vector<double> positives(const char* field, size_t most) const;
+  // The bytes of a Uint8Array, which buffers() keeps alive.
+  std::span<uint8_t> bytes(const char* field);
+  std::vector<uint32_t> words(const char* field) const;
+  CodeLengths code_lengths(const char* field);
+  // 1 to kMostThreads.
+  size_t threads() const;
+  // The fields `weights` and `type`.
+  RawWeights weights();
+  // The fields `weights`, `type`, `rows` and `columns`.
+  RawMatrix matrix();
+
+  // Holds every array whose bytes were asked for: whoever keeps this may read and write them.
+  const Napi::Array& buffers() const { return buffers_; }
+  [[noreturn]] void refuse(const std::string& field, const std::string& wanted) const;
+
+ private:
+  Napi::Value field(const char* name) const;
+  double positive_value(const Napi::Value& value, const std::string& name) const;
+
+  const char* call_;
+  Napi::Object object_;
+  Napi::Array buffers_;
+};
+
+}  // namespace entrofleet

@@ -1,0 +1,63 @@
+// Weights to symbols, and counting them. Included by codec_kernels.body.h.
+
+void quantize(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
+              SumLanes* noise) {
+  // Adding and taking away 1.5 * 2^23 rounds half to even: there a float's step is 1.
+  constexpr float kRound = 0x1.8p23f;
+  const FloatLanes lowest = FloatLanes{} + grid.least_symbol;
+  const FloatLanes highest = FloatLanes{} + grid.greatest_symbol;
+  const double step = grid.step;
+  DoubleLanes sums;
+  __builtin_memcpy(&sums, noise->lanes, sizeof(sums));
+  for (size_t i = 0; i < count; i += kSumLanes) {
+    const size_t left = count - i;
+    // Zeros pad the last lanes: they have no error on a grid with an integer zero point.
+    FloatLanes lanes = {};
+    if (left >= kSumLanes) {
+      __builtin_memcpy(&lanes, weights + i, sizeof(lanes));
+    } else {
+      __builtin_memcpy(&lanes, weights + i, left * sizeof(float));
+    }
+    FloatLanes symbol = (lanes / grid.step + kRound) - kRound + grid.zero_point;
+    symbol = symbol < lowest ? lowest : symbol;
+    symbol = symbol > highest ? highest : symbol;
+    // In double, where no product of two floats overflows.
+    const FloatLanes level = symbol - grid.zero_point;
+    const DoubleLanes error = step * __builtin_convertvector(level, DoubleLanes) -
+                              __builtin_convertvector(lanes, DoubleLanes);
+    sums += error * error;
+    const ByteLanes bytes =
+        __builtin_convertvector(__builtin_convertvector(symbol, IntLanes), ByteLanes);
+    __builtin_memcpy(symbols + i, &bytes, left >= kSumLanes ? kSumLanes : left);
+  }
+  __builtin_memcpy(noise->lanes, &sums, sizeof(sums));
+}
+
+void count_bytes(const uint8_t* bytes, size_t count, uint64_t* counts) {
+  // Four sets of counters, since equal neighbours would wait for each other's increments. A set of
+  // 32-bit counters cannot overflow within a block.
+  constexpr size_t kBlock = size_t{1} << 24;
+  constexpr size_t kSets = 4;
+  uint32_t sets[kSets][256];
+  for (size_t begin = 0; begin < count; begin += kBlock) {
+    const size_t end = count - begin < kBlock ? count : begin + kBlock;
+    __builtin_memset(sets, 0, sizeof(sets));
+    size_t i = begin;
+    for (; end - i >= 8; i += 8) {
+      uint64_t word;
+      __builtin_memcpy(&word, bytes + i, sizeof(word));
+      for (size_t lane = 0; lane < 8; ++lane) ++sets[lane % kSets][(word >> (8 * lane)) & 0xff];
+    }
+    for (; i < end; ++i) ++sets[0][bytes[i]];
+    for (size_t value = 0; value < 256; ++value) {
+      for (size_t set = 0; set < kSets; ++set) counts[value] += sets[set][value];
+    }
+  }
+}
+
+void pack_nibbles(const uint8_t* symbols, size_t count, uint8_t* pairs) {
+  for (size_t i = 0; i < count / 2; ++i) {
+    pairs[i] = static_cast<uint8_t>(symbols[2 * i] | symbols[2 * i + 1] << 4);
+  }
+  if (count % 2 != 0) pairs[count / 2] = symbols[count - 1];
+}
