@@ -58,11 +58,15 @@ export class ChunkLibrary implements OnModuleDestroy {
     return opened;
   }
 
-  /** The file is damaged: it is opened anew the next time. */
+  /** Never fails; the next open reads the file anew. */
   async close(id: string): Promise<void> {
     const closing = this.#open.get(id);
     this.#open.delete(id);
-    await (await closing)?.source.close();
+    try {
+      await (await closing)?.source.close();
+    } catch (error) {
+      this.log.warn('artifact not closed', { artifact: id, error: messageOf(error) });
+    }
   }
 
   #setAbsent(id: string, nowMs: number): void {
