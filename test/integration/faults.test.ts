@@ -240,6 +240,9 @@ test(
     // and what crossed its link is the artifact, and what was in flight when it was cut
     const cuts = 3;
     const allowed = artifact.sizeBytes + inFlightBytes(cuts) + (cuts + 1) * OTHER_BYTES;
+    console.log(
+      `${one.link.bytesToClient} bytes crossed the link for an artifact of ${artifact.sizeBytes}`,
+    );
     expect(one.link.bytesToClient).toBeGreaterThan(artifact.sizeBytes);
     expect(one.link.bytesToClient).toBeLessThan(allowed);
     expect(allowed).toBeLessThan(artifact.sizeBytes * 1.6);
