@@ -8,6 +8,7 @@ import type {
   RolloutFacts,
   RolloutPlan,
 } from '../../apps/controller/src/rollouts/rollout.types.ts';
+import { workDigest } from '../../apps/controller/src/rollouts/work.digest.ts';
 import type { Device, Report } from '../../libs/protocol/src/index.ts';
 import {
   badModel,
@@ -213,6 +214,22 @@ describe('waves', () => {
     const next = planRollout({ ...changed, artifact: other });
     expect(startedIn(next)).toEqual(['a']);
     expect(next.status).toMatchObject({ phase: 'Progressing', currentWave: 0 });
+  });
+});
+
+describe('workDigest', () => {
+  const { spec } = exampleRollout();
+  const model = exampleModel();
+  const digestOf = (change: object) => workDigest({ ...spec, ...change }, model);
+
+  it('stays when a rollout is paused or forced', () => {
+    expect(digestOf({ paused: true, force: true })).toBe(digestOf({}));
+  });
+
+  it('changes with the work and with how the model is served', () => {
+    expect(digestOf({ samplePrompt: 'Once' })).not.toBe(digestOf({}));
+    const longer = { ...model, spec: { ...model.spec, serving: { contextLength: 64 } } };
+    expect(workDigest(spec, longer)).not.toBe(digestOf({}));
   });
 });
 

@@ -88,7 +88,9 @@ export const rolloutStatusSchema = z.strictObject({
   revision: z.int().min(0).describe('The generation that is being rolled out'),
   specDigest: z
     .string()
-    .describe('SHA-256 of the spec that is being rolled out, without paused and force'),
+    .describe(
+      'SHA-256 of what is being rolled out: the spec without paused and force, and how it is served',
+    ),
   artifactId: sha256Schema.nullable().describe('What is being rolled out; null: nothing yet'),
   attempt: z.int().min(0).describe('Raised by the retry action'),
   currentWave: z.int().min(0),

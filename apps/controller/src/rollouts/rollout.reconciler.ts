@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { type Artifact, type Device, LIMITS, type RolloutSpec } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
@@ -11,6 +10,7 @@ import { planRollout } from './rollout.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts, RolloutPlan } from './rollout.types.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
+import { workDigest } from './work.digest.ts';
 
 /**
  * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people.
@@ -52,7 +52,7 @@ export class RolloutReconciler {
       devices,
       others: (await this.rollouts.claims()).filter((claim) => claim.name !== name),
       footprints: await this.footprints(devices),
-      specDigest: specDigest(spec),
+      specDigest: workDigest(spec, model),
       now: this.clock.instant(),
     };
   }
@@ -92,10 +92,4 @@ export class RolloutReconciler {
       throw error;
     }
   }
-}
-
-/** Changes when devices have something else to do; pausing and forcing do not. */
-function specDigest(spec: RolloutSpec): string {
-  const { paused, force, ...work } = spec;
-  return createHash('sha256').update(JSON.stringify(work)).digest('hex');
 }

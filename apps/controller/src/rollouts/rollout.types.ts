@@ -12,7 +12,7 @@ export interface RolloutFacts {
   readonly others: readonly RolloutClaim[];
   /** Memory in bytes of the artifacts that devices run, by artifact id. */
   readonly footprints: ReadonlyMap<string, number>;
-  /** SHA-256 of the spec without what does not change the work: paused and force. */
+  /** Changes when devices have something else to do; see workDigest. */
   readonly specDigest: string;
   readonly now: string;
 }
