@@ -15,6 +15,8 @@ const symbolsArbitrary = fc
   })
   .map(({ length, spread, decay, seed }) => randomSymbols({ length, spread, decay, seed }));
 
+const ISAS = ['portable', 'avx2', 'avx512', 'neon'] as const;
+
 const segmentArbitrary = fc.constantFrom(1, 3, 64, 1000, 65_536);
 
 function randomSymbols(from: { length: number; spread: number; decay: number; seed: number }) {
@@ -62,7 +64,7 @@ describe('Huffman segments', () => {
     const symbols = randomSymbols({ length: 300_001, spread: 200, decay: 3, seed: 7 });
     const segmentSymbols = 10_000;
     const expected = await native.encodeHuffman({ symbols, segmentSymbols, threads: 1 });
-    for (const isa of ['portable', 'avx2', 'avx512', 'neon'] as const) {
+    for (const isa of ISAS) {
       if (!native.forceIsa(isa)) continue;
       for (const threads of [1, 2, 3, 7]) {
         expect(await native.encodeHuffman({ symbols, segmentSymbols, threads })).toEqual(expected);
@@ -74,7 +76,7 @@ describe('Huffman segments', () => {
 
   const original = native.cpu().isa;
   afterEach(() => {
-    native.forceIsa(original === 'avx512' || original === 'avx2' ? original : 'portable');
+    native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
   });
 
   it('never crash on mutated input and agree with the reference about corruption', async () => {
@@ -95,6 +97,41 @@ describe('Huffman segments', () => {
         expect(ours).toEqual(reference);
       }),
       { numRuns: 400 },
+    );
+  });
+
+  it('never crash on mutated tables and sizes, and agree with the reference', async () => {
+    const symbols = randomSymbols({ length: 3000, spread: 12, decay: 2, seed: 3 });
+    const use = { segmentSymbols: 700, symbolCount: symbols.length };
+    const good = await native.encodeHuffman({ symbols, ...use, threads: 1 });
+    const changes = fc.record({
+      lengths: fc.array(fc.tuple(fc.nat({ max: 15 }), fc.nat({ max: 13 })), { maxLength: 3 }),
+      // Moves a boundary, and so keeps the sum, or grows a size.
+      sizes: fc.array(fc.tuple(fc.nat({ max: 3 }), fc.nat({ max: 40 }), fc.boolean()), {
+        maxLength: 2,
+      }),
+    });
+    await fc.assert(
+      fc.asyncProperty(changes, async ({ lengths, sizes }) => {
+        const codeLengths = good.codeLengths.slice();
+        for (const [symbol, length] of lengths) codeLengths[symbol] = length;
+        const segmentSizes = good.segmentSizes.slice();
+        for (const [at, bytes, move] of sizes) {
+          segmentSizes[at] = (segmentSizes[at] ?? 0) + bytes;
+          if (move) segmentSizes[at + 1] = (segmentSizes[at + 1] ?? 0) - bytes;
+        }
+        const coded = { ...good, codeLengths, segmentSizes };
+        const ours = await outcome(() => decode(coded, { ...use, threads: 2 }));
+        // Two causes at once may be found in either order.
+        if (lengths.length > 0 && sizes.length > 0) {
+          expect(ours).toBeDefined();
+        } else {
+          expect(ours).toEqual(
+            await outcome(async () => referenceDecodeHuffman({ ...coded, ...use })),
+          );
+        }
+      }),
+      { numRuns: 300 },
     );
   });
 

@@ -58,10 +58,10 @@ export async function chooseStepFactor(search: {
   return best;
 }
 
+/** Rounded to floats, for the last bits of a power differ from one machine to the next. */
 function geometricSteps(range: { low: number; high: number; count: number }): number[] {
   const ratio = range.high / range.low;
-  return Array.from(
-    { length: range.count },
-    (_, i) => range.low * ratio ** (i / (range.count - 1)),
+  return Array.from({ length: range.count }, (_, i) =>
+    Math.fround(range.low * ratio ** (i / (range.count - 1))),
   );
 }

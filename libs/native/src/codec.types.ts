@@ -8,7 +8,7 @@ export interface QuantizedTensor {
   /** Counts of each byte value in `symbols`, 256 entries. */
   readonly histogram: Float64Array;
   readonly zeroPoint: number;
-  /** One step for the tensor (`length` 1), or one per row, each exactly representable in bf16. */
+  /** One step for the tensor (`length` 1), or one per row, these exactly representable in bf16. */
   readonly steps: Float32Array;
   /** Order-0 entropy of the weights' integers (nibbles for 4 bits), bits per weight. */
   readonly entropyBitsPerWeight: number;
@@ -28,14 +28,16 @@ export interface EncodedSymbols {
 
 /**
  * Codec half of the addon. Every call runs on worker threads and leaves the event loop free.
- * Calls reject with an Error whose `code` is a CamelCase reason, e.g. `NonFiniteWeight`,
- * `CorruptSegment`, `BadCodeTable`, `BadArgument`. The same input gives the same bytes for any
- * `threads` and any instruction set.
+ * Calls reject with an Error whose `code` is a CamelCase reason: `BadArgument`, `NonFiniteWeight`
+ * (`index` is that of the first such weight), `BadCodeTable`, `CorruptSegment` (`index` is that of
+ * the first corrupt segment), `OutOfMemory` or `ThreadsUnavailable`. The same input gives the same
+ * bytes for any `threads` and any instruction set. Buffers must not be transferred during a call.
  */
 export interface CodecBinding {
   /**
    * EntroLLM's per-tensor quantization (paper, section 2.1): unsigned when all weights have one
-   * sign, else asymmetric over min..max, round to nearest.
+   * sign (the step is negative when that sign is), else asymmetric over min..max, round to nearest,
+   * ties to even. The step is a float and never 0: 1 for zeros or no weights at all.
    */
   quantizeAffine(input: {
     /** Raw little-endian tensor bytes. */
@@ -47,7 +49,8 @@ export interface CodecBinding {
 
   /**
    * Per-row step on an int8 grid: step = stepFactor x rms of the row, raised where needed so that
-   * the largest weight fits +-127, rounded to bf16; symbol = round(w / step) + 128.
+   * the largest weight fits +-127, rounded to bf16; symbol = round(w / step) + 128. A row of zeros
+   * has step 1. Rows and columns are both positive, or both 0.
    */
   quantizeRows(input: {
     weights: Uint8Array;

@@ -1,0 +1,185 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { native, type QuantizedTensor } from './index.ts';
+
+const original = native.cpu().isa;
+const ISAS = ['portable', 'neon', 'avx2', 'avx512'] as const;
+const found = ISAS.filter((isa) => native.forceIsa(isa));
+
+afterEach(() => {
+  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+});
+
+/** Deterministic, with a long tail, so that chunks and rows differ. */
+function sampleWeights(count: number): Float32Array {
+  let state = 7;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return (state / 2 ** 31 - 1) ** 5;
+  });
+}
+
+const bytesOf = (array: Float32Array | Uint16Array) => new Uint8Array(array.buffer);
+
+describe('quantization', () => {
+  // More than a chunk of 64 Ki weights, and an odd number of them.
+  const rows = 87;
+  const columns = 1001;
+  const weights = bytesOf(sampleWeights(rows * columns));
+  const affine = (bits: 8 | 4, threads: number) =>
+    native.quantizeAffine({ weights, type: 'f32', bits, threads });
+  const byRows = (threads: number) =>
+    native.quantizeRows({ weights, type: 'f32', rows, columns, stepFactor: 0.3, threads });
+
+  it('gives the same bits for any number of threads and any instruction set', async () => {
+    const expected: QuantizedTensor[] = [];
+    for (const isa of found) {
+      native.forceIsa(isa);
+      for (const threads of [1, 2, 3, 7]) {
+        const results = [await affine(8, threads), await affine(4, threads), await byRows(threads)];
+        if (expected.length === 0) expected.push(...results);
+        expect(results).toEqual(expected);
+      }
+    }
+  });
+
+  it('reads weights at any alignment', async () => {
+    const shifted = new Uint8Array(weights.length + 1);
+    shifted.set(weights, 1);
+    const moved = { weights: shifted.subarray(1), type: 'f32', bits: 8, threads: 1 } as const;
+    expect(await native.quantizeAffine(moved)).toEqual(await affine(8, 1));
+  });
+
+  it('counts what it writes, on every row or every third', async () => {
+    const whole = await byRows(2);
+    const base = { type: 'f32', columns, threads: 3 } as const;
+    const options = { weights, rows, stepFactors: [0.1, 0.3] };
+    const every = await native.histogramRows({ ...base, ...options, rowStride: 1 });
+    expect(every.subarray(256)).toEqual(whole.histogram);
+
+    const thirds = Math.ceil(rows / 3);
+    const sampled = new Uint8Array(thirds * columns * 4);
+    for (let i = 0; i < thirds; i++) {
+      const row = weights.subarray(3 * i * columns * 4, (3 * i + 1) * columns * 4);
+      sampled.set(row, i * columns * 4);
+    }
+    expect(await native.histogramRows({ ...base, ...options, rowStride: 3 })).toEqual(
+      await native.histogramRows({
+        ...base,
+        ...options,
+        weights: sampled,
+        rows: thirds,
+        rowStride: 1,
+      }),
+    );
+  });
+
+  it('of nothing is empty', async () => {
+    const none = { weights: new Uint8Array(0), type: 'bf16', threads: 2 } as const;
+    const tensor = await native.quantizeAffine({ ...none, bits: 4 });
+    expect([tensor.symbols.length, tensor.zeroPoint, ...tensor.steps]).toEqual([0, 0, 1]);
+    const matrix = await native.quantizeRows({ ...none, rows: 0, columns: 0, stepFactor: 1 });
+    expect([matrix.symbols.length, matrix.steps.length]).toEqual([0, 0]);
+    expect(await native.toFloat32(none)).toEqual(new Float32Array(0));
+  });
+
+  it('keeps the step finite when the factor overflows it', async () => {
+    const huge = bytesOf(Float32Array.of(3e38, -3e38));
+    const matrix = { weights: huge, type: 'f32', rows: 1, columns: 2, threads: 1 } as const;
+    const { steps } = await native.quantizeRows({ ...matrix, stepFactor: 1e6 });
+    expect(Number.isFinite(steps[0])).toBe(true);
+  });
+
+  it('names the first of several bad weights, whichever thread meets it', async () => {
+    const bad = sampleWeights(400_000);
+    for (const at of [399_999, 260_001, 260_000]) bad[at] = Number.NaN;
+    const input = { weights: bytesOf(bad), type: 'f32', threads: 3 } as const;
+    const wanted = { code: 'NonFiniteWeight', index: 260_000 };
+    await expect(native.quantizeAffine({ ...input, bits: 8 })).rejects.toMatchObject(wanted);
+    await expect(native.toFloat32(input)).rejects.toMatchObject(wanted);
+    const matrix = { ...input, rows: 400, columns: 1000, stepFactor: 1 };
+    await expect(native.quantizeRows(matrix)).rejects.toMatchObject(wanted);
+    const counting = { ...matrix, stepFactors: [1], rowStride: 2 };
+    await expect(native.histogramRows(counting)).rejects.toMatchObject(wanted);
+  });
+});
+
+describe('decoding', () => {
+  const symbols = Uint8Array.from({ length: 9000 }, (_, i) => (i * i) % 37);
+  const cut = { segmentSymbols: 1000, symbolCount: 9000, threads: 2, seed: 5 };
+
+  it('names the first corrupt segment', async () => {
+    const coded = await native.encodeHuffman({ symbols, segmentSymbols: 1000, threads: 1 });
+    const payload = coded.payload.slice();
+    let begin = 0;
+    for (const [i, size] of coded.segmentSizes.entries()) {
+      if (i === 3 || i === 7) payload.fill(0xff, begin, begin + 12);
+      begin += size;
+    }
+    const output = new Uint8Array(9000);
+    const call = native.decodeHuffman({ ...coded, payload, ...cut, output });
+    await expect(call).rejects.toMatchObject({ code: 'CorruptSegment', index: 3 });
+  });
+
+  it('does not follow sizes that change during the call', async () => {
+    const coded = await native.encodeHuffman({ symbols, segmentSymbols: 1000, threads: 1 });
+    const output = new Uint8Array(9000);
+    const call = native.decodeHuffman({ ...coded, ...cut, output });
+    coded.segmentSizes.fill(0xffff_ffff);
+    coded.codeLengths.fill(12);
+    await call;
+    expect(output).toEqual(symbols);
+  });
+});
+
+describe('arguments', () => {
+  const weights = new Uint8Array(8);
+  const affine = { weights, type: 'f32', bits: 8, threads: 1 };
+  const matrix = { weights, type: 'f32', rows: 1, columns: 2, stepFactor: 1, threads: 1 };
+  const decode = {
+    payload: new Uint8Array(0),
+    segmentSizes: new Uint32Array(0),
+    segmentSymbols: 1,
+    symbolCount: 0,
+    codeLengths: new Uint8Array(256),
+    output: new Uint8Array(0),
+    threads: 1,
+    seed: 0,
+  };
+
+  it.each([
+    ['quantizeAffine', undefined, 'one object'],
+    ['quantizeAffine', { ...affine, weights: new Float32Array(2) }, 'weights'],
+    ['quantizeAffine', { ...affine, weights: new Uint8Array(7) }, 'weights'],
+    ['quantizeAffine', { ...affine, type: 'f64' }, 'type'],
+    ['quantizeAffine', { ...affine, bits: 5 }, 'bits'],
+    ['quantizeAffine', { ...affine, threads: 0 }, 'threads'],
+    ['quantizeAffine', { ...affine, threads: 1.5 }, 'threads'],
+    ['quantizeRows', { ...matrix, rows: 2 }, 'weights'],
+    ['quantizeRows', { ...matrix, rows: 2 ** 33, columns: 2 ** 33 }, 'weights'],
+    [
+      'quantizeRows',
+      { ...matrix, weights: new Uint8Array(0), rows: 2 ** 50, columns: 0 },
+      'weights',
+    ],
+    ['quantizeRows', { ...matrix, rows: -1 }, 'rows'],
+    ['quantizeRows', { ...matrix, stepFactor: 0 }, 'stepFactor'],
+    ['quantizeRows', { ...matrix, stepFactor: Number.NaN }, 'stepFactor'],
+    ['histogramRows', { ...matrix, stepFactors: [], rowStride: 1 }, 'stepFactors'],
+    ['histogramRows', { ...matrix, stepFactors: [1, Infinity], rowStride: 1 }, 'stepFactors[1]'],
+    ['histogramRows', { ...matrix, stepFactors: [1], rowStride: 0 }, 'rowStride'],
+    ['encodeHuffman', { symbols: [1], segmentSymbols: 1, threads: 1 }, 'symbols'],
+    ['encodeHuffman', { symbols: weights, segmentSymbols: 2 ** 25, threads: 1 }, 'segmentSymbols'],
+    ['decodeHuffman', { ...decode, symbolCount: 1 }, 'output'],
+    ['decodeHuffman', { ...decode, codeLengths: new Uint8Array(255) }, 'codeLengths'],
+    ['decodeHuffman', { ...decode, segmentSizes: [1] }, 'segmentSizes'],
+    ['decodeHuffman', { ...decode, segmentSizes: new Uint32Array(1) }, 'segments'],
+    ['decodeHuffman', { ...decode, payload: new Uint8Array(1) }, 'payload'],
+    ['decodeHuffman', { ...decode, seed: -1 }, 'seed'],
+  ] as const)('of %s that do not fit are refused: %o', async (name, input, field) => {
+    const call: (input: never) => Promise<unknown> = native[name];
+    await expect(call(input as never)).rejects.toMatchObject({
+      code: 'BadArgument',
+      message: expect.stringContaining(field),
+    });
+  });
+});
