@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { OPTION_NAMES, ROOT } from './environment.names.ts';
+import { OPTION_NAMES, ROOT } from './option.names.ts';
 
 const deploy = (path: string): string => readFileSync(join(ROOT, 'deploy', path), 'utf8');
 

@@ -1,5 +1,3 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { helpText as agentHelp } from '../../apps/agent/src/config.ts';
 import { helpText as controllerHelp } from '../../apps/controller/src/config.ts';
@@ -14,11 +12,4 @@ export const OPTION_NAMES = {
 
 function optionNames(help: string): ReadonlySet<string> {
   return new Set([...help.matchAll(/^ {2}([A-Z][A-Z0-9_]+)\b/gm)].map((match) => String(match[1])));
-}
-
-/** Path of the helm binary that set-up has fetched, if it could. */
-export const HELM = [resolve(ROOT, '.cache/helm/helm')].find((path) => existsSync(path));
-
-export function run(command: string, args: readonly string[]): string {
-  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
