@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { scratchFolder } from '../../../test/fixtures/scratch.folder.ts';
@@ -22,15 +22,18 @@ it.each([
   ['something else', 'what is this'],
 ])('takes a lock over that was left by %s', async (_, text) => {
   const folder = await scratchFolder();
-  await writeFile(join(folder, 'agent.lock'), text);
+  await writeFile(join(folder, 'agent.lock.1'), text);
   const lock = await lockFolder(folder);
-  expect(await readFile(join(folder, 'agent.lock'), 'utf8')).toContain(`${process.pid} `);
+  expect(await readFile(join(folder, 'agent.lock.2'), 'utf8')).toContain(`${process.pid} `);
   await lock.release();
 });
 
 it('lets exactly one of many in over a stale lock', async () => {
-  const folder = await scratchFolder();
-  await writeFile(join(folder, 'agent.lock'), '4194304 1\n');
-  const tries = await Promise.allSettled(Array.from({ length: 5 }, () => lockFolder(folder)));
-  expect(tries.filter((t) => t.status === 'fulfilled')).toHaveLength(1);
+  for (let round = 0; round < 20; round++) {
+    const folder = await scratchFolder();
+    await writeFile(join(folder, 'agent.lock.1'), '4194304 1\n');
+    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
+    expect(tries.filter((t) => t.status === 'fulfilled')).toHaveLength(1);
+    expect(await readdir(folder)).toEqual(['agent.lock.2']);
+  }
 });

@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, systemCode } from './errors.ts';
 
-const NAME = 'agent.lock';
-const TAKEOVERS_MAX = 8;
+const PREFIX = 'agent.lock.';
+const FREE = 'free\n';
+const TRIES_MAX = 100;
 
 /** Proof that this process alone uses a data folder. */
 export interface FolderLock {
@@ -14,34 +16,58 @@ export interface FolderLock {
 /**
  * Locks a data folder. The lock names its process by id and start time, so a lock left behind by a
  * process that is dead is taken over, also when its id is in use again.
+ *
+ * Locks are files with rising numbers, and the highest one counts. It is taken by creating the next
+ * number, which one process only can do, and removed only when a higher one is there; so nobody ever
+ * has to take away a lock that might have come alive.
  * @throws AgentError `DataFolderInUse` while another agent runs on the folder.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
-  const path = join(folder, NAME);
   const own = `${process.pid} ${startTicks(process.pid) ?? 'unknown'}\n`;
-  for (let attempt = 0; attempt < TAKEOVERS_MAX; attempt++) {
-    if (await created(path, own)) return { release: () => release(path, own) };
-    const holder = await readLock(path);
-    if (holder === undefined) continue;
-    if (isAlive(holder)) throw inUse(folder, holder);
-    await setAside(path, holder);
+  const draft = join(folder, `${PREFIX}draft-${randomUUID()}`);
+  await writeFile(draft, own, { mode: 0o600 });
+  try {
+    for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
+      const [latest = 0] = await lockNumbers(folder);
+      const holder = latest === 0 ? FREE : await readLock(pathOf(folder, latest));
+      if (holder === undefined) continue;
+      if (isAlive(holder)) throw inUse(folder, holder);
+      if (await tookOver({ folder, draft, number: latest + 1 })) {
+        return { release: () => release(pathOf(folder, latest + 1)) };
+      }
+    }
+  } finally {
+    await rm(draft, { force: true });
   }
-  throw new AgentError('DataFolderInUse', `the lock ${path} keeps changing; try again`);
+  throw new AgentError('DataFolderInUse', `the lock in ${folder} keeps changing; try again`);
 }
 
-async function created(path: string, text: string): Promise<boolean> {
+/** Numbers of the locks that are there, the highest one first. */
+async function lockNumbers(folder: string): Promise<number[]> {
+  return (await readdir(folder))
+    .map((name) => (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : ''))
+    .filter((text) => /^[1-9]\d{0,14}$/.test(text))
+    .map(Number)
+    .sort((a, b) => b - a);
+}
+
+const pathOf = (folder: string, number: number): string => join(folder, `${PREFIX}${number}`);
+
+/** Linking, unlike creating and writing, never shows a lock without its content. */
+async function tookOver(of: { folder: string; draft: string; number: number }): Promise<boolean> {
+  const path = pathOf(of.folder, of.number);
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-    } finally {
-      await file.close();
-    }
-    return true;
+    await link(of.draft, path);
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
     throw error;
   }
+  const numbers = await lockNumbers(of.folder);
+  // The number may have been used and removed since we looked: then a higher one is there.
+  const isHighest = numbers[0] === of.number;
+  const obsolete = isHighest ? numbers.slice(1) : [of.number];
+  for (const number of obsolete) await rm(pathOf(of.folder, number), { force: true });
+  return isHighest;
 }
 
 async function readLock(path: string): Promise<string | undefined> {
@@ -51,6 +77,13 @@ async function readLock(path: string): Promise<string | undefined> {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** The number stays, so that numbers only rise. */
+async function release(path: string): Promise<void> {
+  const free = `${path}-free`;
+  await writeFile(free, FREE, { mode: 0o600 });
+  await rename(free, path);
 }
 
 /** An unreadable lock is one whose writer died half-way, so its owner counts as dead. */
@@ -66,23 +99,6 @@ function isAlive(holder: string): boolean {
   } catch (error) {
     return systemCode(error) === 'EPERM';
   }
-}
-
-/** Renames a dead process's lock away; a lock that another agent took meanwhile is put back. */
-async function setAside(path: string, dead: string): Promise<void> {
-  const aside = `${path}.${process.pid}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw error;
-  }
-  if ((await readLock(aside)) !== dead) await rename(aside, path);
-  await rm(aside, { force: true });
-}
-
-async function release(path: string, own: string): Promise<void> {
-  if ((await readLock(path)) === own) await rm(path, { force: true });
 }
 
 /** Start time of a process in clock ticks since boot: field 22 of proc(5)'s stat. */
