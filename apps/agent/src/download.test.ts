@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Bitmap, topics, wantSchema } from '@entrofleet/protocol';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
@@ -181,6 +182,23 @@ it('fetches only what no other artifact on the device holds', async () => {
   const result = await download({ ...options, ref: next.ref });
   expect(result.bytesReceived).toBe(3000 + next.ref.headerSizeBytes);
   expect((await readFile(store.path(next.ref.id))).equals(next.bytes)).toBe(true);
+});
+
+it('does not ask for what it is still copying, however long that takes', async () => {
+  const { bus, options, store } = await prepare();
+  distribute(bus, artifact, CALM);
+  await download(options);
+  const contents = syntheticContents(40);
+  contents[5] = Buffer.alloc(3000, 9);
+  const next = syntheticArtifact({ contents });
+  distribute(bus, next, CALM);
+  vi.spyOn(store, 'localChunks').mockImplementation(async (except) => {
+    bus.reconnect();
+    await sleep(5 * options.stallMs);
+    return ChunkStore.prototype.localChunks.call(store, except);
+  });
+  const result = await download({ ...options, ref: next.ref });
+  expect(result.bytesReceived).toBe(3000 + next.ref.headerSizeBytes);
 });
 
 it('asks for nothing when the artifact is here already', async () => {

@@ -73,6 +73,7 @@ class Transfer {
   #stalls = 0;
   #stallTimer: NodeJS.Timeout | undefined;
   #reusing: Promise<void> | undefined;
+  #isReusing = false;
   readonly #accepting = new Set<Promise<void>>();
 
   constructor(partial: PartialArtifact, options: DownloadOptions) {
@@ -145,14 +146,18 @@ class Transfer {
     return this.#reusing;
   }
 
+  /** Nothing is asked for meanwhile: most of it may be here already. */
   async #reuse(): Promise<void> {
     const { store, ref, log } = this.#options;
+    this.#isReusing = true;
+    clearTimeout(this.#stallTimer);
     const bytes = await this.#partial.reuse(await store.localChunks(ref));
+    this.#isReusing = false;
     if (bytes > 0) log.info(`copied ${bytes} bytes of ${ref.id} from other artifacts here`);
   }
 
   #want(): void {
-    if (this.#over || this.#partial.complete) return;
+    if (this.#over || this.#partial.complete || this.#isReusing) return;
     const { device, ref, windowChunks, bus } = this.#options;
     const lacking = this.#partial.lacking();
     this.#arrivedSinceWant = 0;
