@@ -164,14 +164,15 @@ function rolloutLine(rollout: Rollout, devices: readonly Device[]): string {
   const members = status.members.map((member) => {
     const report = devices.find((d) => d.metadata.name === member.device)?.status.report;
     if (member.state !== 'Updating') return `${member.device} ${member.state}`;
-    const download = report?.phase === 'Downloading' ? report.download : null;
+    const download = member.reason === 'Downloading' ? report?.download : null;
     const percent =
       download === null || download === undefined || download.bytesTotal === 0
         ? ''
         : ` ${Math.round((100 * download.bytesHeld) / download.bytesTotal)} %`;
-    return `${member.device} ${report?.phase ?? 'Pending'}${percent}`;
+    return `${member.device} ${member.reason}${percent}`;
   });
-  const wave = Math.min(status.currentWave + 1, Math.max(status.totalWaves, 1));
+  if (members.length === 0) return 'planning';
+  const wave = Math.min(status.currentWave + 1, status.totalWaves);
   return [`wave ${wave} of ${status.totalWaves}`, ...members].join(' | ');
 }
 

@@ -12,6 +12,8 @@
 namespace entrofleet {
 namespace {
 
+// Waking another thread costs about as much as decoding one segment.
+constexpr size_t kSegmentsPerThread = 2;
 constexpr size_t kCountingSymbols = size_t{1} << 18;
 
 struct StreamSymbols {
@@ -175,22 +177,17 @@ void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, ui
   if (segments == 0) return;
   const DecodeTable table(input.code_lengths);
   const std::vector<size_t> order = Shuffler{seed}.shuffled(segments);
-  ThreadTeam team(useful_threads(threads, segments));
-  const size_t members = static_cast<size_t>(team.size());
-  std::vector<size_t> first_corrupt(members, segments);
-  team.run([&](int index) {
-    const size_t member = static_cast<size_t>(index);
-    size_t corrupt = segments;
-    for (size_t i = member; i < segments; i += members) {
-      const size_t segment = order[i];
-      const CodedSegment coded = {input.payload, input.payload_bytes, begins[segment],
-                                  begins[segment + 1]};
-      if (!kernels.decode_segment(table, coded, output + segment * input.segment_symbols,
-                                  cut.symbols_of(segment))) {
-        corrupt = std::min(corrupt, segment);
-      }
+  ThreadTeam& team = kept_team(useful_threads(threads, segments / kSegmentsPerThread));
+  std::vector<size_t> first_corrupt(static_cast<size_t>(team.size()), segments);
+  team.share(segments, [&](size_t i, int member) {
+    const size_t segment = order[i];
+    const CodedSegment coded = {input.payload, input.payload_bytes, begins[segment],
+                                begins[segment + 1]};
+    if (!kernels.decode_segment(table, coded, output + segment * input.segment_symbols,
+                                cut.symbols_of(segment))) {
+      size_t& corrupt = first_corrupt[static_cast<size_t>(member)];
+      corrupt = std::min(corrupt, segment);
     }
-    first_corrupt[member] = corrupt;
   });
   const size_t corrupt = *std::min_element(first_corrupt.begin(), first_corrupt.end());
   if (corrupt == segments) return;

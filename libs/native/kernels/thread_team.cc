@@ -1,5 +1,7 @@
 #include "kernels/thread_team.h"
 
+#include <memory>
+
 namespace entrofleet {
 namespace {
 
@@ -115,6 +117,19 @@ void ThreadTeam::serve(int member) {
     absent_.fetch_sub(1, std::memory_order_release);
     gate_.fetch_sub(1, std::memory_order_release);
   }
+}
+
+ThreadTeam& kept_team(int size) {
+  if (size <= 1) {
+    thread_local ThreadTeam alone(1);
+    return alone;
+  }
+  thread_local std::unique_ptr<ThreadTeam> team;
+  if (team == nullptr || team->size() != size) {
+    team.reset();
+    team = std::make_unique<ThreadTeam>(size);
+  }
+  return *team;
 }
 
 }  // namespace entrofleet

@@ -83,4 +83,8 @@ class ThreadTeam {
   std::condition_variable wake_;
 };
 
+// A team that belongs to the calling thread and is kept until the thread ends, for work too short
+// to start threads for. Throws std::system_error when the system refuses a thread.
+ThreadTeam& kept_team(int size);
+
 }  // namespace entrofleet
