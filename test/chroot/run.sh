@@ -71,7 +71,12 @@ cd /src/entrofleet
 [ ! -e /usr/sbin/policy-rc.d ] || { echo 'FAILED: policy-rc.d was left behind'; exit 1; }
 left=$(find /etc/systemd/system -name 'redis*' -o -name 'mosquitto*' 2>/dev/null | grep wants || true)
 [ -z "$left" ] || { echo "FAILED: services were left enabled: $left"; exit 1; }
-left=$(find /tmp -maxdepth 1 -name 'entrofleet-*')
+# What a process leaves goes right after it, not before.
+for _ in 1 2 3 4 5; do
+  left=$(find /tmp -maxdepth 1 -name 'entrofleet-*')
+  if [ -z "$left" ]; then break; fi
+  sleep 1
+done
 [ -z "$left" ] || { echo "FAILED: left behind: $left"; exit 1; }
 for process in /proc/[0-9]*; do
   name=$(cat "$process/comm" 2>/dev/null || true)
