@@ -257,6 +257,14 @@ describe('a fleet over real MQTT', () => {
     await rolloutWhere((r) => r.status.phase === 'Complete', 'newer');
   });
 
+  it('lets a rollout with a typing error block nobody', async () => {
+    await start('alpha');
+    await roll({ variant: 'u9' }, 'older');
+    await rolloutWhere((r) => condition(r, 'Accepted')?.status === 'False', 'older');
+    await roll({});
+    await rolloutWhere((r) => r.status.phase === 'Complete');
+  });
+
   it('converges when broker, queue and controller go down half-way', async () => {
     for (const name of ['d1', 'd2', 'd3', 'd4']) await start(name);
     await roll({ strategy: { waves: [{ count: 1 }, { count: 1 }, { count: 1 }] } });

@@ -352,7 +352,7 @@ describe('two rollouts that select one device', () => {
     name: 'older',
     creationTimestamp: '2026-11-20T08:00:00.000Z',
     selector: { matchLabels: { site: 'lab' }, matchExpressions: [] },
-    isRefused: false,
+    isTurnedDown: false,
   };
 
   it('the older keeps it, the newer says so', () => {
@@ -362,10 +362,10 @@ describe('two rollouts that select one device', () => {
     expect(plan.status.members[0]?.message).toContain('"older"');
   });
 
-  it('the newer has no say, nor has a refused one', () => {
+  it('the newer has no say, nor has one that was turned down', () => {
     const newer = { ...other, creationTimestamp: '2026-11-22T08:00:00.000Z' };
-    const refused = { ...other, isRefused: true };
-    expect(startedIn(planRollout(facts({ others: [newer, refused] })))).toEqual(['a']);
+    const turnedDown = { ...other, isTurnedDown: true };
+    expect(startedIn(planRollout(facts({ others: [newer, turnedDown] })))).toEqual(['a']);
   });
 
   it('of the same age, the name decides', () => {

@@ -5,13 +5,13 @@ export interface RolloutClaim {
   readonly name: string;
   readonly creationTimestamp: string;
   readonly selector: Selector;
-  /** A refused rollout takes no new devices. */
-  readonly isRefused: boolean;
+  /** Its spec cannot be carried out as it stands, so it takes no new devices. */
+  readonly isTurnedDown: boolean;
 }
 
 /**
- * Of the rollouts that claim a device the oldest keeps it (by creation, then by name). A refused
- * rollout claims only what it already runs on.
+ * Of the rollouts that claim a device the oldest keeps it (by creation, then by name). One
+ * whose spec was turned down claims only what it already runs on: a typing error blocks nobody.
  *
  * @returns the older rollout that keeps the device from `own`, or `undefined`.
  */
@@ -27,7 +27,7 @@ export function ownerBefore(
 
 function claims(rollout: RolloutClaim, device: Device): boolean {
   if (!selectorMatches(rollout.selector, device.metadata.labels)) return false;
-  return !rollout.isRefused || device.status.desired?.rollout === rollout.name;
+  return !rollout.isTurnedDown || device.status.desired?.rollout === rollout.name;
 }
 
 type Age = Pick<RolloutClaim, 'name' | 'creationTimestamp'>;

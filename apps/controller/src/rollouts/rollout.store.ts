@@ -1,9 +1,4 @@
-import {
-  type Rollout,
-  rolloutPhaseSchema,
-  rolloutSpecSchema,
-  rolloutStatusSchema,
-} from '@entrofleet/protocol';
+import { type Rollout, rolloutSpecSchema, rolloutStatusSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { sql } from 'kysely';
 import { Clock } from '../adapters/clock.ts';
@@ -33,7 +28,9 @@ export class RolloutStore extends ObjectStore<Rollout['spec'], Rollout['status']
         'name',
         'created_at',
         sql<unknown>`spec -> 'selector'`.as('selector'),
-        sql<unknown>`status ->> 'phase'`.as('phase'),
+        sql<boolean>`status -> 'conditions' @> '[{"type": "Accepted", "status": "False"}]'`.as(
+          'isTurnedDown',
+        ),
       ])
       .orderBy('name')
       .execute();
@@ -41,7 +38,7 @@ export class RolloutStore extends ObjectStore<Rollout['spec'], Rollout['status']
       name: row.name,
       creationTimestamp: new Date(row.created_at).toISOString(),
       selector: rolloutSpecSchema.shape.selector.parse(row.selector),
-      isRefused: rolloutPhaseSchema.parse(row.phase) === 'Refused',
+      isTurnedDown: row.isTurnedDown,
     }));
   }
 }
