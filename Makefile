@@ -18,6 +18,10 @@ setup: ## Install what is missing, compile everything
 demo: setup ## Compress a model, roll it out to three agents, show what they report (ONCE=1 MODEL=/path DEMO_JSON=file)
 	@exec node deploy/demo/demo.ts
 
+.PHONY: readme
+readme: setup ## Run the demo and show its output in README.md
+	@ONCE=1 node deploy/demo/demo.ts | node deploy/demo/readme.ts
+
 .PHONY: test
 test: setup ## Run every test
 	@sh deploy/bootstrap/helm.sh || true
