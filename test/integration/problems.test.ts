@@ -124,6 +124,11 @@ describe('bad input to the REST API', () => {
     const whole = JSON.parse(await readFile(join(good, 'config.json'), 'utf8'));
     return JSON.stringify({ ...whole, ...change });
   };
+  const largerTokenizer = async (): Promise<string> => {
+    const whole = JSON.parse(await readFile(join(good, 'tokenizer.json'), 'utf8'));
+    whole.model.vocab.zebra = 99_999;
+    return JSON.stringify(whole);
+  };
   const safetensors = (header: object | string, payloadBytes = 0): Buffer => {
     const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
     const length = Buffer.alloc(8);
@@ -148,6 +153,7 @@ describe('bad input to the REST API', () => {
       () => config({ num_hidden_layers: 3 }),
     ],
     ['a missing tokenizer', 'TokenizerMissing', 'tokenizer.json', async () => undefined],
+    ['a tokenizer of another model', 'TokenizerMismatch', 'tokenizer.json', largerTokenizer],
     ['a malformed tokenizer', 'BadTokenizer', 'tokenizer.json', async () => '{"model":5}'],
     ['missing weights', 'WeightsMissing', 'model.safetensors', async () => undefined],
     [

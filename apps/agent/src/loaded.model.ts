@@ -4,6 +4,7 @@ import {
   generate,
   type LanguageModel,
   loadModel,
+  type ModelConfig,
   type Tokenizer,
 } from '@entrofleet/engine';
 import type { Target } from '@entrofleet/protocol';
@@ -82,13 +83,13 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
     if (reader.ref.id !== target.artifact.id) {
       throw new AgentError('HashMismatch', `${path} holds artifact ${reader.ref.id}`);
     }
-    const tokenizer = await readTokenizer(reader);
     const source = {
       config: reader.config,
       tensorNames: reader.tensorNames,
       readResident: (name: string) => reader.readResident(name, { threads }),
     };
     const language = await loadModel(source, { threads, signal });
+    const tokenizer = await readTokenizer(reader, language.config);
     const loadSeconds = (performance.now() - startMs) / 1000;
     const { decodedBytes, decodeSeconds } = reader.decodeStatistics;
     const rate = decodeSeconds > 0 ? decodedBytes / decodeSeconds / 1e9 : null;
@@ -99,12 +100,13 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
   }
 }
 
-async function readTokenizer(reader: ArtifactReader): Promise<Tokenizer> {
+async function readTokenizer(reader: ArtifactReader, config: ModelConfig): Promise<Tokenizer> {
   const tokenizerJson = await readJson(reader, 'tokenizer.json');
   const tokenizerConfig = reader.fileNames.includes('tokenizer_config.json')
     ? await readJson(reader, 'tokenizer_config.json')
     : undefined;
-  return createTokenizer({ tokenizerJson, tokenizerConfig });
+  const { bosTokenId, eosTokenIds } = config;
+  return createTokenizer({ tokenizerJson, tokenizerConfig, bosTokenId, eosTokenIds });
 }
 
 async function readJson(reader: ArtifactReader, name: string): Promise<unknown> {

@@ -7,6 +7,8 @@ import { TextStream } from './text.stream.ts';
 export interface Tokenizer {
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
+  /** One more than the largest id of its vocabulary, added tokens left out. */
+  readonly vocabularySize: number;
   /**
    * Token ids of a text. With `special` (the default) also the tokens the model expects around a
    * text, such as begin-of-sequence; see {@link mustAddBos}.
@@ -28,7 +30,12 @@ const tokenizerConfigSchema = z.object({
 });
 
 const tokenizerJsonSchema = z.object({
-  model: z.object({ type: z.string().optional(), byte_fallback: z.boolean().nullish() }),
+  model: z.object({
+    type: z.string().optional(),
+    byte_fallback: z.boolean().nullish(),
+    /** Ids by token, or for Unigram the tokens in the order of their ids. */
+    vocab: z.union([z.record(z.string(), z.int().min(0)), z.array(z.unknown())]).optional(),
+  }),
   added_tokens: z
     .array(z.object({ id: z.int().min(0), content: z.string(), special: z.boolean().optional() }))
     .nullish(),
@@ -71,6 +78,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   return {
     bosTokenId,
     eosTokenId,
+    vocabularySize: vocabularySize(json.model.vocab ?? []),
     encode: (text, options = {}) => {
       const wanted = options.special ?? true;
       const tokens = encode(library, text, wanted);
@@ -80,6 +88,11 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     stream: (before = []) =>
       new TextStream({ decode, isSpecial: (token) => special.has(token), before }),
   };
+}
+
+function vocabularySize(vocabulary: Record<string, number> | unknown[]): number {
+  if (Array.isArray(vocabulary)) return vocabulary.length;
+  return Object.values(vocabulary).reduce((most, id) => Math.max(most, id + 1), 0);
 }
 
 function parsed<Schema extends z.ZodType>(

@@ -22,7 +22,7 @@ export async function openSource(path: string, options: { threads: number }): Pr
   try {
     const config = parseModelConfig(checkpoint.config);
     assertTensors(checkpoint, config);
-    await assertTokenizer(checkpoint);
+    await assertTokenizer(checkpoint, config);
     return { checkpoint, config };
   } catch (error) {
     await checkpoint.close();
@@ -54,14 +54,19 @@ function assertTensors(checkpoint: Checkpoint, config: ModelConfig): void {
   }
 }
 
-async function assertTokenizer(checkpoint: Checkpoint): Promise<void> {
-  const has = (name: string) => checkpoint.files.some((file) => file.name === name);
-  const tokenizerJson = await readJson(checkpoint, 'tokenizer.json');
-  if (!has('tokenizer_config.json')) createTokenizer({ tokenizerJson });
-  else {
-    const tokenizerConfig = await readJson(checkpoint, 'tokenizer_config.json');
-    createTokenizer({ tokenizerJson, tokenizerConfig });
-  }
+async function assertTokenizer(checkpoint: Checkpoint, config: ModelConfig): Promise<void> {
+  const hasConfig = checkpoint.files.some((file) => file.name === 'tokenizer_config.json');
+  const tokenizer = createTokenizer({
+    tokenizerJson: await readJson(checkpoint, 'tokenizer.json'),
+    tokenizerConfig: hasConfig ? await readJson(checkpoint, 'tokenizer_config.json') : undefined,
+  });
+  // Tokens added later may lie past the embedding: models exist whose padding token does.
+  if (tokenizer.vocabularySize <= config.vocabularySize) return;
+  throw sourceError(
+    'TokenizerMismatch',
+    `tokenizer.json in ${checkpoint.path} has ids up to ${tokenizer.vocabularySize - 1}, but ` +
+      `config.json a vocab_size of ${config.vocabularySize}; they are of different models`,
+  );
 }
 
 async function readJson(checkpoint: Checkpoint, name: string): Promise<unknown> {
