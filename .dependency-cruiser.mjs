@@ -11,6 +11,7 @@ const ALLOWED = {
   'libs/engine': ['libs/native'],
   'apps/controller': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
   'apps/agent': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
+  'apps/cli': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
 };
 
 const TEST = '\\.test\\.ts$';

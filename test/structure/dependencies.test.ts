@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PACKAGES = ['libs/protocol', 'libs/native', 'libs/codec', 'libs/artifact', 'libs/engine'];
-const APPS = ['apps/controller', 'apps/agent'];
+const APPS = ['apps/controller', 'apps/agent', 'apps/cli'];
 
 /** A file to plant, by path, and the rule that must name it. */
 const VIOLATIONS = [
@@ -26,6 +26,7 @@ const VIOLATIONS = [
     'direction-of-apps-controller',
   ],
   ['apps/agent/src/a.ts', `import '../../controller/src/index.ts';`, 'direction-of-apps-agent'],
+  ['apps/cli/src/a.ts', `import '../../agent/src/index.ts';`, 'direction-of-apps-cli'],
   ['apps/controller/src/b.ts', `import '@entrofleet/engine';`, 'engine-only-in-compression'],
   ['libs/protocol/src/c.ts', `import 'node:fs';`, 'protocol-is-a-leaf'],
   ['apps/controller/src/x/a.plan.ts', `import 'node:fs';`, 'pure-files-stay-pure'],

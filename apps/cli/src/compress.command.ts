@@ -1,0 +1,80 @@
+import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
+import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type CommandContext, jsonText } from './command.context.ts';
+import { compressText } from './compress.text.ts';
+import { integerFrom, jsonOption, threadsOption } from './options.ts';
+import { assertWritableFile } from './output.path.ts';
+import { ProgressLine } from './progress.line.ts';
+
+const CHUNK_BYTES_MIN = 4096;
+const CHUNK_BYTES_MAX = 4 * 1024 * 1024;
+
+interface CompressOptions {
+  readonly output: string;
+  readonly recipe: Recipe;
+  readonly threads: number;
+  readonly chunkSize: number;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function addCompressCommand(program: Command, context: CommandContext): void {
+  program
+    .command('compress')
+    .description('encode a Hugging Face folder into an artifact')
+    .argument('<dir>', 'folder with config.json, safetensors and tokenizer.json')
+    .requiredOption('-o, --output <file>', 'the artifact to write')
+    .requiredOption('--recipe <recipe>', 'u8, u4-paper or rd-<bits per weight>', recipeFrom)
+    .addOption(threadsOption())
+    .option(
+      '--chunk-size <bytes>',
+      'largest unit of transfer',
+      integerFrom(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
+      LIMITS.chunkSizeBytes,
+    )
+    .option('--force', 'replace the artifact if it exists')
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  entrofleet compress ./model -o model.efa --recipe rd-4.2')
+    .action((folder: string, options: CompressOptions) => compress(folder, options, context));
+}
+
+function recipeFrom(text: string): Recipe {
+  const recipe = parseRecipe(text);
+  if (recipe !== undefined) return recipe;
+  throw new InvalidArgumentError('Use u8, u4-paper or rd-<1.5 to 7.5>, e.g. rd-4.2.');
+}
+
+async function compress(
+  folder: string,
+  options: CompressOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { output, recipe, threads } = options;
+  await assertWritableFile(output, { force: options.force === true });
+  const checkpoint = await openCheckpoint(folder, { tokenizer: 'optional', threads });
+  const progress = new ProgressLine(process.stderr);
+  try {
+    if (!checkpoint.files.some(({ name }) => name === 'tokenizer.json')) {
+      context.complain(
+        `note: ${folder} has no tokenizer.json; the artifact can be measured, but not run as text`,
+      );
+    }
+    const encoded = await encodeArtifact({
+      checkpoint,
+      recipe,
+      path: output,
+      threads,
+      chunkSizeBytes: options.chunkSize,
+      signal: context.signal,
+      onProgress: ({ phase, doneBytes, totalBytes }) =>
+        progress.update({ label: phase, doneBytes, totalBytes }),
+    });
+    progress.end();
+    const result = { path: output, recipe: recipe.text, ...encoded };
+    context.print(options.json === true ? jsonText(result) : compressText(output, encoded));
+  } finally {
+    progress.end();
+    await checkpoint.close();
+  }
+}

@@ -1,0 +1,41 @@
+import { openArtifact } from '@entrofleet/artifact';
+import type { Command } from 'commander';
+import { type CommandContext, jsonText } from './command.context.ts';
+import { configSummary, inspectText, layerFacts, recipeText, tensorFacts } from './inspect.text.ts';
+import { jsonOption } from './options.ts';
+
+export function addInspectCommand(program: Command, context: CommandContext): void {
+  program
+    .command('inspect')
+    .description('show what an artifact holds, from its header')
+    .argument('<file>', 'artifact')
+    .option('--tensors', 'list every tensor')
+    .addOption(jsonOption())
+    .action(async (path: string, options: { tensors?: boolean; json?: boolean }) => {
+      const reader = await openArtifact(path);
+      try {
+        const { header } = reader;
+        if (options.json !== true) {
+          context.print(inspectText(header, { path, withTensors: options.tensors === true }));
+          return;
+        }
+        const tensors = header.tensors.map(tensorFacts);
+        const files = header.files.map(({ name, codec, sizeBytes, payloadBytes }) => {
+          return { name, codec, sizeBytes, storedBytes: payloadBytes };
+        });
+        context.print(
+          jsonText({
+            path,
+            ...header.ref,
+            recipe: recipeText(header.recipe),
+            config: configSummary(header.config),
+            files,
+            layers: layerFacts(tensors),
+            tensors,
+          }),
+        );
+      } finally {
+        await reader.close();
+      }
+    });
+}

@@ -1,0 +1,23 @@
+import { durationText, sizeText } from './size.text.ts';
+
+export interface ProgressState {
+  readonly label: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly elapsedSeconds: number;
+}
+
+const BAR_WIDTH = 24;
+
+/** One line: label, bar, share, rate and time left; the last two once they can be told. */
+export function progressText(state: ProgressState): string {
+  const { label, doneBytes, totalBytes, elapsedSeconds } = state;
+  const share = totalBytes > 0 ? Math.min(1, doneBytes / totalBytes) : 1;
+  const full = Math.round(share * BAR_WIDTH);
+  const bar = '#'.repeat(full).padEnd(BAR_WIDTH, '.');
+  const head = `${label.padEnd(8)} [${bar}] ${String(Math.floor(share * 100)).padStart(3)} %`;
+  if (elapsedSeconds <= 0 || doneBytes <= 0) return head;
+  const bytesPerSecond = doneBytes / elapsedSeconds;
+  const left = durationText((totalBytes - doneBytes) / bytesPerSecond);
+  return `${head}  ${sizeText(bytesPerSecond)}/s  ${left} left`;
+}
