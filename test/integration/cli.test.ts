@@ -131,9 +131,9 @@ describe('decompress', () => {
     const expected = numbers(artifactLogits.logits_last);
     const got = numbers(folderLogits.logits_last);
     const scale = Math.max(...expected.map(Math.abs));
-    // The artifact runs with 8-bit activations, the folder in float.
+    // The same weights, but the steps are applied to sums: float32 rounds in another order.
     const worst = Math.max(...expected.map((value, i) => Math.abs(value - (got[i] ?? 0))));
-    expect(worst / scale).toBeLessThan(0.05);
+    expect(worst / scale).toBeLessThan(1e-4);
   });
 
   it.each(['bf16', 'f16'])('writes %s', async (type) => {
