@@ -9,6 +9,7 @@ COPY libs/artifact/package.json libs/artifact/
 COPY libs/engine/package.json libs/engine/
 COPY apps/controller/package.json apps/controller/
 COPY apps/agent/package.json apps/agent/
+COPY apps/cli/package.json apps/cli/
 RUN npm ci
 COPY tsconfig.json tsconfig.base.json ./
 COPY libs libs

@@ -7,9 +7,6 @@ import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
 import { ProgressLine } from './progress.line.ts';
 
-const CHUNK_BYTES_MIN = 4096;
-const CHUNK_BYTES_MAX = 4 * 1024 * 1024;
-
 interface CompressOptions {
   readonly output: string;
   readonly recipe: Recipe;
@@ -30,7 +27,7 @@ export function addCompressCommand(program: Command, context: CommandContext): v
     .option(
       '--chunk-size <bytes>',
       'largest unit of transfer',
-      integerFrom(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
+      integerFrom(LIMITS.chunkSizeBytesMin, LIMITS.chunkSizeBytesMax),
       LIMITS.chunkSizeBytes,
     )
     .option('--force', 'replace the artifact if it exists')
