@@ -29,7 +29,7 @@ interface Encoded {
 async function encode(seed: number, model: string): Promise<Encoded> {
   const folder = await temporaryFolder(model);
   await writeTinyCheckpoint(join(folder, 'checkpoint'), { seed, hiddenSize: 128, layers: 4 });
-  const path = join(folder, 'artifact.eflt');
+  const path = join(folder, 'artifact.efa');
   const checkpoint = await openCheckpoint(join(folder, 'checkpoint'));
   const recipe = { kind: 'affine', bits: 8 } as const;
   const options = { checkpoint, recipe, path, threads: 2, chunkSizeBytes: CHUNK_BYTES };

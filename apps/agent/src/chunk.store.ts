@@ -7,7 +7,7 @@ import { AgentError, systemCode } from './errors.ts';
 import { type ChunkPlace, PartialArtifact, type PartialPaths } from './partial.artifact.ts';
 import { NO_TRANSFER, writeProgress } from './progress.file.ts';
 
-const SUFFIX = '.eflt';
+const SUFFIX = '.efa';
 const REFERENCE_SUFFIX = '.ref';
 const PARTIAL_SUFFIX = '.partial';
 const PROGRESS_SUFFIX = '.progress';
@@ -23,7 +23,7 @@ export interface ChunkStoreOptions {
 }
 
 /**
- * Artifacts on this device's disk: complete ones in `artifacts/<id>.eflt`, fetched ones in
+ * Artifacts on this device's disk: complete ones in `artifacts/<id>.efa`, fetched ones in
  * `downloads/`. The reference of each is kept in `artifacts/<id>.ref`, so that its chunks are found
  * when another artifact needs the same.
  */
