@@ -1,7 +1,6 @@
 import { type Model, modelInputSchema } from '@entrofleet/protocol';
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
-import { Unprocessable } from '../errors.ts';
 import type { HttpResponse } from '../http/http.types.ts';
 import {
   type DeleteQuery,
@@ -12,6 +11,7 @@ import {
 import { componentRef } from '../http/openapi.components.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
 import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
+import { assertNamed } from '../objects/object.input.ts';
 import { type ModelInput, ModelService } from './model.service.ts';
 import { ModelStore } from './model.store.ts';
 
@@ -58,11 +58,7 @@ export class ModelController {
     @ZodBody(modelInputSchema) input: ModelInput,
     @Res({ passthrough: true }) response: HttpResponse,
   ): Promise<Model> {
-    if (input.metadata.name !== name) {
-      const message = `must be "${name}", as in the path`;
-      const errors = [{ pointer: '/metadata/name', message }];
-      throw new Unprocessable({ reason: 'Invalid', message: `/metadata/name: ${message}`, errors });
-    }
+    assertNamed(input, name);
     const { model, created } = await this.service.apply(input);
     response.status(created ? 202 : 200);
     return model;

@@ -5,8 +5,9 @@ import { Clock } from '../adapters/clock.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { ArtifactCollector } from '../artifacts/artifact.collector.ts';
 import { checkSource } from '../compression/source.check.ts';
-import { Conflict, Unprocessable } from '../errors.ts';
+import { Conflict } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
+import { assertNew } from '../objects/object.input.ts';
 import { isSameJson } from '../objects/same.json.ts';
 import { ModelReferences } from './model.references.ts';
 import { ModelStore } from './model.store.ts';
@@ -30,13 +31,7 @@ export class ModelService {
   /** @throws Unprocessable when the source cannot be compressed; Conflict when the name is taken. */
   async create(input: ModelInput): Promise<Model> {
     const { name, labels } = input.metadata;
-    if (input.metadata.resourceVersion !== undefined) {
-      throw new Unprocessable({
-        reason: 'Invalid',
-        message: '/metadata/resourceVersion: a new object has none; use PUT to update',
-        errors: [{ pointer: '/metadata/resourceVersion', message: 'a new object has none' }],
-      });
-    }
+    assertNew(input);
     await checkSource(input.spec);
     const status = plannedStatus({ spec: input.spec, generation: 1, now: this.now() }, undefined);
     const model = await this.models.create({ name, labels, spec: input.spec, status });

@@ -1,7 +1,6 @@
 import { type Rollout, rolloutInputSchema } from '@entrofleet/protocol';
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
-import { Unprocessable } from '../errors.ts';
 import type { HttpResponse } from '../http/http.types.ts';
 import {
   type DeleteQuery,
@@ -12,6 +11,7 @@ import {
 import { componentRef } from '../http/openapi.components.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
 import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
+import { assertNamed } from '../objects/object.input.ts';
 import { type RolloutInput, RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
 
@@ -60,11 +60,7 @@ export class RolloutController {
     @ZodBody(rolloutInputSchema) input: RolloutInput,
     @Res({ passthrough: true }) response: HttpResponse,
   ): Promise<Rollout> {
-    if (input.metadata.name !== name) {
-      const message = `must be "${name}", as in the path`;
-      const errors = [{ pointer: '/metadata/name', message }];
-      throw new Unprocessable({ reason: 'Invalid', message: `/metadata/name: ${message}`, errors });
-    }
+    assertNamed(input, name);
     const { rollout, created } = await this.service.apply(input);
     response.status(created ? 202 : 200);
     return rollout;

@@ -1,7 +1,7 @@
 import type { Rollout, rolloutInputSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { Unprocessable } from '../errors.ts';
+import { assertNew } from '../objects/object.input.ts';
 import { initialStatus, resumedStatus, retriedStatus } from './rollout.status.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
@@ -16,18 +16,10 @@ export class RolloutService {
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
   ) {}
 
-  /** @throws Conflict when the name is taken. */
+  /** @throws Unprocessable with a `resourceVersion`; Conflict when the name is taken. */
   async create(input: RolloutInput): Promise<Rollout> {
-    const { name, labels, resourceVersion } = input.metadata;
-    if (resourceVersion !== undefined) {
-      const message = 'a new object has none; use PUT to update';
-      const errors = [{ pointer: '/metadata/resourceVersion', message }];
-      throw new Unprocessable({
-        reason: 'Invalid',
-        message: `/metadata/resourceVersion: ${message}`,
-        errors,
-      });
-    }
+    assertNew(input);
+    const { name, labels } = input.metadata;
     const status = initialStatus();
     const rollout = await this.rollouts.create({ name, labels, spec: input.spec, status });
     this.wakeups.wakeOne(name);
