@@ -9,7 +9,7 @@
 
 namespace entrofleet {
 
-// Bounds a stream to 2^22 symbols of 12 bits, far below what 32 bits count.
+// Bounds a stream to 2^22 symbols of 15 bits, far below what 32 bits count.
 constexpr size_t kMostSegmentSymbols = size_t{1} << 24;
 
 struct CodedSymbols {

@@ -22,7 +22,7 @@ export interface EncodedSymbols {
   readonly payload: Uint8Array;
   /** Byte length of each segment. */
   readonly segmentSizes: Uint32Array;
-  /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 12. */
+  /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 15. */
   readonly codeLengths: Uint8Array;
 }
 
