@@ -1,15 +1,27 @@
-import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
+import { basename } from 'node:path';
+import {
+  type EvaluationRecord,
+  encodeArtifact,
+  LAYOUTS,
+  type Layout,
+  openArtifact,
+  openCheckpoint,
+} from '@entrofleet/artifact';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
+import { measurePerplexity } from './perplexity.measure.ts';
 import { ProgressLine } from './progress.line.ts';
 
 interface CompressOptions {
   readonly output: string;
   readonly recipe: Recipe;
+  readonly layout: Layout;
+  readonly evaluate?: string;
+  readonly evaluateRows?: number;
   readonly threads: number;
   readonly chunkSize: number;
   readonly force?: boolean;
@@ -23,6 +35,13 @@ export function addCompressCommand(program: Command, context: CommandContext): v
     .argument('<dir>', 'folder with config.json, safetensors and tokenizer.json')
     .requiredOption('-o, --output <file>', 'the artifact to write')
     .requiredOption('--recipe <recipe>', 'u8, u4-paper or rd-<bits per weight>', recipeFrom)
+    .addOption(
+      new Option('--layout <layout>', 'how coded weights are laid out')
+        .choices(LAYOUTS)
+        .default('auto'),
+    )
+    .option('--evaluate <file>', 'measure perplexity on these token rows and keep it in the file')
+    .option('--evaluate-rows <n>', 'use only the first rows', integerFrom(1, 1_000_000))
     .addOption(threadsOption())
     .option(
       '--chunk-size <bytes>',
@@ -61,6 +80,7 @@ async function compress(
       checkpoint,
       recipe,
       path: output,
+      layout: options.layout,
       threads,
       chunkSizeBytes: options.chunkSize,
       signal: context.signal,
@@ -68,10 +88,44 @@ async function compress(
         progress.update({ label: phase, doneBytes, totalBytes }),
     });
     progress.end();
-    const result = { path: output, recipe: recipe.text, ...encoded };
-    context.print(options.json === true ? jsonText(result) : compressText(output, encoded));
+    const evaluation = await evaluate({ folder, output }, options, context);
+    const result = { path: output, recipe: recipe.text, ...encoded, evaluation };
+    const text = compressText(output, { ...encoded, evaluation });
+    context.print(options.json === true ? jsonText(result) : text);
   } finally {
     progress.end();
     await checkpoint.close();
+  }
+}
+
+/** Perplexity of the source and of what was written, kept in the artifact's file. */
+async function evaluate(
+  paths: { folder: string; output: string },
+  { evaluate: tokens, evaluateRows, threads }: CompressOptions,
+  { signal }: CommandContext,
+): Promise<EvaluationRecord | null> {
+  if (tokens === undefined) return null;
+  const measure = async (path: string, label: string) => {
+    const progress = new ProgressLine(process.stderr);
+    const use = { tokens, rows: evaluateRows, threads, signal, progress, label };
+    return measurePerplexity(path, use).finally(() => progress.end());
+  };
+  const source = await measure(paths.folder, 'source');
+  const own = await measure(paths.output, 'artifact');
+  const reader = await openArtifact(paths.output);
+  try {
+    const record: EvaluationRecord = {
+      artifact: reader.ref.id,
+      perplexity: own.perplexity,
+      sourcePerplexity: source.perplexity,
+      origin: basename(tokens),
+      rows: own.rows,
+      tokens: own.tokens,
+      tokensSha256: own.tokensSha256,
+    };
+    await reader.writeEvaluation(record);
+    return record;
+  } finally {
+    await reader.close();
   }
 }

@@ -105,7 +105,9 @@ async function encodePayload(
   let doneBytes = 0;
   for (const tensor of tensors) {
     signal?.throwIfAborted();
-    const encoding = { checkpoint, grid, threads, chunkSizeBytes, payload };
+    const layout = options.layout ?? 'auto';
+    const coding = { layout, sharedCode: null, chunkSizeBytes, threads };
+    const encoding = { checkpoint, grid, payload, ...coding };
     encoded.push(await encodeTensor(tensor, encoding));
     doneBytes += tensor.sizeBytes;
     meter.advance('encode', doneBytes / totalBytes, tensor.name);
@@ -127,6 +129,7 @@ async function assemble(
     chunkSizeBytes: options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault,
     config: checkpoint.config,
     recipe: recipeEntry(recipe),
+    sharedCode: null,
     files,
     tensors: encoded.map((tensor) => tensor.json),
   });

@@ -10,5 +10,7 @@ export * from './chunk.source.ts';
 export { type ChunkLocation, chunkTable } from './chunk.table.ts';
 export * from './dequantize.ts';
 export type * from './encode.types.ts';
+export type { EvaluationRecord } from './evaluation.record.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+export { LAYOUTS, type Layout } from './symbol.coding.ts';

@@ -2,12 +2,11 @@ import { bitsOf, quantizeTensor, sqnrDb, type TensorGrid } from '@entrofleet/cod
 import { native, type QuantizedTensor } from '@entrofleet/native';
 import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
-import { isMatrix, type MatrixInfo, segmentSymbolsFor } from './encode.plan.ts';
+import { isMatrix, type MatrixInfo } from './encode.plan.ts';
 import type { TensorStats } from './encode.types.ts';
 import { bf16Bytes } from './float.bits.ts';
 import {
-  codeTableJson,
-  type HuffmanTensorJson,
+  type CodedTensorJson,
   type RawTensorJson,
   stepJson,
   type TensorJson,
@@ -15,14 +14,13 @@ import {
 import type { PartialFile } from './partial.file.ts';
 import { appendChunks } from './payload.writer.ts';
 import { elementBytes } from './safetensors.header.ts';
+import { codeSymbols, type SymbolCoding } from './symbol.coding.ts';
 import { elementCount } from './tensor.shape.ts';
 
 /** What does not change from tensor to tensor. */
-export interface TensorEncoding {
+export interface TensorEncoding extends SymbolCoding {
   readonly checkpoint: Checkpoint;
   readonly grid: TensorGrid;
-  readonly threads: number;
-  readonly chunkSizeBytes: number;
   readonly payload: PartialFile;
 }
 
@@ -49,29 +47,29 @@ export async function encodeTensor(
 }
 
 async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promise<EncodedTensor> {
-  const { grid, threads, chunkSizeBytes } = encoding;
+  const { grid, chunkSizeBytes } = encoding;
   const { name, shape, type } = tensor;
   const quantized = await quantizeMatrix(tensor, encoding);
-  const segmentSymbols = segmentSymbolsFor(chunkSizeBytes);
-  const { symbols } = quantized;
-  const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads });
+  const coded = await codeSymbols(quantized.symbols, encoding);
   const steps = quantized.steps.length === 1 ? new Uint8Array(0) : bf16Bytes(quantized.steps);
   const bytes = new Uint8Array(steps.length + coded.payload.length);
   bytes.set(steps);
   bytes.set(coded.payload, steps.length);
-  const { segmentSizes } = coded;
+  const { codec, code, segmentSymbols, segmentSizes } = coded;
   const cut = cutCoded({ stepBytes: steps.length, segmentSizes, chunkSizeBytes });
-  const json: HuffmanTensorJson = {
+  const json: CodedTensorJson = {
     name,
-    codec: 'huffman',
+    codec,
     shape,
     type,
     bits: bitsOf(grid),
     zeroPoint: quantized.zeroPoint,
     step: stepJson(quantized.steps),
-    ...codeTableJson(coded.codeLengths),
+    code,
     segmentSymbols,
     segmentSizes: Array.from(segmentSizes),
+    entropyMicrobits: Math.round(quantized.entropyBitsPerWeight * 1e6),
+    noiseTrillionths: noiseTrillionths(quantized),
     chunks: await appendChunks(encoding.payload, bytes, cut),
   };
   const weights = elementCount(shape);
@@ -86,6 +84,12 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
     sqnrDb: sqnrDb(power),
   };
   return { json, stats, weights, power };
+}
+
+/** An integer, so that every machine writes the same digits. */
+function noiseTrillionths({ signalPower, noisePower }: QuantizedTensor): number {
+  if (noisePower === 0) return 0;
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.round((noisePower / signalPower) * 1e12));
 }
 
 /** A function of its own, so that the source bytes can be freed before the symbols are coded. */
