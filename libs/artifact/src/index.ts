@@ -12,3 +12,4 @@ export * from './dequantize.ts';
 export type * from './encode.types.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+export * from './quantization.plan.ts';
