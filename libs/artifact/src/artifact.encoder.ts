@@ -11,7 +11,7 @@ import { parseHeader } from './header.parser.ts';
 import { type FileJson, writeHeader } from './header.writer.ts';
 import { ARTIFACT_LIMITS } from './limits.ts';
 import { PartialFile, removeAbandoned } from './partial.file.ts';
-import { searchStepFactor } from './rate.search.ts';
+import { gridsByName, planQuantization } from './quantization.plan.ts';
 import { type EncodedTensor, encodeTensor } from './tensor.encoder.ts';
 import { tensorsToEncode } from './tied.head.ts';
 
@@ -40,11 +40,11 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
   const totalBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
   const report = options.onProgress;
   const meter = new ProgressMeter({ recipe: recipe.kind, totalBytes, report });
-  const grid = await chooseGrid(options, { tensors, meter });
+  const grids = await chooseGrids(options, { tensors, meter });
   await removeAbandoned(path);
   const payload = await PartialFile.create(path);
   try {
-    const content = await encodePayload(options, { tensors, grid, meter, payload });
+    const content = await encodePayload(options, { tensors, grids, meter, payload });
     return await assemble(options, { ...content, meter, payload });
   } finally {
     await payload.discard();
@@ -65,34 +65,31 @@ function checkOptions({ chunkSizeBytes, threads }: EncodeOptions): void {
   }
 }
 
-async function chooseGrid(
+async function chooseGrids(
   { recipe, checkpoint, threads, signal }: EncodeOptions,
   { tensors, meter }: { tensors: readonly TensorInfo[]; meter: ProgressMeter },
-): Promise<TensorGrid> {
-  if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
-  const matrices = tensors.filter(isMatrix);
-  if (matrices.length === 0) return { kind: 'rows', stepFactor: 1 };
-  const stepFactor = await searchStepFactor({
+): Promise<ReadonlyMap<string, TensorGrid>> {
+  const plan = await planQuantization({
     checkpoint,
-    matrices,
-    targetBitsPerWeight: recipe.targetBitsPerWeight,
+    matrices: tensors.filter(isMatrix),
+    recipe,
     threads,
     signal,
     onProgress: (fraction, tensor) => meter.advance('measure', fraction, tensor),
   });
-  return { kind: 'rows', stepFactor };
+  return gridsByName(plan);
 }
 
 interface PayloadWork {
   readonly tensors: readonly TensorInfo[];
-  readonly grid: TensorGrid;
+  readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly meter: ProgressMeter;
   readonly payload: PartialFile;
 }
 
 async function encodePayload(
   { checkpoint, threads, signal, ...options }: EncodeOptions,
-  { tensors, grid, meter, payload }: PayloadWork,
+  { tensors, grids, meter, payload }: PayloadWork,
 ): Promise<{ files: FileJson[]; encoded: EncodedTensor[] }> {
   const chunkSizeBytes = options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault;
   const files: FileJson[] = [];
@@ -107,7 +104,7 @@ async function encodePayload(
     signal?.throwIfAborted();
     const layout = options.layout ?? 'auto';
     const coding = { layout, sharedCode: null, chunkSizeBytes, threads };
-    const encoding = { checkpoint, grid, payload, ...coding };
+    const encoding = { checkpoint, grids, payload, ...coding };
     encoded.push(await encodeTensor(tensor, encoding));
     doneBytes += tensor.sizeBytes;
     meter.advance('encode', doneBytes / totalBytes, tensor.name);

@@ -6,7 +6,7 @@ import { sha256Now } from './chunk.hash.ts';
 import { badHeader, HeaderFields } from './header.fields.ts';
 import { ARTIFACT_LIMITS } from './limits.ts';
 import { headerRegionBytes, PREAMBLE_BYTES, parsePreamble } from './preamble.ts';
-import { type PayloadCursor, parseFile, parseTensor } from './tensor.entry.ts';
+import { type PayloadCursor, parseFile, parseSharedCode, parseTensor } from './tensor.entry.ts';
 
 const KEYS = ['chunkSizeBytes', 'config', 'files', 'format', 'recipe', 'sharedCode', 'tensors'] as const;
 

@@ -13,4 +13,5 @@ export type * from './encode.types.ts';
 export type { EvaluationRecord } from './evaluation.record.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+export * from './quantization.plan.ts';
 export { LAYOUTS, type Layout } from './symbol.coding.ts';

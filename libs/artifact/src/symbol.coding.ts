@@ -73,6 +73,8 @@ async function codeLanes(symbols: Uint8Array, coding: SymbolCoding): Promise<Cod
   for (;;) {
     const coded = await native.encodeLanes({ symbols, segmentSymbols, threads });
     const { payload, segmentSizes } = coded;
+    // A lone symbol takes no bits in lanes, but readers bound what they allocate by the payload.
+    if (payload.length * 8 < symbols.length) return codeStreams(symbols, coding);
     if (segmentSizes.every((sizeBytes) => sizeBytes <= chunkSizeBytes)) {
       const code = Buffer.from(coded.code).toString('hex');
       return { codec: 'lanes', code, segmentSymbols, segmentSizes, payload };

@@ -62,7 +62,7 @@ export function plannedStatus(
   );
 }
 
-function pendingVariant(variant: VariantSpec): VariantStatus {
+function pendingVariant(variant: Pick<VariantSpec, 'name' | 'recipe'>): VariantStatus {
   return {
     name: variant.name,
     recipe: variant.recipe,

@@ -1,0 +1,41 @@
+import { quantizeTensor, type TensorGrid } from '@entrofleet/codec';
+import { native } from '@entrofleet/native';
+import { ArtifactError } from './artifact.error.ts';
+import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
+import type { MatrixInfo } from './encode.plan.ts';
+
+const SYMBOLS = 256;
+
+/**
+ * The one Huffman code of a model that layout `paper` has: that of the counts of all coded tensors
+ * together. Takes a pass over the source that quantizes every matrix, one at a time.
+ * @returns one code length per byte value.
+ * @throws CheckpointError; the signal's reason.
+ */
+export async function measureSharedCode(search: {
+  readonly checkpoint: Checkpoint;
+  readonly matrices: readonly MatrixInfo[];
+  readonly grids: ReadonlyMap<string, TensorGrid>;
+  readonly threads: number;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Uint8Array> {
+  const { checkpoint, matrices, grids, threads } = search;
+  const counts = new Float64Array(SYMBOLS);
+  for (const { name, type, shape } of matrices) {
+    search.signal?.throwIfAborted();
+    const grid = grids.get(name);
+    if (grid === undefined) {
+      throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
+    }
+    const [rows, columns] = shape;
+    const weights = await checkpoint.readRaw(name);
+    const matrix = { weights, type, rows, columns };
+    const { histogram } = await quantizeTensor(matrix, grid, { threads }).catch((cause) => {
+      throw nativeFailure(name, cause);
+    });
+    for (const [symbol, count] of histogram.entries()) {
+      counts[symbol] = (counts[symbol] ?? 0) + count;
+    }
+  }
+  return native.huffmanCodeLengths({ counts });
+}
