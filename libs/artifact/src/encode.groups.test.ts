@@ -25,7 +25,9 @@ describe('groupItems', () => {
         expect(groups.flatMap((g) => [...g.files, ...g.tensors])).toEqual(
           [...source.files, ...source.tensors].map(({ name }) => name),
         );
-        const sizeOf = new Map([...source.files, ...source.tensors].map((i) => [i.name, i.sizeBytes]));
+        const sizeOf = new Map(
+          [...source.files, ...source.tensors].map((i) => [i.name, i.sizeBytes]),
+        );
         for (const group of groups) {
           const names = [...group.files, ...group.tensors];
           const sum = names.reduce((total, name) => total + (sizeOf.get(name) ?? 0), 0);

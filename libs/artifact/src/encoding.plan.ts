@@ -5,6 +5,7 @@ import { canonicalJson } from './canonical.json.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import { sha256Now } from './chunk.hash.ts';
 import { type EncodeGroup, groupItems } from './encode.groups.ts';
+import { isMatrix } from './encode.plan.ts';
 import { planQuantization, type QuantizationPlan } from './quantization.plan.ts';
 import { sourceChanged } from './source.file.ts';
 import { tensorsToEncode } from './tied.head.ts';
@@ -28,7 +29,7 @@ export interface EncodingPlan {
   readonly groups: readonly EncodeGroup[];
 }
 
-export interface PlanOptions {
+export interface EncodingPlanOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
   readonly chunkSizeBytes: number;
@@ -45,12 +46,12 @@ export interface PlanOptions {
  * tensor's sample at a time.
  * @throws CheckpointError; CodecError when the target rate is out of range; the signal's reason.
  */
-export async function planEncoding(options: PlanOptions): Promise<EncodingPlan> {
+export async function planEncoding(options: EncodingPlanOptions): Promise<EncodingPlan> {
   const { checkpoint, recipe, chunkSizeBytes, groupSizeBytes, threads, signal } = options;
   const tensors = await tensorsToEncode(checkpoint);
   const quantization = await planQuantization({
     checkpoint,
-    tensors,
+    matrices: tensors.filter(isMatrix),
     recipe,
     threads,
     signal,

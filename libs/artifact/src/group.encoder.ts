@@ -1,10 +1,11 @@
 import { CheckpointError } from './checkpoint.error.ts';
-import type { Checkpoint, TensorInfo } from './checkpoint.reader.ts';
+import type { Checkpoint } from './checkpoint.reader.ts';
 import type { EncodeGroup } from './encode.groups.ts';
 import type { EncodingPlan } from './encoding.plan.ts';
 import { encodeFile } from './file.encoder.ts';
 import type { FileJson } from './header.writer.ts';
 import type { PartialFile } from './partial.file.ts';
+import { gridsByName } from './quantization.plan.ts';
 import { type EncodedTensor, encodeTensor } from './tensor.encoder.ts';
 
 /** What the header and the report need to know of an encoded group; plain JSON. */
@@ -39,23 +40,22 @@ export async function encodeGroup(
     files.push(await encodeFile({ checkpoint, name, chunkSizeBytes }, payload));
   }
   const infos = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]));
+  const grids = gridsByName(plan.quantization);
+  const encoding = { checkpoint, grids, threads, chunkSizeBytes, payload };
   const tensors: EncodedTensor[] = [];
   let doneBytes = 0;
   for (const name of group.tensors) {
     signal?.throwIfAborted();
     const tensor = infos.get(name);
-    const grid = plan.quantization.grids[name];
-    if (tensor === undefined || grid === undefined) throw unplanned(checkpoint, name);
-    tensors.push(
-      await encodeTensor(tensor, { checkpoint, grid, threads, chunkSizeBytes, payload }),
-    );
+    if (tensor === undefined) throw unplanned(checkpoint, name);
+    tensors.push(await encodeTensor(tensor, encoding));
     doneBytes += tensor.sizeBytes;
     work.onProgress?.(doneBytes, name);
   }
   return { files, tensors };
 }
 
-function unplanned(checkpoint: Checkpoint, name: TensorInfo['name']): CheckpointError {
+function unplanned(checkpoint: Checkpoint, name: string): CheckpointError {
   const message = `the plan and ${checkpoint.path} disagree about tensor "${name}"`;
   return new CheckpointError('SourceChanged', `${message}; do not change a checkpoint in use`);
 }

@@ -20,4 +20,7 @@ export {
 } from './encoding.plan.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+
 export { encodePart, hasPart } from './part.file.ts';
+
+export * from './quantization.plan.ts';

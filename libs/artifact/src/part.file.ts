@@ -1,7 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { ArtifactError } from './artifact.error.ts';
 import { isJsonObject } from './bounded.json.ts';
-import { canonicalJson } from './canonical.json.ts';
 import { sha256Now } from './chunk.hash.ts';
 import { type EncodingPlan, planIdentity, requirePlanned } from './encoding.plan.ts';
 import { encodeGroup, type GroupContent, type GroupWork } from './group.encoder.ts';
@@ -9,7 +8,7 @@ import { PartialFile, removeAbandoned } from './partial.file.ts';
 import { readAt } from './positional.read.ts';
 
 /*
- * A part file: payload of one group; canonical JSON of what it is (which group of which plan, and
+ * A part file: payload of one group; JSON of what it is (which group of which plan, and
  * the header entries with the hash of every chunk); trailer: magic, payload size as 64-bit
  * little-endian, SHA-256 of the JSON. The JSON vouches for the payload, the trailer for the JSON.
  */
@@ -45,7 +44,7 @@ export async function encodePart(
   try {
     const content = await encodeGroup(group, work, file);
     const payloadBytes = file.sizeBytes;
-    const json = Buffer.from(canonicalJson({ ...placeOf({ plan, index }), content }));
+    const json = Buffer.from(JSON.stringify({ ...placeOf({ plan, index }), content }));
     await file.append(json);
     await file.append(trailer(payloadBytes, json));
     await checkpoint.requireUnchanged();

@@ -1,5 +1,6 @@
 import { bitsOf, quantizeTensor, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
+import { ArtifactError } from './artifact.error.ts';
 import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
 import { isMatrix, type MatrixInfo, segmentSymbolsFor } from './encode.plan.ts';
@@ -20,7 +21,8 @@ import { elementCount } from './tensor.shape.ts';
 /** What does not change from tensor to tensor. */
 export interface TensorEncoding {
   readonly checkpoint: Checkpoint;
-  readonly grid: TensorGrid;
+  /** By the names of the matrices. */
+  readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly threads: number;
   readonly chunkSizeBytes: number;
   readonly payload: PartialFile;
@@ -49,9 +51,10 @@ export async function encodeTensor(
 }
 
 async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promise<EncodedTensor> {
-  const { grid, threads, chunkSizeBytes } = encoding;
+  const { threads, chunkSizeBytes } = encoding;
   const { name, shape, type } = tensor;
-  const quantized = await quantizeMatrix(tensor, encoding);
+  const grid = gridOf(tensor, encoding);
+  const quantized = await quantizeMatrix(tensor, grid, encoding);
   const segmentSymbols = segmentSymbolsFor(chunkSizeBytes);
   const { symbols } = quantized;
   const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads });
@@ -88,10 +91,17 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
   return { json, stats, weights, power };
 }
 
+function gridOf({ name }: MatrixInfo, { grids }: TensorEncoding): TensorGrid {
+  const grid = grids.get(name);
+  if (grid !== undefined) return grid;
+  throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
+}
+
 /** A function of its own, so that the source bytes can be freed before the symbols are coded. */
 async function quantizeMatrix(
   tensor: MatrixInfo,
-  { checkpoint, grid, threads }: TensorEncoding,
+  grid: TensorGrid,
+  { checkpoint, threads }: TensorEncoding,
 ): Promise<QuantizedTensor> {
   const [rows, columns] = tensor.shape;
   const weights = await checkpoint.readRaw(tensor.name);
