@@ -9,6 +9,13 @@ describe('the text of a Huffman code', () => {
     expect(huffmanCodeText(lengths)).toBe('6410f2');
   });
 
+  it('has a letter for how often a length is repeated', () => {
+    const lengths = new Uint8Array(256);
+    lengths.set([3, 3, 4, 5, 5, 5], 16);
+    expect(huffmanCodeText(lengths)).toBe('103g45h');
+    expect(huffmanCodeText(new Uint8Array(256).fill(8))).toBe(`00${'8z'.repeat(12)}8i`);
+  });
+
   it('gives the lengths back', () => {
     fc.assert(
       fc.property(
@@ -30,7 +37,10 @@ describe('the text of a Huffman code', () => {
     ['a last symbol that is absent', '6410'],
     ['symbols past 255', 'ff11'],
     ['capital digits', '641F'],
-    ['more than 256 lengths', `00${'1'.repeat(257)}`],
+    ['more than 256 lengths', `00${'8z'.repeat(12)}8j`],
+    ['a run that could be shorter', '1033'],
+    ['a run in two', '103g3'],
+    ['a repetition without a length', '10g3'],
   ])('is refused with %s', (_, text) => {
     expect(parseHuffmanCode(text)).toBeUndefined();
   });

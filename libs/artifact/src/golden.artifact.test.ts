@@ -103,8 +103,11 @@ function weights(tensor: Tensor, payload: Buffer, sharedCode: string | null): nu
 
 function lengthsOf(text: string): Uint8Array {
   const lengths = new Uint8Array(256);
-  const digits = Array.from(text.slice(2), (digit) => Number.parseInt(digit, 16));
-  lengths.set(digits, Number.parseInt(text.slice(0, 2), 16));
+  const digits = text.slice(2).replace(/(.)([g-z])/g, (_, digit: string, letter: string) => {
+    return digit.repeat(Number.parseInt(letter, 36) - 14);
+  });
+  const values = Array.from(digits, (digit) => Number.parseInt(digit, 16));
+  lengths.set(values, Number.parseInt(text.slice(0, 2), 16));
   return lengths;
 }
 

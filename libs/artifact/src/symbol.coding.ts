@@ -13,9 +13,6 @@ export type Layout = (typeof LAYOUTS)[number];
 
 /** Below this a tensor is too small to pay for the state of its lanes. */
 const LANES_SYMBOLS_MIN = 64 * 1024;
-/** Sizes and rounding of the four streams of a segment, see libs/codec/SEGMENT.md. */
-const STREAMS_OVERHEAD_BYTES = 16;
-const HUFFMAN_BITS_MAX = 15;
 
 export interface SymbolCoding {
   readonly layout: Layout;
@@ -35,8 +32,12 @@ export interface CodedSymbols {
   readonly payload: Uint8Array;
 }
 
+type Code = (segmentSymbols: number) => Promise<Omit<CodedSymbols, 'segmentSymbols'>>;
+
 /**
- * Codes symbols so that every segment fits a chunk.
+ * Codes symbols so that every segment fits a chunk. Large segments pay less for what each begins
+ * with, and how large one gets is known once it is coded; so the symbols are coded again in halved
+ * segments while one exceeds a chunk.
  * @throws Error of the native codec.
  */
 export function codeSymbols(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
@@ -46,40 +47,41 @@ export function codeSymbols(symbols: Uint8Array, coding: SymbolCoding): Promise<
   return inLanes ? codeLanes(symbols, coding) : codeStreams(symbols, coding);
 }
 
-async function codeStreams(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
-  const { sharedCode, chunkSizeBytes, threads } = coding;
-  const segmentSymbols = streamsSegmentSymbols(chunkSizeBytes);
-  const given = sharedCode === null ? {} : { codeLengths: sharedCode };
-  const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads, ...given });
-  const { payload, segmentSizes } = coded;
-  const code = sharedCode === null ? huffmanCodeText(coded.codeLengths) : null;
-  return { codec: 'huffman', code, segmentSymbols, segmentSizes, payload };
+function codeStreams(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
+  const { sharedCode, threads } = coding;
+  return codeFitting(coding, {
+    segmentSymbolsMax: ARTIFACT_LIMITS.streamsSegmentSymbols,
+    code: async (segmentSymbols) => {
+      const given = sharedCode === null ? {} : { codeLengths: sharedCode };
+      const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads, ...given });
+      const code = sharedCode === null ? huffmanCodeText(coded.codeLengths) : null;
+      return { ...coded, codec: 'huffman', code };
+    },
+  });
 }
 
-/** 64 Ki symbols, or the largest power of two of which even the longest words fit a chunk. */
-function streamsSegmentSymbols(chunkSizeBytes: number): number {
-  let symbols: number = ARTIFACT_LIMITS.streamsSegmentSymbols;
-  while ((symbols * HUFFMAN_BITS_MAX) / 8 + STREAMS_OVERHEAD_BYTES > chunkSizeBytes) symbols /= 2;
-  return symbols;
-}
-
-/**
- * Large segments pay less for the lanes' state, and how large one gets is known once it is coded;
- * so the symbols are coded again in halved segments while one exceeds a chunk.
- */
 async function codeLanes(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
-  const { chunkSizeBytes, threads } = coding;
-  let segmentSymbols: number = ARTIFACT_LIMITS.lanesSegmentSymbols;
-  for (;;) {
-    const coded = await native.encodeLanes({ symbols, segmentSymbols, threads });
-    const { payload, segmentSizes } = coded;
-    // A lone symbol takes no bits in lanes, but readers bound what they allocate by the payload.
-    if (payload.length * 8 < symbols.length) return codeStreams(symbols, coding);
+  const { threads } = coding;
+  const coded = await codeFitting(coding, {
+    segmentSymbolsMax: ARTIFACT_LIMITS.lanesSegmentSymbols,
+    code: async (segmentSymbols) => {
+      const lanes = await native.encodeLanes({ symbols, segmentSymbols, threads });
+      return { ...lanes, codec: 'lanes', code: Buffer.from(lanes.code).toString('hex') };
+    },
+  });
+  // A lone symbol takes no bits in lanes, but readers bound what they allocate by the payload.
+  return coded.payload.length * 8 < symbols.length ? codeStreams(symbols, coding) : coded;
+}
+
+async function codeFitting(
+  { chunkSizeBytes }: SymbolCoding,
+  way: { readonly segmentSymbolsMax: number; readonly code: Code },
+): Promise<CodedSymbols> {
+  for (let segmentSymbols = way.segmentSymbolsMax; ; segmentSymbols /= 2) {
+    const { codec, code, segmentSizes, payload } = await way.code(segmentSymbols);
     if (segmentSizes.every((sizeBytes) => sizeBytes <= chunkSizeBytes)) {
-      const code = Buffer.from(coded.code).toString('hex');
-      return { codec: 'lanes', code, segmentSymbols, segmentSizes, payload };
+      return { codec, code, segmentSymbols, segmentSizes, payload };
     }
-    segmentSymbols /= 2;
   }
 }
 
