@@ -23,7 +23,9 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
       try {
         const { header, evaluation } = reader;
         if (options.json !== true) {
-          context.print(inspectText(header, { path, withTensors: options.tensors === true, evaluation }));
+          context.print(
+            inspectText(header, { path, withTensors: options.tensors === true, evaluation }),
+          );
           return;
         }
         const tensors = header.tensors.map(tensorFacts);

@@ -35,7 +35,7 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
   const plan = await planEncoding({
     checkpoint,
     recipe,
-    layout: options.layout ?? 'auto',
+    layout: options.layout,
     chunkSizeBytes,
     groupSizeBytes: GROUP_SIZE_BYTES_DEFAULT,
     threads,

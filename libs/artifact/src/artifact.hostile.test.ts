@@ -146,7 +146,19 @@ describe('a hostile header in correct form', () => {
   const nasty = fc.oneof(
     fc.constantFrom<unknown[]>(
       ...[null, -1, 0, 1, 2, 255, 256, 65536, 2 ** 31, 2 ** 32, 2 ** 53, 1e300, 0.5, '', 'raw'],
-      ...['00000000', '7f800000', 'f', 'huffman', 'lanes', 'identity', 'deflate', 'bf16', true, [], {}],
+      ...[
+        '00000000',
+        '7f800000',
+        'f',
+        'huffman',
+        'lanes',
+        'identity',
+        'deflate',
+        'bf16',
+        true,
+        [],
+        {},
+      ],
     ),
     fc.jsonValue({ maxDepth: 2 }),
   );

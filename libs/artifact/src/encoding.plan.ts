@@ -38,7 +38,8 @@ export interface EncodingPlan {
 export interface EncodingPlanOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
-  readonly layout: Layout;
+  /** Default: `auto`. */
+  readonly layout?: Layout | undefined;
   readonly chunkSizeBytes: number;
   /** Source bytes of a group; a larger tensor is a group of its own. */
   readonly groupSizeBytes: number;
@@ -54,7 +55,8 @@ export interface EncodingPlanOptions {
  * @throws CheckpointError; CodecError when the target rate is out of range; the signal's reason.
  */
 export async function planEncoding(options: EncodingPlanOptions): Promise<EncodingPlan> {
-  const { checkpoint, recipe, layout, chunkSizeBytes, groupSizeBytes, threads, signal } = options;
+  const { checkpoint, recipe, chunkSizeBytes, groupSizeBytes, threads, signal } = options;
+  const layout = layoutOf(options);
   const tensors = await tensorsToEncode(checkpoint);
   const matrices = tensors.filter(isMatrix);
   const quantization = await planQuantization({
@@ -87,6 +89,11 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
     quantization,
     groups: groupItems({ files: checkpoint.files, tensors }, groupSizeBytes),
   };
+}
+
+/** EntroLLM's recipes are coded as the paper codes them, unless another layout is asked for. */
+function layoutOf({ recipe, layout = 'auto' }: EncodingPlanOptions): Layout {
+  return layout === 'auto' && recipe.kind === 'affine' ? 'streams' : layout;
 }
 
 /** @throws CheckpointError `SourceChanged` when the plan was made from another state. */

@@ -8,7 +8,15 @@ import { ARTIFACT_LIMITS } from './limits.ts';
 import { headerRegionBytes, PREAMBLE_BYTES, parsePreamble } from './preamble.ts';
 import { type PayloadCursor, parseFile, parseSharedCode, parseTensor } from './tensor.entry.ts';
 
-const KEYS = ['chunkSizeBytes', 'config', 'files', 'format', 'recipe', 'sharedCode', 'tensors'] as const;
+const KEYS = [
+  'chunkSizeBytes',
+  'config',
+  'files',
+  'format',
+  'recipe',
+  'sharedCode',
+  'tensors',
+] as const;
 
 /**
  * Parses and checks the header region of an artifact (FORMAT.md, section Header): every length,

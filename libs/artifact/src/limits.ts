@@ -17,8 +17,7 @@ export const ARTIFACT_LIMITS = {
   /** Elements of one tensor: 2^35 is 32 times the largest embedding known. */
   tensorElements: 2 ** 35,
   /** Symbols a writer puts into a segment, where a chunk has room for them. */
-  streamsSegmentSymbols: 128 * 1024,
-  lanesSegmentSymbols: 256 * 1024,
+  segmentSymbolsDefault: 256 * 1024,
   segmentSymbolsMax: 16 * 1024 * 1024,
   fileSizeBytes: 128 * 1024 * 1024,
 } as const;

@@ -6,7 +6,7 @@ import { ARTIFACT_LIMITS } from './limits.ts';
 /**
  * How coded symbols are laid out: `lanes` is fastest with wide vectors; `streams` is Huffman with
  * a code per tensor; `paper` is Huffman with one code for the model, as EntroLLM's figures show
- * it; `auto` takes lanes for matrices that fill them and streams for small ones.
+ * it; `auto` is streams for EntroLLM's recipes, for others lanes where a matrix fills them.
  */
 export const LAYOUTS = ['auto', 'lanes', 'streams', 'paper'] as const;
 export type Layout = (typeof LAYOUTS)[number];
@@ -32,8 +32,6 @@ export interface CodedSymbols {
   readonly payload: Uint8Array;
 }
 
-type Code = (segmentSymbols: number) => Promise<Omit<CodedSymbols, 'segmentSymbols'>>;
-
 /**
  * Codes symbols so that every segment fits a chunk. Large segments pay less for what each begins
  * with, and how large one gets is known once it is coded; so the symbols are coded again in halved
@@ -42,32 +40,25 @@ type Code = (segmentSymbols: number) => Promise<Omit<CodedSymbols, 'segmentSymbo
  */
 export function codeSymbols(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
   const { layout } = coding;
-  const inLanes =
-    layout === 'lanes' || (layout === 'auto' && symbols.length >= LANES_SYMBOLS_MIN);
+  const inLanes = layout === 'lanes' || (layout === 'auto' && symbols.length >= LANES_SYMBOLS_MIN);
   return inLanes ? codeLanes(symbols, coding) : codeStreams(symbols, coding);
 }
 
 function codeStreams(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
   const { sharedCode, threads } = coding;
-  return codeFitting(coding, {
-    segmentSymbolsMax: ARTIFACT_LIMITS.streamsSegmentSymbols,
-    code: async (segmentSymbols) => {
-      const given = sharedCode === null ? {} : { codeLengths: sharedCode };
-      const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads, ...given });
-      const code = sharedCode === null ? huffmanCodeText(coded.codeLengths) : null;
-      return { ...coded, codec: 'huffman', code };
-    },
+  return codeFitting(coding, async (segmentSymbols) => {
+    const given = sharedCode === null ? {} : { codeLengths: sharedCode };
+    const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads, ...given });
+    const code = sharedCode === null ? huffmanCodeText(coded.codeLengths) : null;
+    return { ...coded, codec: 'huffman', code };
   });
 }
 
 async function codeLanes(symbols: Uint8Array, coding: SymbolCoding): Promise<CodedSymbols> {
   const { threads } = coding;
-  const coded = await codeFitting(coding, {
-    segmentSymbolsMax: ARTIFACT_LIMITS.lanesSegmentSymbols,
-    code: async (segmentSymbols) => {
-      const lanes = await native.encodeLanes({ symbols, segmentSymbols, threads });
-      return { ...lanes, codec: 'lanes', code: Buffer.from(lanes.code).toString('hex') };
-    },
+  const coded = await codeFitting(coding, async (segmentSymbols) => {
+    const lanes = await native.encodeLanes({ symbols, segmentSymbols, threads });
+    return { ...lanes, codec: 'lanes', code: Buffer.from(lanes.code).toString('hex') };
   });
   // A lone symbol takes no bits in lanes, but readers bound what they allocate by the payload.
   return coded.payload.length * 8 < symbols.length ? codeStreams(symbols, coding) : coded;
@@ -75,10 +66,10 @@ async function codeLanes(symbols: Uint8Array, coding: SymbolCoding): Promise<Cod
 
 async function codeFitting(
   { chunkSizeBytes }: SymbolCoding,
-  way: { readonly segmentSymbolsMax: number; readonly code: Code },
+  codeIn: (segmentSymbols: number) => Promise<Omit<CodedSymbols, 'segmentSymbols'>>,
 ): Promise<CodedSymbols> {
-  for (let segmentSymbols = way.segmentSymbolsMax; ; segmentSymbols /= 2) {
-    const { codec, code, segmentSizes, payload } = await way.code(segmentSymbols);
+  for (let segmentSymbols: number = ARTIFACT_LIMITS.segmentSymbolsDefault; ; segmentSymbols /= 2) {
+    const { codec, code, segmentSizes, payload } = await codeIn(segmentSymbols);
     if (segmentSizes.every((sizeBytes) => sizeBytes <= chunkSizeBytes)) {
       return { codec, code, segmentSymbols, segmentSizes, payload };
     }
