@@ -103,9 +103,16 @@ export function requirePlanned(checkpoint: Checkpoint, plan: EncodingPlan): void
   }
 }
 
+/** A large plan takes long to hash, and each of its parts asks for it. */
+const identities = new WeakMap<EncodingPlan, string>();
+
 /** Tells plans apart: SHA-256 of all that they decide. */
 export function planIdentity(plan: EncodingPlan): string {
-  return sha256Now(Buffer.from(canonicalJson(plan)));
+  const known = identities.get(plan);
+  if (known !== undefined) return known;
+  const identity = sha256Now(Buffer.from(canonicalJson(plan)));
+  identities.set(plan, identity);
+  return identity;
 }
 
 /** The plan with its own hash, so that {@link parsePlan} can tell a damaged one. */
