@@ -43,8 +43,11 @@ native: setup ## Compile the native addon only
 	@$(MAKE) -C libs/native
 
 .PHONY: bench-codec
-bench-codec: setup ## Measure the entropy decoder
-	@exec node test/bench/codec.bench.ts
+bench-codec: setup ## Size and speed of the codecs beside memcpy and zstd (ISA=avx2,portable ROUNDS=7)
+	@sh deploy/bootstrap/system-packages.sh libzstd-dev= || \
+	  echo 'bench-codec: SKIPPED zstd: libzstd-dev is missing and could not be installed' >&2
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/codec.bench.ts $(if $(ISA),--isa $(ISA)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
