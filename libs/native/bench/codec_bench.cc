@@ -4,6 +4,8 @@
 //   codec_bench generate --bits 8 --entropy 5.6 --tensors 8 --rows 8192 --columns 4096
 //               --threads 2 --symbols FILE
 //   codec_bench measure --symbols FILE --rounds 7 --threads 1,2 [--isa avx2] [--least-bytes N]
+//   codec_bench checkpoint --type f16|bf16 --tensors 16 --rows 8192 --columns 4096 --threads 2
+//               --out model.safetensors
 #include <malloc.h>
 
 #include <chrono>
@@ -157,6 +159,13 @@ void generate(const Options& options) {
   write_symbols(generate_symbols(spec, threads), options.text("symbols"));
 }
 
+void checkpoint(const Options& options) {
+  const WeightSpec spec{options.number("tensors"), options.number("rows"),
+                        options.number("columns")};
+  write_checkpoint(spec, options.text("type"), options.text("out"),
+                   static_cast<int>(options.number("threads", "1")));
+}
+
 }  // namespace
 }  // namespace entrofleet::bench
 
@@ -168,8 +177,10 @@ int main(int count, char** words) {
       entrofleet::bench::generate(options);
     } else if (command == "measure") {
       entrofleet::bench::measure(options);
+    } else if (command == "checkpoint") {
+      entrofleet::bench::checkpoint(options);
     } else {
-      throw std::runtime_error("usage: codec_bench generate|measure --NAME VALUE...");
+      throw std::runtime_error("usage: codec_bench generate|measure|checkpoint --NAME VALUE...");
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "codec_bench: %s\n", error.what());

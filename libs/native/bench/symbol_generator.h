@@ -23,4 +23,15 @@ struct SymbolSpec {
 // same spec gives the same symbols in every run; tensor i does not depend on how many there are.
 SymbolSet generate_symbols(const SymbolSpec& spec, int threads);
 
+struct WeightSpec {
+  size_t tensors;
+  size_t rows;
+  size_t columns;
+};
+
+// Writes a safetensors file of such weights, with the scale that trained matrices have. `type` is
+// f16 or bf16. Throws std::runtime_error.
+void write_checkpoint(const WeightSpec& spec, const std::string& type, const std::string& path,
+                      int threads);
+
 }  // namespace entrofleet::bench
