@@ -43,8 +43,20 @@ native: setup ## Compile the native addon only
 	@$(MAKE) -C libs/native
 
 .PHONY: bench-codec
-bench-codec: setup ## Measure the entropy decoder
-	@exec node test/bench/codec.bench.ts
+bench-codec: setup ## Size and speed of the codecs beside memcpy and zstd (ISA=avx2,portable ROUNDS=7)
+	@sh deploy/bootstrap/system-packages.sh libzstd-dev= || \
+	  echo 'bench-codec: SKIPPED zstd: libzstd-dev is missing and could not be installed' >&2
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/codec.bench.ts $(if $(ISA),--isa $(ISA)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-compress
+bench-compress: setup ## Speed of compressing 1 GB from file to file, and what bounds it (ROUNDS=3)
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/compress.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
