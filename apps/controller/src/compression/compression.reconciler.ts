@@ -116,6 +116,7 @@ export class CompressionReconciler {
         task: 'plan',
         sourcePath: attempt.work.sourcePath,
         recipe: attempt.work.recipe,
+        layout: attempt.work.layout,
         groupSizeBytes: this.config.compressionGroupBytes,
         threads: this.config.compressionThreads,
         planPath: folder.planPath,
