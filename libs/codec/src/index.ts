@@ -4,3 +4,4 @@ export * from './reference.decoder.ts';
 export * from './statistics.ts';
 export * from './step.factor.ts';
 export * from './tensor.quantize.ts';
+export * from './tmp.stub.ts';
