@@ -24,8 +24,13 @@ using Order = std::array<uint8_t, kSymbols>;
 // How many of the kPrefixes prefixes an item takes, and how many ranks it codes.
 size_t prefixes_of(int length) { return kPrefixes >> std::min(length, kPrefixBits); }
 
+// The item that reaches past the last rank codes fewer.
 size_t ranks_of(int length) {
   return length <= kPrefixBits ? 1 : size_t{1} << (length - kPrefixBits);
+}
+
+size_t ranks_after(size_t first, int length) {
+  return std::min(first + ranks_of(length), kSymbols);
 }
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -67,10 +72,9 @@ struct PricedItems {
 };
 
 // The cheapest items for symbols in this order, by dynamic programming over how many ranks are
-// coded and how many prefixes that takes. All prefixes must be taken, and all items be whole, so
-// that any bits decode; ranks past the last symbol that occurs fill up where needed. Of equally
-// cheap ways to a state, the first found stays: fewest ranks before its last item, and then the
-// shortest last item.
+// coded and how many prefixes that takes. All prefixes must be taken, so that any bits decode;
+// ranks past the last symbol that occurs fill items up. Of equally cheap ways to a state, the first
+// found stays: fewest ranks before its last item, and then the shortest last item.
 class ItemSearch {
  public:
   ItemSearch(const Histogram& counts, const Order& order) {
@@ -80,7 +84,7 @@ class ItemSearch {
       sums_[rank + 1] = sums_[rank] + count;
       if (count != 0) least_ranks_ = rank + 1;
     }
-    for (State& state : states_) state = {kUnreached, 0};
+    for (State& state : states_) state = {kUnreached, 0, 0};
   }
 
   PricedItems run() {
@@ -103,7 +107,9 @@ class ItemSearch {
 
   struct State {
     uint64_t bits;
-    uint8_t last_length;
+    // Of the last item, and the ranks before it.
+    uint8_t length;
+    size_t ranks_before;
   };
 
   State& at(size_t ranks, size_t prefixes) { return states_[ranks * (kPrefixes + 1) + prefixes]; }
@@ -111,24 +117,24 @@ class ItemSearch {
   void extend(size_t ranks, size_t prefixes) {
     const uint64_t bits = at(ranks, prefixes).bits;
     for (int length = 1; length <= kMostLaneCodeBits; ++length) {
-      const size_t after = ranks + ranks_of(length);
+      const size_t after = ranks_after(ranks, length);
       const size_t taken = prefixes + prefixes_of(length);
-      if (after > kSymbols) return;
       if (taken > kPrefixes) continue;
       const uint64_t longer =
           bits + (sums_[after] - sums_[ranks]) * static_cast<uint64_t>(length);
       State& state = at(after, taken);
-      if (longer < state.bits) state = {longer, static_cast<uint8_t>(length)};
+      if (longer < state.bits) state = {longer, static_cast<uint8_t>(length), ranks};
+      if (after == kSymbols && length > kPrefixBits) return;
     }
   }
 
   std::vector<uint8_t> path_to(size_t ranks) {
     std::vector<uint8_t> lengths;
     for (size_t prefixes = kPrefixes; ranks > 0;) {
-      const uint8_t length = at(ranks, prefixes).last_length;
-      lengths.push_back(length);
-      ranks -= ranks_of(length);
-      prefixes -= prefixes_of(length);
+      const State& state = at(ranks, prefixes);
+      lengths.push_back(state.length);
+      ranks = state.ranks_before;
+      prefixes -= prefixes_of(state.length);
     }
     std::reverse(lengths.begin(), lengths.end());
     return lengths;
@@ -158,12 +164,9 @@ LaneCode best_zigzag(const Histogram& counts, uint64_t* bits) {
 // Puts ranks in the order of their code lengths and then of their symbols.
 void sort_listed(LaneCode* code) {
   std::vector<std::pair<uint8_t, uint8_t>> ranks;
-  size_t first = 0;
   for (const uint8_t length : code->lengths) {
-    for (size_t i = 0; i < ranks_of(length); ++i) {
-      ranks.emplace_back(length, code->symbols[first + i]);
-    }
-    first += ranks_of(length);
+    const size_t after = ranks_after(ranks.size(), length);
+    while (ranks.size() < after) ranks.emplace_back(length, code->symbols[ranks.size()]);
   }
   std::sort(ranks.begin(), ranks.end());
   std::sort(code->lengths.begin(), code->lengths.end());
@@ -184,12 +187,12 @@ LaneCode read_zigzag(std::span<const uint8_t> bytes) {
     if (nibble / 2 >= bytes.size()) refuse("is incomplete");
     const uint8_t length = bytes[nibble / 2] >> (nibble % 2 * 4) & 15;
     if (length > kMostLaneCodeBits) refuse("has a code word of over 14 bits");
+    if (ranks == kSymbols) refuse("has more code words than there are symbols");
     prefixes += prefixes_of(length);
-    ranks += ranks_of(length);
+    ranks = ranks_after(ranks, length);
     code.lengths.push_back(length);
   }
   if (prefixes > kPrefixes) refuse("has more prefixes than 6 bits tell apart");
-  if (ranks > kSymbols) refuse("has more code words than there are symbols");
   if ((nibble + 1) / 2 != bytes.size()) refuse("goes on after its last item");
   if (nibble % 2 != 0 && bytes.back() >> 4 != 0) refuse("has padding that is not zero");
   const Order order = zigzag_order(code.centre);
@@ -211,8 +214,10 @@ LaneCode read_listed(std::span<const uint8_t> bytes) {
     }
     if (ranks == 0) continue;
     if (length > kMostLaneCodeBits) refuse("has a code word of over 14 bits");
-    if (ranks % ranks_of(length) != 0) refuse("has an item that is not full");
-    const size_t items = ranks / ranks_of(length);
+    if (ranks % ranks_of(length) != 0 && code.symbols.size() != kSymbols) {
+      refuse("has an item that is not full");
+    }
+    const size_t items = (ranks + ranks_of(length) - 1) / ranks_of(length);
     code.lengths.insert(code.lengths.end(), items, length);
     prefixes += items * prefixes_of(length);
   }
@@ -242,7 +247,7 @@ std::vector<ItemPrefix> item_prefixes(const LaneCode& code) {
   size_t rank = 0;
   for (const uint8_t length : code.lengths) {
     items.push_back({length, 0, 0, rank});
-    rank += ranks_of(length);
+    rank = ranks_after(rank, length);
   }
   std::stable_sort(items.begin(), items.end(), [](const ItemPrefix& a, const ItemPrefix& b) {
     return std::min(a.length, kPrefixBits) < std::min(b.length, kPrefixBits);
@@ -262,7 +267,7 @@ LaneCode optimal_lane_code(const Histogram& counts) {
   uint64_t zigzag_bits = 0;
   LaneCode zigzag = best_zigzag(counts, &zigzag_bits);
   size_t ranks = 0;
-  for (const uint8_t length : zigzag.lengths) ranks += ranks_of(length);
+  for (const uint8_t length : zigzag.lengths) ranks = ranks_after(ranks, length);
   zigzag.symbols.resize(ranks);
   if (ranks == 1) return zigzag;
 
@@ -290,7 +295,9 @@ std::vector<uint8_t> lane_code_bytes(const LaneCode& code) {
   }
   size_t rank = 0;
   for (const uint8_t length : code.lengths) {
-    for (size_t i = 0; i < ranks_of(length); ++i) put(2 + code.symbols[rank++], length);
+    for (const size_t after = ranks_after(rank, length); rank < after; ++rank) {
+      put(2 + code.symbols[rank], length);
+    }
   }
   return bytes;
 }
@@ -317,9 +324,9 @@ LaneDecodeTable::LaneDecodeTable(const LaneCode& code)
 LaneEncodeTable::LaneEncodeTable(const LaneCode& code)
     : word_low{}, word_high{}, length{}, padding(code.symbols[0]) {
   for (const ItemPrefix& item : item_prefixes(code)) {
-    for (size_t i = 0; i < ranks_of(item.length); ++i) {
-      const uint8_t symbol = code.symbols[item.first_rank + i];
-      const size_t word = item.first | i << kPrefixBits;
+    for (size_t rank = item.first_rank; rank < ranks_after(item.first_rank, item.length); ++rank) {
+      const uint8_t symbol = code.symbols[rank];
+      const size_t word = item.first | (rank - item.first_rank) << kPrefixBits;
       word_low[symbol] = static_cast<uint8_t>(word);
       word_high[symbol] = static_cast<uint8_t>(word >> 8);
       length[symbol] = static_cast<uint8_t>(item.length);

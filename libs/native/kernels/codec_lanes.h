@@ -30,7 +30,8 @@ constexpr size_t kLaneWords = 3;
 constexpr size_t kLaneHeaderBytes = kLaneBlock / 2 + 4;
 
 // Ranks are coded in order by items: an item of `length` up to kPrefixBits is a code word for one
-// rank; a longer one is a prefix for 2^(length - kPrefixBits) ranks, told apart by a payload.
+// rank; a longer one is a prefix for 2^(length - kPrefixBits) ranks, told apart by a payload. The
+// last one may reach past rank 255, where ranks count modulo 256.
 struct LaneCode {
   // Whether symbols are in the order of their code lengths (and then of themselves), or else in
   // zigzag around the centre: c, c - 1, c + 1, c - 2...
