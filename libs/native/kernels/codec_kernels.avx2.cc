@@ -1,4 +1,7 @@
+#include <immintrin.h>
+
 #include "kernels/codec_kernels.h"
 
 #define ENTROFLEET_ISA avx2
+#define ENTROFLEET_DECODE_LANES "kernels/codec_lanes_decode.avx2.body.h"
 #include "kernels/codec_kernels.body.h"
