@@ -145,5 +145,6 @@ async function assemble(
 
 function recipeEntry(recipe: TensorRecipe): RecipeEntry {
   if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
+  if (recipe.kind === 'quality') return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb };
   return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight };
 }
