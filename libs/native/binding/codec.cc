@@ -245,7 +245,9 @@ Napi::Value run_decode(Napi::Env env, const CodecArguments& arguments, const Dec
         const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
         return elapsed.count();
       },
-      [](Napi::Env env, double& seconds) -> Napi::Value { return Napi::Number::New(env, seconds); });
+      [](Napi::Env env, double& seconds) -> Napi::Value {
+        return Napi::Number::New(env, seconds);
+      });
 }
 
 Napi::Value decode_huffman_call(const Napi::CallbackInfo& info) {
