@@ -15,9 +15,10 @@ const FOLDER = resolve(import.meta.dirname, '../../../test/fixtures/artifacts');
 
 /** Ids of the checked-in files. A change here breaks every artifact that is out in the field. */
 const IDS: Readonly<Record<string, string>> = {
-  'u8.artifact': '2e79490029fee9e3d71e0a60ce9653a37da2d31b52f96184cc493d18f9ae429b',
-  'u4-paper.artifact': '12861c93fe0ade655d7b76ab65e3a142d3b52981dabb28f25225aac421726650',
-  'rd-3.artifact': 'de72bea87e736ae5124473cf3dab9642736ac8ced6aa7efea3888c1a42af92a6',
+  'u8-streams.efa': '374ef99b5eefa3f7d5cdb5cc19015bf4b20e59610df9a368bc4b839db93e66bf',
+  'u4-paper.efa': '352585e498027334b1606c7e7c95e8959150c3d5ae852e9ced79ff1975e0a070',
+  'u4-lanes.efa': 'c5abf26bd0a299b6c9be6318e51b3ace0697954e1f448d0be35b1808fd21ca2d',
+  'rd-3-lanes.efa': '2714d3fe90c07e81837c1320678db4812ddf60a004a3724bd6ee41932aedfae5',
 };
 
 const chunks = z.array(z.object({ sha256: z.string(), sizeBytes: z.number() }));

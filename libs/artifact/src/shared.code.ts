@@ -37,5 +37,5 @@ export async function measureSharedCode(search: {
       counts[symbol] = (counts[symbol] ?? 0) + count;
     }
   }
-  return native.huffmanCodeLengths({ counts });
+  return native.huffmanCodeLengths({ histogram: counts });
 }

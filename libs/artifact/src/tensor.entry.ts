@@ -1,4 +1,4 @@
-import { assertCodeLengths, assertLanesCode } from '@entrofleet/codec';
+import { assertCodeLengths, parseLaneCode } from '@entrofleet/codec';
 import {
   BF16_BYTES,
   type ChunkEntry,
@@ -155,7 +155,7 @@ function parseCode(fields: HeaderFields, sharedCode: Uint8Array | null): TensorC
   const codec = fields.oneOf('codec', ['huffman', 'lanes']);
   if (codec === 'lanes') {
     const code = new Uint8Array(Buffer.from(fields.text('code', LANES_CODE), 'hex'));
-    requireCode(fields, 'code', () => assertLanesCode(code));
+    requireCode(fields, 'code', () => parseLaneCode(code));
     return { codec, code };
   }
   if (fields.raw('code') !== null) return { codec, codeLengths: parseCodeLengths(fields, 'code') };
@@ -189,7 +189,7 @@ function parseCodeLengths(fields: HeaderFields, key: string): Uint8Array {
   return lengths;
 }
 
-function requireCode(fields: HeaderFields, key: string, assert: () => void): void {
+function requireCode(fields: HeaderFields, key: string, assert: () => unknown): void {
   try {
     assert();
   } catch (cause) {
