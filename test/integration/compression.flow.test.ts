@@ -114,7 +114,7 @@ async function stoppedInGroup(
   name: string,
 ): Promise<{ group: number; pid: number }> {
   const root = join(blobs, 'work', name, VARIANT);
-  const parts = async () => {
+  const parts = async (): Promise<string[]> => {
     const identities = (await readdir(root).catch(() => [])).filter((n) => n !== 'attempts');
     return readdir(join(root, identities[0] ?? '')).catch(() => []);
   };
