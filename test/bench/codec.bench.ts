@@ -41,7 +41,8 @@ async function fastest(run: () => Promise<unknown> | unknown): Promise<number> {
 function quantize(input: Uint8Array, of: (typeof CASES)[number]) {
   const base = { weights: input, type: 'f32', threads: 2 } as const;
   if ('bits' in of) return native.quantizeAffine({ ...base, bits: of.bits });
-  return native.quantizeRows({ ...base, rows: ROWS, columns: COLUMNS, stepFactor: of.stepFactor });
+  const blocks = [{ rows: ROWS, stepFactor: of.stepFactor, sharedRms: 0 }];
+  return native.quantizeRows({ ...base, rows: ROWS, columns: COLUMNS, blocks });
 }
 
 async function measure(input: Uint8Array, of: (typeof CASES)[number]) {

@@ -22,7 +22,11 @@ export function addCompressCommand(program: Command, context: CommandContext): v
     .description('encode a Hugging Face folder into an artifact')
     .argument('<dir>', 'folder with config.json, safetensors and tokenizer.json')
     .requiredOption('-o, --output <file>', 'the artifact to write')
-    .requiredOption('--recipe <recipe>', 'u8, u4-paper or rd-<bits per weight>', recipeFrom)
+    .requiredOption(
+      '--recipe <recipe>',
+      'u8, u4-paper, rd-<bits per weight> or rd-q<decibels>',
+      recipeFrom,
+    )
     .addOption(threadsOption())
     .option(
       '--chunk-size <bytes>',
@@ -39,7 +43,9 @@ export function addCompressCommand(program: Command, context: CommandContext): v
 function recipeFrom(text: string): Recipe {
   const recipe = parseRecipe(text);
   if (recipe !== undefined) return recipe;
-  throw new InvalidArgumentError('Use u8, u4-paper or rd-<1.5 to 7.5>, e.g. rd-4.2.');
+  throw new InvalidArgumentError(
+    'Use u8, u4-paper, rd-<1.5 to 7.5> or rd-q<6 to 45>, e.g. rd-4.2 or rd-q24.',
+  );
 }
 
 async function compress(

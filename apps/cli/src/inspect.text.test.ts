@@ -43,6 +43,7 @@ test('recipes are named as they are given', () => {
   expect(recipeText({ kind: 'affine', bits: 8 })).toBe('u8');
   expect(recipeText({ kind: 'affine', bits: 4 })).toBe('u4-paper');
   expect(recipeText({ kind: 'rate', targetBitsPerWeight: 4.2 })).toBe('rd-4.2');
+  expect(recipeText({ kind: 'quality', targetSqnrDb: 24 })).toBe('rd-q24');
 });
 
 test('the summary has only what the config has', () => {

@@ -66,6 +66,7 @@ export function configSummary(config: Readonly<Record<string, unknown>>): Record
 
 export function recipeText(recipe: ArtifactHeader['recipe']): string {
   if (recipe.kind === 'rate') return `rd-${recipe.targetBitsPerWeight}`;
+  if (recipe.kind === 'quality') return `rd-q${recipe.targetSqnrDb}`;
   return recipe.bits === 8 ? 'u8' : 'u4-paper';
 }
 

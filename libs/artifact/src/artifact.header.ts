@@ -54,7 +54,8 @@ export type TensorEntry = RawTensorEntry | HuffmanTensorEntry;
 /** What one recipe did, in the words of @entrofleet/codec. */
 export type RecipeEntry =
   | { readonly kind: 'affine'; readonly bits: 8 | 4 }
-  | { readonly kind: 'rate'; readonly targetBitsPerWeight: number };
+  | { readonly kind: 'rate'; readonly targetBitsPerWeight: number }
+  | { readonly kind: 'quality'; readonly targetSqnrDb: number };
 
 /** Enough to fetch an artifact before its header is known; fits protocol's artifactRefSchema. */
 export interface ArtifactRef {

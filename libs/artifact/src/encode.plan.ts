@@ -23,11 +23,10 @@ export function segmentSymbolsFor(chunkSizeBytes: number): number {
   return symbols;
 }
 
-/** Weights of a tensor that a rate measurement looks at: enough for a hundredth of a bit. */
-const SAMPLE_WEIGHTS = 4 * 1024 * 1024;
+/** Weights of a block of rows that a rate measurement looks at: enough for a hundredth of a bit. */
+const SAMPLE_WEIGHTS = 2 * 1024 * 1024;
 
-/** The rate of a tensor is measured on every so many rows. */
-export function sampleStride(tensor: MatrixInfo): number {
-  const [rows, columns] = tensor.shape;
+/** The rate of a block of rows is measured on every so many of them. */
+export function sampleStride({ rows, columns }: { rows: number; columns: number }): number {
   return Math.max(1, Math.floor((rows * columns) / SAMPLE_WEIGHTS));
 }

@@ -3,9 +3,10 @@ import type { EncodeProgress } from './encode.types.ts';
 type Phase = EncodeProgress['phase'];
 
 /** Share of all work that each phase takes, about as measured on stories15M. */
-const SHARES: Readonly<Record<'affine' | 'rate', Readonly<Record<Phase, number>>>> = {
+const SHARES: Readonly<Record<'affine' | 'rate' | 'quality', Readonly<Record<Phase, number>>>> = {
   affine: { measure: 0, encode: 0.95, write: 0.05 },
   rate: { measure: 0.5, encode: 0.45, write: 0.05 },
+  quality: { measure: 0.5, encode: 0.45, write: 0.05 },
 };
 
 /** Turns progress within phases into one measure of work that only grows. */
@@ -16,7 +17,7 @@ export class ProgressMeter {
   #doneBytes = 0;
 
   constructor(options: {
-    recipe: 'affine' | 'rate';
+    recipe: 'affine' | 'rate' | 'quality';
     totalBytes: number;
     report: ((progress: EncodeProgress) => void) | undefined;
   }) {

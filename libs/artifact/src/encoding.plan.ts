@@ -119,5 +119,6 @@ function parseJson(text: string): unknown {
 
 function recipeEntry(recipe: TensorRecipe): RecipeEntry {
   if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
+  if (recipe.kind === 'quality') return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb };
   return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight };
 }

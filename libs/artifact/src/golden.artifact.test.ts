@@ -17,7 +17,7 @@ const FOLDER = resolve(import.meta.dirname, '../../../test/fixtures/artifacts');
 const IDS: Readonly<Record<string, string>> = {
   'u8.artifact': '2e79490029fee9e3d71e0a60ce9653a37da2d31b52f96184cc493d18f9ae429b',
   'u4-paper.artifact': '12861c93fe0ade655d7b76ab65e3a142d3b52981dabb28f25225aac421726650',
-  'rd-3.artifact': '123ef337aa0682787ade9aba462c7a5a335a938a2a5604a399ad50ac43668d41',
+  'rd-3.artifact': 'de72bea87e736ae5124473cf3dab9642736ac8ced6aa7efea3888c1a42af92a6',
 };
 
 const chunks = z.array(z.object({ sha256: z.string(), sizeBytes: z.number() }));

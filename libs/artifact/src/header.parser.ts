@@ -128,15 +128,17 @@ function parseRecipeEntry(value: unknown): RecipeEntry {
     const fields = new HeaderFields(value, { path, keys: ['bits', 'kind'] });
     return { kind: 'affine', bits: fields.oneOf('bits', [8, 4]) };
   }
+  if (isJsonObject(value) && value.kind === 'quality') {
+    const fields = new HeaderFields(value, { path, keys: ['kind', 'targetSqnrDb'] });
+    return { kind: 'quality', targetSqnrDb: boundedNumber(fields, 'targetSqnrDb', 100) };
+  }
   const fields = new HeaderFields(value, { path, keys: ['kind', 'targetBitsPerWeight'] });
   const kind = fields.oneOf('kind', ['rate']);
-  const targetBitsPerWeight = fields.raw('targetBitsPerWeight');
-  if (
-    typeof targetBitsPerWeight !== 'number' ||
-    targetBitsPerWeight <= 0 ||
-    targetBitsPerWeight > 16
-  ) {
-    throw badHeader(`${path}/targetBitsPerWeight`, 'must be above 0 and at most 16');
-  }
-  return { kind, targetBitsPerWeight };
+  return { kind, targetBitsPerWeight: boundedNumber(fields, 'targetBitsPerWeight', 16) };
+}
+
+function boundedNumber(fields: HeaderFields, key: string, max: number): number {
+  const value = fields.raw(key);
+  if (typeof value === 'number' && value > 0 && value <= max) return value;
+  throw badHeader(`/recipe/${key}`, `must be above 0 and at most ${max}`);
 }

@@ -1,7 +1,8 @@
 import type { TensorGrid, TensorRecipe } from '@entrofleet/codec';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
-import { searchStepFactor } from './rate.search.ts';
+import { type AllocationTarget, allocateRows } from './rate.measurement.ts';
+import { layerCount, sensitiveBlocks } from './tensor.sensitivity.ts';
 
 /**
  * How each matrix of a checkpoint is to be quantized. Plain JSON: it is made once, and then every
@@ -24,27 +25,49 @@ export interface PlanOptions {
 
 /**
  * Decides the grid of every matrix.
- * @throws CheckpointError; CodecError when the recipe's target is out of range; the signal's
- * reason.
+ *
+ * A rate recipe meets its target in order-0 entropy of the integers, in bits per weight over all
+ * matrices: what the coded symbols take, without the 16 bits of each row's step and without the
+ * header. A quality recipe meets a mean output noise: 10 log10 of signal over noise power in the
+ * mean over the model's functions, each relative to its own signal (see tensor.sensitivity.ts).
+ * Both allocate by slope, so that no bit would buy more elsewhere.
+ * @throws CheckpointError; the signal's reason.
  */
 export async function planQuantization(options: PlanOptions): Promise<QuantizationPlan> {
   const { recipe, matrices, checkpoint, threads, signal } = options;
-  if (recipe.kind === 'affine' || matrices.length === 0) {
-    const grid: TensorGrid =
-      recipe.kind === 'affine'
-        ? { kind: 'affine', bits: recipe.bits }
-        : { kind: 'rows', stepFactor: 1 };
+  if (recipe.kind === 'affine') {
+    const grid: TensorGrid = { kind: 'affine', bits: recipe.bits };
     return { tensors: matrices.map(({ name }) => ({ name, grid })) };
   }
-  const stepFactor = await searchStepFactor({
+  if (matrices.length === 0) return { tensors: [] };
+  const context = {
+    config: checkpoint.config,
+    layers: layerCount(matrices.map(({ name }) => name)),
+  };
+  const work = {
     checkpoint,
-    matrices,
-    targetBitsPerWeight: recipe.targetBitsPerWeight,
+    matrices: matrices.map((matrix) => {
+      const { name, shape } = matrix;
+      return { matrix, blocks: sensitiveBlocks({ name, rows: shape[0] }, context) };
+    }),
     threads,
     signal,
     onProgress: options.onProgress ?? (() => undefined),
-  });
-  return { tensors: matrices.map(({ name }) => ({ name, grid: { kind: 'rows', stepFactor } })) };
+  };
+  const blocks = await allocateRows(work, targetOf(recipe));
+  return {
+    tensors: matrices.map(({ name }, i) => ({
+      name,
+      grid: { kind: 'rows', blocks: blocks[i] ?? [] },
+    })),
+  };
+}
+
+function targetOf(recipe: Exclude<TensorRecipe, { kind: 'affine' }>): AllocationTarget {
+  if (recipe.kind === 'rate') {
+    return { kind: 'rate', bitsPerWeight: recipe.targetBitsPerWeight };
+  }
+  return { kind: 'noise', noise: Math.fround(10 ** (-recipe.targetSqnrDb / 10)) };
 }
 
 /** The grids of a plan by the name of their tensor. */

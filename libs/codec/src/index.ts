@@ -1,6 +1,6 @@
 export * from './code.lengths.ts';
 export * from './codec.error.ts';
+export * from './rate.allocation.ts';
 export * from './reference.decoder.ts';
 export * from './statistics.ts';
-export * from './step.factor.ts';
 export * from './tensor.quantize.ts';

@@ -1,9 +1,8 @@
 import { type FloatType, native } from '@entrofleet/native';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { entropyBits, sqnrDb } from './statistics.ts';
-import { chooseStepFactor } from './step.factor.ts';
-import { quantizeTensor, rowRates } from './tensor.quantize.ts';
+import { entropyBits } from './statistics.ts';
+import { measureRates, quantizeTensor } from './tensor.quantize.ts';
 
 const bytesOf = (array: Float32Array) => new Uint8Array(array.buffer.slice(0));
 
@@ -73,7 +72,7 @@ describe("the paper's quantization", () => {
     const weights = Float32Array.from(values);
     for (const grid of [
       { kind: 'affine', bits: 8 },
-      { kind: 'rows', stepFactor: 0.2 },
+      { kind: 'rows', blocks: [{ rows: 1, stepFactor: 0.2, sharedRms: 0 }] },
     ] as const) {
       const quantized = await quantizeTensor(
         { weights: bytesOf(weights), type: 'f32', rows: 1, columns: values.length },
@@ -114,7 +113,8 @@ describe('the per-row grid', () => {
   const weights = bytesOf(normalWeights(20_000));
 
   it('is the same for any number of threads and uses bf16 steps', async () => {
-    const grid = { kind: 'rows', stepFactor: 0.3 } as const;
+    const blocks = [{ rows: 40, stepFactor: 0.3, sharedRms: 0 }];
+    const grid = { kind: 'rows', blocks } as const;
     const one = await quantizeTensor({ ...matrix, weights }, grid, { threads: 1 });
     const three = await quantizeTensor({ ...matrix, weights }, grid, { threads: 3 });
     expect(three).toEqual(one);
@@ -124,30 +124,23 @@ describe('the per-row grid', () => {
     expect(one.entropyBitsPerWeight).toBeCloseTo(entropyBits(one.histogram), 9);
   });
 
-  it('meets a wanted rate', async () => {
-    const target = 3.7;
-    const choice = await chooseStepFactor({
-      targetBitsPerWeight: target,
-      measure: (stepFactors) =>
-        rowRates({ ...matrix, weights }, { stepFactors, rowStride: 1, threads: 2 }),
-    });
-    const quantized = await quantizeTensor(
-      { ...matrix, weights },
-      { kind: 'rows', stepFactor: choice.stepFactor },
-      { threads: 2 },
-    );
-    expect(quantized.entropyBitsPerWeight).toBeCloseTo(choice.bitsPerWeight, 9);
-    expect(Math.abs(quantized.entropyBitsPerWeight - target)).toBeLessThan(0.01);
-    const { signalPower: signal, noisePower: noise } = quantized;
-    expect(sqnrDb({ signal, noise })).toBeGreaterThan(15);
+  it('costs and loses what was measured', async () => {
+    const options = { stepFactors: [0.2, 0.4], shared: true, threads: 2 };
+    const rates = await measureRates({ ...matrix, weights }, options);
+    const blocks = [{ rows: 40, stepFactor: 0.4, sharedRms: rates.rms }];
+    const grid = { kind: 'rows', blocks } as const;
+    const quantized = await quantizeTensor({ ...matrix, weights }, grid, { threads: 2 });
+    expect(rates.bits[1]).toBeCloseTo(quantized.entropyBitsPerWeight, 12);
+    expect(rates.noise[1]).toBe(quantized.noisePower / quantized.signalPower);
+    // A step of 0.4 leaves 0.4^2 / 12, of half that a quarter, and one bit more.
+    expect(rates.noise[1]).toBeCloseTo(0.0133, 3);
+    expect((rates.bits[0] ?? 0) - (rates.bits[1] ?? 0)).toBeCloseTo(1, 1);
   });
 
-  it('gives the finest grid there is when the rate cannot be met', async () => {
-    const choice = await chooseStepFactor({
-      targetBitsPerWeight: 7.9,
-      measure: async (stepFactors) => stepFactors.map((f) => 6 - Math.log2(Math.max(f, 0.05)) / 8),
-    });
-    expect(choice.bitsPerWeight).toBeLessThan(7.9);
+  it('has no noise in zeros', async () => {
+    const zeros = { ...matrix, weights: new Uint8Array(80_000) };
+    const options = { stepFactors: [1], shared: false, threads: 1 };
+    expect(await measureRates(zeros, options)).toMatchObject({ bits: [0], noise: [0], rms: 0 });
   });
 });
 
@@ -158,8 +151,9 @@ describe('bad weights', () => {
     const weights = Uint8Array.from([...zero, ...zero, ...nan]);
     const call = native.quantizeAffine({ weights, type, bits: 8, threads: 1 });
     await expect(call).rejects.toMatchObject({ code: 'NonFiniteWeight', message: /weight 2/ });
+    const blocks = [{ rows: 3, stepFactor: 1, sharedRms: 0 }];
     const rows = native.quantizeRows({
-      ...{ weights, type, rows: 3, columns: 1, stepFactor: 1, threads: 2 },
+      ...{ weights, type, rows: 3, columns: 1, blocks, threads: 2 },
     });
     await expect(rows).rejects.toMatchObject({ code: 'NonFiniteWeight' });
   });
@@ -167,7 +161,7 @@ describe('bad weights', () => {
   it('are refused when the bytes do not fit the shape', async () => {
     const weights = new Uint8Array(12);
     const call = native.quantizeRows({
-      ...{ weights, type: 'f32', rows: 2, columns: 2, stepFactor: 1, threads: 1 },
+      ...{ weights, type: 'f32', rows: 2, columns: 2, blocks: [], threads: 1 },
     });
     await expect(call).rejects.toMatchObject({ code: 'BadArgument' });
   });

@@ -1,15 +1,20 @@
-import { type FloatType, native, type QuantizedTensor } from '@entrofleet/native';
+import { type FloatType, native, type QuantizedTensor, type RowBlock } from '@entrofleet/native';
 import { entropyBits } from './statistics.ts';
 
 /** How the tensors of a variant are quantized; the shape of a parsed recipe. */
 export type TensorRecipe =
   | { readonly kind: 'affine'; readonly bits: 8 | 4 }
-  | { readonly kind: 'rate'; readonly targetBitsPerWeight: number };
+  | { readonly kind: 'rate'; readonly targetBitsPerWeight: number }
+  | { readonly kind: 'quality'; readonly targetSqnrDb: number };
 
-/** {@link TensorRecipe} once the step factor of a rate recipe is known. */
+/** {@link TensorRecipe} once the steps of one tensor are decided. */
 export type TensorGrid =
   | { readonly kind: 'affine'; readonly bits: 8 | 4 }
-  | { readonly kind: 'rows'; readonly stepFactor: number };
+  | {
+      readonly kind: 'rows';
+      /** They tile the tensor's rows. */
+      readonly blocks: readonly RowBlock[];
+    };
 
 /** A matrix as raw little-endian bytes, row-major. */
 export interface MatrixInput {
@@ -35,25 +40,47 @@ export function quantizeTensor(
 ): Promise<QuantizedTensor> {
   const { threads } = options;
   if (grid.kind === 'rows') {
-    return native.quantizeRows({ ...matrix, stepFactor: grid.stepFactor, threads });
+    return native.quantizeRows({ ...matrix, blocks: grid.blocks, threads });
   }
   const { weights, type } = matrix;
   return native.quantizeAffine({ weights, type, bits: grid.bits, threads });
 }
 
+/** Figures of a matrix whose rows share a step factor, for each of several factors. */
+export interface MeasuredRates {
+  /** 256 counts of symbols per factor. */
+  readonly histograms: readonly Float64Array[];
+  /** Entropy in bits per weight. */
+  readonly bits: readonly number[];
+  /** Squared error over squared weights. */
+  readonly noise: readonly number[];
+  /** Root mean square of the weights. */
+  readonly rms: number;
+}
+
 /**
- * Entropy in bits per weight that each step factor would give this matrix. Looks at every
- * `rowStride`-th row.
+ * What each step factor would cost and lose.
+ * @param options.shared rows' steps also follow the root mean square of the whole matrix.
  * @throws Error with `code` `NonFiniteWeight`
  */
-export async function rowRates(
+export async function measureRates(
   matrix: MatrixInput,
   options: {
     readonly stepFactors: readonly number[];
-    readonly rowStride: number;
+    readonly shared: boolean;
     readonly threads: number;
   },
-): Promise<number[]> {
-  const counts = await native.histogramRows({ ...matrix, ...options });
-  return options.stepFactors.map((_, i) => entropyBits(counts.subarray(256 * i, 256 * (i + 1))));
+): Promise<MeasuredRates> {
+  const curve = await native.rateCurve({ ...matrix, ...options });
+  const histograms = options.stepFactors.map((_, i) =>
+    curve.histograms.subarray(256 * i, 256 * (i + 1)),
+  );
+  return {
+    histograms,
+    bits: histograms.map(entropyBits),
+    noise: Array.from(curve.noisePowers, (power) =>
+      curve.signalPower === 0 ? 0 : power / curve.signalPower,
+    ),
+    rms: curve.rms,
+  };
 }

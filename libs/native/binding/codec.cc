@@ -93,29 +93,38 @@ Napi::Value quantize_rows_call(const Napi::CallbackInfo& info) {
   return rejecting(env, [&] {
     CodecArguments arguments(info, "quantizeRows");
     const RawMatrix matrix = arguments.matrix();
-    const double step_factor = arguments.positive("stepFactor");
+    const std::vector<RowBlock> blocks = arguments.row_blocks(matrix.rows);
     const size_t threads = arguments.threads();
     return run(
         env, arguments.buffers(),
-        [=] { return quantize_rows(matrix, step_factor, threads); },
+        [=] { return quantize_rows(matrix, blocks, threads); },
         quantized_value);
   });
 }
 
-Napi::Value histogram_rows_call(const Napi::CallbackInfo& info) {
+Napi::Value curve_value(Napi::Env env, RateCurve& curve) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("histograms", counts_array(env, curve.histograms));
+  Napi::Float64Array noise = Napi::Float64Array::New(env, curve.noise_powers.size());
+  std::copy(curve.noise_powers.begin(), curve.noise_powers.end(), noise.Data());
+  value.Set("noisePowers", noise);
+  value.Set("signalPower", curve.signal_power);
+  value.Set("rms", curve.rms);
+  return value;
+}
+
+Napi::Value rate_curve_call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return rejecting(env, [&] {
-    CodecArguments arguments(info, "histogramRows");
+    CodecArguments arguments(info, "rateCurve");
     const RawMatrix matrix = arguments.matrix();
     const std::vector<double> factors = arguments.positives("stepFactors", kMostStepFactors);
-    const size_t stride = static_cast<size_t>(arguments.integer("rowStride", 1, kMostInteger));
+    const bool shared = arguments.flag("shared");
     const size_t threads = arguments.threads();
     return run(
         env, arguments.buffers(),
-        [=] { return histogram_rows(matrix, factors, stride, threads); },
-        [](Napi::Env env, std::vector<Histogram>& histograms) -> Napi::Value {
-          return counts_array(env, histograms);
-        });
+        [=] { return rate_curve(matrix, factors, shared, threads); },
+        curve_value);
   });
 }
 
@@ -201,7 +210,7 @@ void add_codec(Napi::Env env, Napi::Object exports) {
   };
   add("quantizeAffine", quantize_affine_call);
   add("quantizeRows", quantize_rows_call);
-  add("histogramRows", histogram_rows_call);
+  add("rateCurve", rate_curve_call);
   add("encodeHuffman", encode_huffman_call);
   add("decodeHuffman", decode_huffman_call);
   add("toFloat32", to_float32_call);

@@ -48,10 +48,6 @@ double CodecArguments::positive_value(const Napi::Value& value, const std::strin
   return number;
 }
 
-double CodecArguments::positive(const char* name) const {
-  return positive_value(field(name), name);
-}
-
 std::vector<double> CodecArguments::positives(const char* name, size_t most) const {
   const Napi::Value value = field(name);
   const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
@@ -126,6 +122,38 @@ RawMatrix CodecArguments::matrix() {
                           " elements, not " + std::to_string(raw.count) + " elements");
   }
   return {raw.bytes, raw.type, static_cast<size_t>(rows), static_cast<size_t>(columns)};
+}
+
+std::vector<RowBlock> CodecArguments::row_blocks(size_t rows) const {
+  const Napi::Value value = field("blocks");
+  if (!value.IsArray()) refuse("blocks", "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<RowBlock> blocks;
+  size_t left = rows;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const std::string name = "blocks[" + std::to_string(i) + "]";
+    const Napi::Value entry = array.Get(i);
+    if (!entry.IsObject()) refuse(name, "an object");
+    const Napi::Object block = entry.As<Napi::Object>();
+    const Napi::Value shared = block.Get("sharedRms");
+    const bool none = shared.IsNumber() && shared.As<Napi::Number>().DoubleValue() == 0;
+    const double count = positive_value(block.Get("rows"), name + ".rows");
+    if (count != std::floor(count) || count > static_cast<double>(left)) {
+      refuse(name + ".rows", "an integer; all blocks together have " + std::to_string(rows));
+    }
+    left -= static_cast<size_t>(count);
+    blocks.push_back({static_cast<size_t>(count),
+                      positive_value(block.Get("stepFactor"), name + ".stepFactor"),
+                      none ? 0 : positive_value(shared, name + ".sharedRms")});
+  }
+  if (left != 0) refuse("blocks", "of " + std::to_string(rows) + " rows together");
+  return blocks;
+}
+
+bool CodecArguments::flag(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsBoolean()) refuse(name, "true or false");
+  return value.As<Napi::Boolean>().Value();
 }
 
 }  // namespace entrofleet

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/codec_quantizer.h"
+#include "kernels/codec_row_quantizer.h"
 #include "kernels/codec_tables.h"
 
 namespace entrofleet {
@@ -18,8 +19,7 @@ class CodecArguments {
   CodecArguments(const Napi::CallbackInfo& info, const char* call);
 
   uint64_t integer(const char* field, uint64_t least, uint64_t most) const;
-  // A finite number above 0.
-  double positive(const char* field) const;
+  // Finite numbers above 0.
   std::vector<double> positives(const char* field, size_t most) const;
   // The bytes of a Uint8Array, which buffers() keeps alive.
   std::span<uint8_t> bytes(const char* field);
@@ -31,6 +31,10 @@ class CodecArguments {
   RawWeights weights();
   // The fields `weights`, `type`, `rows` and `columns`.
   RawMatrix matrix();
+
+  // The field `blocks`: they tile `rows` rows.
+  std::vector<RowBlock> row_blocks(size_t rows) const;
+  bool flag(const char* field) const;
 
   // Holds every array whose bytes were asked for: whoever keeps this may read and write them.
   const Napi::Array& buffers() const { return buffers_; }

@@ -15,8 +15,9 @@ namespace {
 }  // namespace
 
 extern const CodecKernels kCodecKernels;
-const CodecKernels kCodecKernels = {convert,      measure,    quantize,      count_bytes,
-                                    pack_nibbles, coded_bits, encode_stream, decode_segment};
+const CodecKernels kCodecKernels = {convert,         measure,     quantize,
+                                    quantize_to_fit, count_bytes, pack_nibbles,
+                                    coded_bits,      encode_stream, decode_segment};
 
 }  // namespace ENTROFLEET_ISA
 }  // namespace entrofleet

@@ -43,6 +43,12 @@ struct Grid {
   float greatest_symbol;
 };
 
+// Sums over the weights and levels of a row, from which the step that fits them best follows.
+struct LevelFit {
+  SumLanes products;
+  SumLanes squares;
+};
+
 // One segment of a Huffman payload, see libs/codec/SEGMENT.md.
 struct CodedSegment {
   const uint8_t* payload;
@@ -62,6 +68,9 @@ struct CodecKernels {
   // 2^22; adds squared errors to noise.
   void (*quantize)(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
                    SumLanes* noise);
+  // The same symbols; adds level * weight and level^2 to the fit, level = symbol - zero_point.
+  void (*quantize_to_fit)(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
+                          LevelFit* fit);
   // Adds to 256 counters.
   void (*count_bytes)(const uint8_t* bytes, size_t count, uint64_t* counts);
   // Symbols below 16 to (count + 1) / 2 bytes, the first of each pair in the low nibble.

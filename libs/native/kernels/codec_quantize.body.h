@@ -1,36 +1,71 @@
 // Weights to symbols, and counting them. Included by codec_kernels.body.h.
 
-void quantize(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
-              SumLanes* noise) {
+// Up to kSumLanes weights; zeros pad the last ones, which have level 0 on a grid with an integer
+// zero point and so add nothing to any sum. (Vectors go by reference: by value they would depend on
+// the calling convention of each instruction set.)
+inline void load_lanes(const float* weights, size_t count, FloatLanes& lanes) {
+  if (count >= kSumLanes) {
+    __builtin_memcpy(&lanes, weights, sizeof(lanes));
+  } else {
+    lanes = FloatLanes{};
+    __builtin_memcpy(&lanes, weights, count * sizeof(float));
+  }
+}
+
+inline void symbols_of(const FloatLanes& weights, const Grid& grid, FloatLanes& symbol) {
   // Adding and taking away 1.5 * 2^23 rounds half to even: there a float's step is 1.
   constexpr float kRound = 0x1.8p23f;
   const FloatLanes lowest = FloatLanes{} + grid.least_symbol;
   const FloatLanes highest = FloatLanes{} + grid.greatest_symbol;
+  symbol = (weights / grid.step + kRound) - kRound + grid.zero_point;
+  symbol = symbol < lowest ? lowest : symbol;
+  symbol = symbol > highest ? highest : symbol;
+}
+
+inline void store_symbols(const FloatLanes& symbol, size_t count, uint8_t* symbols) {
+  const ByteLanes bytes =
+      __builtin_convertvector(__builtin_convertvector(symbol, IntLanes), ByteLanes);
+  __builtin_memcpy(symbols, &bytes, count >= kSumLanes ? kSumLanes : count);
+}
+
+void quantize(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
+              SumLanes* noise) {
   const double step = grid.step;
   DoubleLanes sums;
   __builtin_memcpy(&sums, noise->lanes, sizeof(sums));
   for (size_t i = 0; i < count; i += kSumLanes) {
-    const size_t left = count - i;
-    // Zeros pad the last lanes: they have no error on a grid with an integer zero point.
-    FloatLanes lanes = {};
-    if (left >= kSumLanes) {
-      __builtin_memcpy(&lanes, weights + i, sizeof(lanes));
-    } else {
-      __builtin_memcpy(&lanes, weights + i, left * sizeof(float));
-    }
-    FloatLanes symbol = (lanes / grid.step + kRound) - kRound + grid.zero_point;
-    symbol = symbol < lowest ? lowest : symbol;
-    symbol = symbol > highest ? highest : symbol;
+    FloatLanes lanes;
+    FloatLanes symbol;
+    load_lanes(weights + i, count - i, lanes);
+    symbols_of(lanes, grid, symbol);
     // In double, where no product of two floats overflows.
     const FloatLanes level = symbol - grid.zero_point;
     const DoubleLanes error = step * __builtin_convertvector(level, DoubleLanes) -
                               __builtin_convertvector(lanes, DoubleLanes);
     sums += error * error;
-    const ByteLanes bytes =
-        __builtin_convertvector(__builtin_convertvector(symbol, IntLanes), ByteLanes);
-    __builtin_memcpy(symbols + i, &bytes, left >= kSumLanes ? kSumLanes : left);
+    store_symbols(symbol, count - i, symbols + i);
   }
   __builtin_memcpy(noise->lanes, &sums, sizeof(sums));
+}
+
+void quantize_to_fit(const float* weights, size_t count, const Grid& grid, uint8_t* symbols,
+                     LevelFit* fit) {
+  DoubleLanes products;
+  DoubleLanes squares;
+  __builtin_memcpy(&products, fit->products.lanes, sizeof(products));
+  __builtin_memcpy(&squares, fit->squares.lanes, sizeof(squares));
+  for (size_t i = 0; i < count; i += kSumLanes) {
+    FloatLanes lanes;
+    FloatLanes symbol;
+    load_lanes(weights + i, count - i, lanes);
+    symbols_of(lanes, grid, symbol);
+    const DoubleLanes level = __builtin_convertvector(symbol - grid.zero_point, DoubleLanes);
+    products += level * __builtin_convertvector(lanes, DoubleLanes);
+    squares += level * level;
+    store_symbols(symbol, count - i, symbols + i);
+  }
+  __builtin_memcpy(fit->products.lanes, &products, sizeof(products));
+  __builtin_memcpy(fit->squares.lanes, &squares, sizeof(squares));
 }
 
 void count_bytes(const uint8_t* bytes, size_t count, uint64_t* counts) {

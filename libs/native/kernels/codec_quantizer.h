@@ -59,16 +59,6 @@ int useful_threads(size_t threads, size_t items);
 // if all weights are 0 (or there are none) it is 1. Two floats' range over 15 is never infinite.
 QuantizedWeights quantize_affine(const RawWeights& weights, int bits, size_t threads);
 
-// step = step_factor * rms of the row, rounded to float and then to bf16, or where 127 such steps
-// do not reach the greatest magnitude, that / 127, rounded so that they do; zero point 128. The
-// step is 1 in a row of zeros and else between the smallest and the greatest positive bf16.
-QuantizedWeights quantize_rows(const RawMatrix& matrix, double step_factor, size_t threads);
-
-// What quantize_rows would count for each step factor, over rows 0, row_stride, 2 * row_stride...
-std::vector<Histogram> histogram_rows(const RawMatrix& matrix,
-                                      std::span<const double> step_factors, size_t row_stride,
-                                      size_t threads);
-
 OwnedArray<float> to_float32(const RawWeights& weights, size_t threads);
 
 }  // namespace entrofleet

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { native, type QuantizedTensor } from './index.ts';
+import { native, type QuantizedTensor, type RateCurve } from './index.ts';
 
 const original = native.cpu().isa;
 const ISAS = ['portable', 'neon', 'avx2', 'avx512'] as const;
@@ -27,15 +27,30 @@ describe('quantization', () => {
   const weights = bytesOf(sampleWeights(rows * columns));
   const affine = (bits: 8 | 4, threads: number) =>
     native.quantizeAffine({ weights, type: 'f32', bits, threads });
+  const blocks = [
+    { rows: 30, stepFactor: 0.3, sharedRms: 0 },
+    { rows: 57, stepFactor: 0.2, sharedRms: 0.5 },
+  ];
   const byRows = (threads: number) =>
-    native.quantizeRows({ weights, type: 'f32', rows, columns, stepFactor: 0.3, threads });
+    native.quantizeRows({ weights, type: 'f32', rows, columns, blocks, threads });
+  const curve = (threads: number) => {
+    const stepFactors = [0.1, 0.3];
+    return native.rateCurve({
+      ...{ weights, type: 'f32', rows, columns, stepFactors, shared: true, threads },
+    });
+  };
 
   it('gives the same bits for any number of threads and any instruction set', async () => {
-    const expected: QuantizedTensor[] = [];
+    const expected: (QuantizedTensor | RateCurve)[] = [];
     for (const isa of found) {
       native.forceIsa(isa);
       for (const threads of [1, 2, 3, 7]) {
-        const results = [await affine(8, threads), await affine(4, threads), await byRows(threads)];
+        const results = [
+          await affine(8, threads),
+          await affine(4, threads),
+          await byRows(threads),
+          await curve(threads),
+        ];
         if (expected.length === 0) expected.push(...results);
         expect(results).toEqual(expected);
       }
@@ -49,35 +64,49 @@ describe('quantization', () => {
     expect(await native.quantizeAffine(moved)).toEqual(await affine(8, 1));
   });
 
-  it('counts what it writes, on every row or every third', async () => {
-    const whole = await byRows(2);
-    const base = { type: 'f32', columns, threads: 3 } as const;
-    const options = { weights, rows, stepFactors: [0.1, 0.3] };
-    const every = await native.histogramRows({ ...base, ...options, rowStride: 1 });
-    expect(every.subarray(256)).toEqual(whole.histogram);
-
-    const thirds = Math.ceil(rows / 3);
-    const sampled = new Uint8Array(thirds * columns * 4);
-    for (let i = 0; i < thirds; i++) {
-      const row = weights.subarray(3 * i * columns * 4, (3 * i + 1) * columns * 4);
-      sampled.set(row, i * columns * 4);
+  it('measures what it would write and lose', async () => {
+    for (const shared of [true, false]) {
+      const stepFactors = [0.1, 0.3];
+      const matrix = { weights, type: 'f32', rows, columns, threads: 3 } as const;
+      const rates = await native.rateCurve({ ...matrix, stepFactors, shared });
+      const sharedRms = shared ? rates.rms : 0;
+      const whole = await native.quantizeRows({
+        ...matrix,
+        blocks: [{ rows, stepFactor: 0.3, sharedRms }],
+      });
+      expect(rates.histograms.subarray(256)).toEqual(whole.histogram);
+      expect(rates.signalPower).toBe(whole.signalPower);
+      expect(rates.noisePowers[1]).toBe(whole.noisePower);
+      expect(rates.rms).toBe(Math.sqrt(whole.signalPower / (rows * columns)));
     }
-    expect(await native.histogramRows({ ...base, ...options, rowStride: 3 })).toEqual(
-      await native.histogramRows({
-        ...base,
-        ...options,
-        weights: sampled,
-        rows: thirds,
-        rowStride: 1,
-      }),
-    );
+  });
+
+  it('keeps the steps that fit the levels best, and says what is left of the error', async () => {
+    const { symbols, steps, noisePower } = await byRows(2);
+    const floats = new Float32Array(weights.buffer);
+    let noise = 0;
+    for (let row = 0; row < rows; row++) {
+      const step = steps[row] ?? 0;
+      const errorWith = (candidate: number) => {
+        let sum = 0;
+        for (let i = row * columns; i < (row + 1) * columns; i++) {
+          sum += ((floats[i] ?? 0) - candidate * ((symbols[i] ?? 0) - 128)) ** 2;
+        }
+        return sum;
+      };
+      noise += errorWith(step);
+      // The neighbours in bf16.
+      expect(errorWith(step)).toBeLessThanOrEqual(errorWith(step * (1 + 2 ** -7)));
+      expect(errorWith(step)).toBeLessThanOrEqual(errorWith(step * (1 - 2 ** -7)));
+    }
+    expect(Math.abs(noisePower / noise - 1)).toBeLessThan(1e-9);
   });
 
   it('of nothing is empty', async () => {
     const none = { weights: new Uint8Array(0), type: 'bf16', threads: 2 } as const;
     const tensor = await native.quantizeAffine({ ...none, bits: 4 });
     expect([tensor.symbols.length, tensor.zeroPoint, ...tensor.steps]).toEqual([0, 0, 1]);
-    const matrix = await native.quantizeRows({ ...none, rows: 0, columns: 0, stepFactor: 1 });
+    const matrix = await native.quantizeRows({ ...none, rows: 0, columns: 0, blocks: [] });
     expect([matrix.symbols.length, matrix.steps.length]).toEqual([0, 0]);
     expect(await native.toFloat32(none)).toEqual(new Float32Array(0));
   });
@@ -85,7 +114,8 @@ describe('quantization', () => {
   it('keeps the step finite when the factor overflows it', async () => {
     const huge = bytesOf(Float32Array.of(3e38, -3e38));
     const matrix = { weights: huge, type: 'f32', rows: 1, columns: 2, threads: 1 } as const;
-    const { steps } = await native.quantizeRows({ ...matrix, stepFactor: 1e6 });
+    const blocks = [{ rows: 1, stepFactor: 1e6, sharedRms: 0 }];
+    const { steps } = await native.quantizeRows({ ...matrix, blocks });
     expect(Number.isFinite(steps[0])).toBe(true);
   });
 
@@ -96,10 +126,11 @@ describe('quantization', () => {
     const wanted = { code: 'NonFiniteWeight', index: 260_000 };
     await expect(native.quantizeAffine({ ...input, bits: 8 })).rejects.toMatchObject(wanted);
     await expect(native.toFloat32(input)).rejects.toMatchObject(wanted);
-    const matrix = { ...input, rows: 400, columns: 1000, stepFactor: 1 };
-    await expect(native.quantizeRows(matrix)).rejects.toMatchObject(wanted);
-    const counting = { ...matrix, stepFactors: [1], rowStride: 2 };
-    await expect(native.histogramRows(counting)).rejects.toMatchObject(wanted);
+    const matrix = { ...input, rows: 400, columns: 1000 };
+    const blocks = [{ rows: 400, stepFactor: 1, sharedRms: 0 }];
+    await expect(native.quantizeRows({ ...matrix, blocks })).rejects.toMatchObject(wanted);
+    const measuring = { ...matrix, stepFactors: [1], shared: true };
+    await expect(native.rateCurve(measuring)).rejects.toMatchObject(wanted);
   });
 });
 
@@ -134,7 +165,9 @@ describe('decoding', () => {
 describe('arguments', () => {
   const weights = new Uint8Array(8);
   const affine = { weights, type: 'f32', bits: 8, threads: 1 };
-  const matrix = { weights, type: 'f32', rows: 1, columns: 2, stepFactor: 1, threads: 1 };
+  const block = { rows: 1, stepFactor: 1, sharedRms: 0 };
+  const matrix = { weights, type: 'f32', rows: 1, columns: 2, blocks: [block], threads: 1 };
+  const curve = { ...matrix, stepFactors: [1], shared: false };
   const decode = {
     payload: new Uint8Array(0),
     segmentSizes: new Uint32Array(0),
@@ -162,11 +195,16 @@ describe('arguments', () => {
       'weights',
     ],
     ['quantizeRows', { ...matrix, rows: -1 }, 'rows'],
-    ['quantizeRows', { ...matrix, stepFactor: 0 }, 'stepFactor'],
-    ['quantizeRows', { ...matrix, stepFactor: Number.NaN }, 'stepFactor'],
-    ['histogramRows', { ...matrix, stepFactors: [], rowStride: 1 }, 'stepFactors'],
-    ['histogramRows', { ...matrix, stepFactors: [1, Infinity], rowStride: 1 }, 'stepFactors[1]'],
-    ['histogramRows', { ...matrix, stepFactors: [1], rowStride: 0 }, 'rowStride'],
+    ['quantizeRows', { ...matrix, blocks: undefined }, 'blocks'],
+    ['quantizeRows', { ...matrix, blocks: [] }, 'blocks'],
+    ['quantizeRows', { ...matrix, blocks: [block, block] }, 'blocks[1].rows'],
+    ['quantizeRows', { ...matrix, blocks: [{ ...block, rows: 0.5 }] }, 'blocks[0].rows'],
+    ['quantizeRows', { ...matrix, blocks: [{ ...block, stepFactor: 0 }] }, 'blocks[0].stepFactor'],
+    ['quantizeRows', { ...matrix, blocks: [{ ...block, sharedRms: -1 }] }, 'blocks[0].sharedRms'],
+    ['rateCurve', { ...curve, stepFactors: [] }, 'stepFactors'],
+    ['rateCurve', { ...curve, stepFactors: [1, Infinity] }, 'stepFactors[1]'],
+    ['rateCurve', { ...curve, stepFactors: [Number.NaN] }, 'stepFactors[0]'],
+    ['rateCurve', { ...curve, shared: 1 }, 'shared'],
     ['encodeHuffman', { symbols: [1], segmentSymbols: 1, threads: 1 }, 'symbols'],
     ['encodeHuffman', { symbols: weights, segmentSymbols: 2 ** 25, threads: 1 }, 'segmentSymbols'],
     ['decodeHuffman', { ...decode, symbolCount: 1 }, 'output'],

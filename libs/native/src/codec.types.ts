@@ -17,6 +17,30 @@ export interface QuantizedTensor {
   readonly noisePower: number;
 }
 
+/** Consecutive rows of a matrix and how wide their steps are. */
+export interface RowBlock {
+  readonly rows: number;
+  /** Step of a row over its spread, before it is fitted to the levels. */
+  readonly stepFactor: number;
+  /**
+   * 0: the spread of a row is its root mean square. Else it is the geometric mean of that and this
+   * number.
+   */
+  readonly sharedRms: number;
+}
+
+/** Rate and distortion of a matrix for each of several step factors. */
+export interface RateCurve {
+  /** 256 counts of symbols per factor, concatenated. */
+  readonly histograms: Float64Array;
+  /** Sum of squared errors per factor. */
+  readonly noisePowers: Float64Array;
+  /** Sum of squared weights. */
+  readonly signalPower: number;
+  /** Root mean square of all weights. */
+  readonly rms: number;
+}
+
 export interface EncodedSymbols {
   /** Segments one after the other, no gaps. */
   readonly payload: Uint8Array;
@@ -48,8 +72,9 @@ export interface CodecBinding {
   }): Promise<QuantizedTensor>;
 
   /**
-   * Per-row step on an int8 grid: step = stepFactor x rms of the row, raised where needed so that
-   * the largest weight fits +-127, rounded to bf16; symbol = round(w / step) + 128. A row of zeros
+   * Per-row step on an int8 grid; `blocks` say how wide the steps are, and are raised where needed
+   * so that the largest weight fits +-127, and rounded to bf16; symbol = round(w / step) + 128. The
+   * step that is returned is then fitted to the levels by least squares, in bf16 too. A row of zeros
    * has step 1. Rows and columns are both positive, or both 0.
    */
   quantizeRows(input: {
@@ -57,23 +82,23 @@ export interface CodecBinding {
     type: FloatType;
     rows: number;
     columns: number;
-    stepFactor: number;
+    blocks: readonly RowBlock[];
     threads: number;
   }): Promise<QuantizedTensor>;
 
   /**
-   * Histograms that {@link quantizeRows} would give for each step factor, over every
-   * `rowStride`-th row, without keeping symbols. Returns 256 counts per factor, concatenated.
+   * What {@link quantizeRows} would count and lose for each of at most 64 step factors, all rows in
+   * one block: with its own root mean square as `sharedRms`, or with 0 unless `shared`.
    */
-  histogramRows(input: {
+  rateCurve(input: {
     weights: Uint8Array;
     type: FloatType;
     rows: number;
     columns: number;
     stepFactors: readonly number[];
-    rowStride: number;
+    shared: boolean;
     threads: number;
-  }): Promise<Float64Array>;
+  }): Promise<RateCurve>;
 
   /** Canonical, length-limited Huffman over independent segments of `segmentSymbols` symbols. */
   encodeHuffman(input: {
