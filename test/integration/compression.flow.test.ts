@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
@@ -106,25 +106,29 @@ async function expectReady(api: ApiClient, name: string, attempts: number): Prom
 }
 
 /**
- * Waits until one group is done and a compressor is in the middle of another, and stops it there
+ * Waits until some groups are done and a compressor is in the middle of another, and stops it there
  * (SIGSTOP), so that it cannot come to its end before the caller has killed or continued it.
  */
 async function stoppedInGroup(
   blobs: string,
   name: string,
-): Promise<{ group: number; pid: number }> {
+  doneMin = 1,
+): Promise<{ group: number; pid: number; done: string[] }> {
   const root = join(blobs, 'work', name, VARIANT);
+  let identity = '';
   const parts = async (): Promise<string[]> => {
-    const identities = (await readdir(root).catch(() => [])).filter((n) => n !== 'attempts');
-    return readdir(join(root, identities[0] ?? '')).catch(() => []);
+    const names = await readdir(root).catch(() => []);
+    identity = names.find((n) => n !== 'attempts') ?? '';
+    return readdir(join(root, identity)).catch(() => []);
   };
   const stop = async () => {
     const names = await parts();
     const partial = names.find((n) => PARTIAL.test(n));
     const { group, pid } = PARTIAL.exec(partial ?? '')?.groups ?? {};
-    if (partial === undefined || !names.some((n) => /^part-\d+$/.test(n))) return undefined;
+    const done = names.filter((n) => /^part-\d+$/.test(n)).map((n) => join(root, identity, n));
+    if (partial === undefined || done.length < doneMin) return undefined;
     if (!signal(Number(pid), 'SIGSTOP')) return undefined;
-    if ((await parts()).includes(partial)) return { group: Number(group), pid: Number(pid) };
+    if ((await parts()).includes(partial)) return { group: Number(group), pid: Number(pid), done };
     signal(Number(pid), 'SIGCONT');
     return undefined;
   };
@@ -218,6 +222,38 @@ describe('one worker', () => {
     const { done } = await stepCounts(name, [controller]);
     expect(encodeSteps(done).size).toBeGreaterThan(5);
     expect(new Set(encodeSteps(done).values())).toEqual(new Set([1]));
+  });
+
+  it('encodes parts again that were damaged, whether their description or their payload', async () => {
+    const name = await post(api);
+    const { pid, done } = await stoppedInGroup(blobs(), name, 2);
+    const [cut = '', flipped = ''] = done;
+    await truncate(cut, 100);
+    const file = await open(flipped, 'r+');
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, 1000);
+    await file.write(Buffer.of((buffer[0] ?? 0) ^ 1), 0, 1, 1000);
+    await file.close();
+    signal(pid, 'SIGCONT');
+    // The payload is read by the assembly only, which then has to be begun a second time.
+    await expectReady(api, name, 2);
+    const { done: counts } = await stepCounts(name, [controller]);
+    const twice = [...encodeSteps(counts)].filter(([, times]) => times === 2);
+    expect(twice.map(([step]) => step).toSorted()).toEqual(['encode-0', 'encode-1']);
+  });
+
+  it('gives up a group that ended its worker every time, until a person retries', async () => {
+    const name = await post(api);
+    const { pid, group } = await stoppedInGroup(blobs(), name);
+    const notes = join(blobs(), 'work', name, VARIANT, 'attempts');
+    for (let i = 0; i < 5; i++) await writeFile(join(notes, `encode-${group + 1}.${i}`), '');
+    signal(pid, 'SIGCONT');
+    const failed = await api.finishedModel(name);
+    expect(failed.status.variants[0]).toMatchObject({
+      phase: 'Failed',
+      message: expect.stringContaining(`step encode-${group + 1} was begun 5 times`),
+    });
+    expect((await api.post(`${MODELS}/${name}/retry`)).status).toBe(202);
+    await expectReady(api, name, 1);
   });
 
   it('stops encoding when the model is deleted, and removes what it has made', async () => {
