@@ -58,6 +58,10 @@ bench-compress: setup ## Speed of compressing 1 GB from file to file, and what b
 fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
 
+.PHONY: bench-memory
+bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
+	@exec node test/bench/memory.bench.ts
+
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
 	@sh test/chroot/run.sh

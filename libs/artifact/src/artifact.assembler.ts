@@ -47,6 +47,7 @@ export async function assembleParts(
 ): Promise<EncodedArtifact> {
   const { plan } = work;
   requirePlanned(work.checkpoint, plan);
+  await removeAbandoned(work.path);
   const parts: PartFile[] = [];
   try {
     for (const index of plan.groups.keys()) {
@@ -80,7 +81,6 @@ export async function assembleArtifact(
   });
   // A header that its own reader refuses must not be published.
   const { ref } = parseHeader(header);
-  await removeAbandoned(path);
   const artifact = await PartialFile.create(path);
   try {
     await artifact.append(header);
@@ -109,12 +109,16 @@ async function copyPayload(
     const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0));
     const got = await part.read(bytes, offset);
     const isGood = got === bytes.length && (!part.reject || (await haveHashes(bytes, chunks)));
-    if (!isGood)
-      throw (await part.reject?.()) ?? new ArtifactError('BadPart', 'a part is cut short');
+    if (!isGood) throw (await part.reject?.()) ?? becameShorter();
     await artifact.append(bytes);
     offset += bytes.length;
     options.onBlock();
   }
+}
+
+function becameShorter(): ArtifactError {
+  const message = 'a temporary file of the encoder became shorter; leave it alone and encode again';
+  return new ArtifactError('BadPart', message);
 }
 
 /** Runs of whole chunks, of about the size of a good read. */

@@ -11,7 +11,8 @@ import { PartialFile, removeAbandoned } from './partial.file.ts';
 /**
  * Encodes a checkpoint into an artifact file (FORMAT.md). The same source and recipe give the same
  * bytes on every machine and for every number of threads, also when several processes encode a
- * group each ({@link encodePart}) and one assembles them ({@link assembleParts}).
+ * group each ({@link encodePart}) and one assembles them ({@link assembleParts}). Tensors pass
+ * through one at a time; {@link encodePeakBytes} has the sum of the memory in use.
  *
  * The header stands in front but is known last, so the payload goes to a temporary file beside the
  * target and is copied behind the header at the end: one more sequential pass over the coded

@@ -6,6 +6,7 @@ import type { Checkpoint } from './checkpoint.reader.ts';
 import { sha256Now } from './chunk.hash.ts';
 import { huffmanCodeText } from './code.text.ts';
 import { type EncodeGroup, groupItems } from './encode.groups.ts';
+import { encodePeakBytes } from './encode.memory.ts';
 import { isMatrix } from './encode.plan.ts';
 import { gridsByName, planQuantization, type QuantizationPlan } from './quantization.plan.ts';
 import { measureSharedCode } from './shared.code.ts';
@@ -31,6 +32,8 @@ export interface EncodingPlan {
   readonly source: readonly string[];
   /** Of the encoded tensors, in the source. */
   readonly tensorBytes: number;
+  /** Bound of the memory of a process that encodes one of the groups. */
+  readonly peakMemoryBytes: number;
   readonly quantization: QuantizationPlan;
   readonly groups: readonly EncodeGroup[];
 }
@@ -86,6 +89,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
     chunkSizeBytes,
     source: checkpoint.stamp,
     tensorBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
+    peakMemoryBytes: encodePeakBytes({ files: checkpoint.files, tensors }),
     quantization,
     groups: groupItems({ files: checkpoint.files, tensors }, groupSizeBytes),
   };

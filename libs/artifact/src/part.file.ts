@@ -27,7 +27,7 @@ export interface PartPlace {
 
 /**
  * Encodes one group into a part file. It is complete and durable under its path, or not there.
- * Its peak memory is that of the group's largest tensor, see {@link encodeArtifact}.
+ * The memory in use is bounded by `plan.peakMemoryBytes`, see {@link encodePeakBytes}.
  * @throws CheckpointError `SourceChanged` when the source is not as it was planned, and others;
  *   ArtifactError; RangeError for an index that the plan does not have; the signal's reason.
  */

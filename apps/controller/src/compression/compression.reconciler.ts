@@ -129,6 +129,8 @@ export class CompressionReconciler {
     if (done === undefined) return undefined;
     const plan = await folder.readPlan();
     if (plan === undefined) throw new Retryable('BadPlan', 'the plan was removed; planning again');
+    const { peakMemoryBytes } = plan;
+    this.log.info('planned', { ...attempt.key, groups: plan.groups.length, peakMemoryBytes });
     return plan;
   }
 

@@ -57,6 +57,7 @@ export class StepRunner {
         return undefined;
       }
       if (note.starts > ATTEMPTS_MAX) throw neverFinished(of.name);
+      this.log.debug('step begun', { ...attempt.key, step: of.name, starts: note.starts });
       const report = await this.runChild(attempt, of);
       await of.folder.forgetStarts(of.name);
       return report;
