@@ -102,15 +102,20 @@ async function encodePayload(
   }
   const encoded: EncodedTensor[] = [];
   const totalBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+  const memory = new Uint8Array(Math.max(0, ...matrixSizes(tensors)));
+  const encoding = { checkpoint, grid, threads, chunkSizeBytes, payload, memory };
   let doneBytes = 0;
   for (const tensor of tensors) {
     signal?.throwIfAborted();
-    const encoding = { checkpoint, grid, threads, chunkSizeBytes, payload };
     encoded.push(await encodeTensor(tensor, encoding));
     doneBytes += tensor.sizeBytes;
     meter.advance('encode', doneBytes / totalBytes, tensor.name);
   }
   return { files, encoded };
+}
+
+function matrixSizes(tensors: readonly TensorInfo[]): number[] {
+  return tensors.filter(isMatrix).map((tensor) => tensor.sizeBytes);
 }
 
 async function assemble(

@@ -24,6 +24,8 @@ export interface TensorEncoding {
   readonly threads: number;
   readonly chunkSizeBytes: number;
   readonly payload: PartialFile;
+  /** As large as the largest tensor; holds each tensor's source bytes in turn. */
+  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 export interface EncodedTensor {
@@ -88,13 +90,12 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
   return { json, stats, weights, power };
 }
 
-/** A function of its own, so that the source bytes can be freed before the symbols are coded. */
 async function quantizeMatrix(
   tensor: MatrixInfo,
-  { checkpoint, grid, threads }: TensorEncoding,
+  { checkpoint, grid, threads, memory }: TensorEncoding,
 ): Promise<QuantizedTensor> {
   const [rows, columns] = tensor.shape;
-  const weights = await checkpoint.readRaw(tensor.name);
+  const weights = await checkpoint.readRaw(tensor.name, memory);
   return quantizeTensor({ weights, type: tensor.type, rows, columns }, grid, { threads });
 }
 
