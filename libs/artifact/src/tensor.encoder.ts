@@ -58,9 +58,7 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
   const { symbols } = quantized;
   const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads });
   const steps = quantized.steps.length === 1 ? new Uint8Array(0) : bf16Bytes(quantized.steps);
-  const bytes = new Uint8Array(steps.length + coded.payload.length);
-  bytes.set(steps);
-  bytes.set(coded.payload, steps.length);
+  const bytes = steps.length === 0 ? coded.payload : joined(steps, coded.payload);
   const { segmentSizes } = coded;
   const cut = cutCoded({ stepBytes: steps.length, segmentSizes, chunkSizeBytes });
   const json: HuffmanTensorJson = {
@@ -88,6 +86,13 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
     sqnrDb: sqnrDb(power),
   };
   return { json, stats, weights, power };
+}
+
+function joined(steps: Uint8Array, segments: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(steps.length + segments.length);
+  bytes.set(steps);
+  bytes.set(segments, steps.length);
+  return bytes;
 }
 
 async function quantizeMatrix(

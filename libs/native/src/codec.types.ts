@@ -19,7 +19,7 @@ export interface QuantizedTensor {
 
 export interface EncodedSymbols {
   /** Segments one after the other, no gaps. */
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   /** Byte length of each segment. */
   readonly segmentSizes: Uint32Array;
   /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 12. */
