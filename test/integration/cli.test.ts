@@ -123,7 +123,9 @@ describe('inspect and verify', () => {
     expect(text).toContain(String(id));
     expect(text).toMatch(/layer 1 +\d\.\d{3} {2}#+/);
     expect(text).toMatch(/model\.norm\.weight +raw +64/);
-    expect(text).toMatch(/lm_head\.weight +huffman +\d+ x 64 +\d+ +\d\.\d{3} +\d\.\d{3} +\d+\.\d\d %/);
+    expect(text).toMatch(
+      /lm_head\.weight +huffman +\d+ x 64 +\d+ +\d\.\d{3} +\d\.\d{3} +\d+\.\d\d %/,
+    );
     expect(text).toMatch(/entropy +\d\.\d{4} bits per weight; the file is \d+\.\d\d % over it/);
     expect(text).toContain('not evaluated');
     expect(json('verify', artifact, '--json')).toMatchObject({ ok: true, id, problems: [] });

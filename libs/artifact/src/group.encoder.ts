@@ -3,6 +3,7 @@ import { CheckpointError } from './checkpoint.error.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import { parseHuffmanCode } from './code.text.ts';
 import type { EncodeGroup } from './encode.groups.ts';
+import { isMatrix } from './encode.plan.ts';
 import type { EncodingPlan } from './encoding.plan.ts';
 import { encodeFile } from './file.encoder.ts';
 import type { FileJson } from './header.writer.ts';
@@ -46,7 +47,9 @@ export async function encodeGroup(
   const { layout } = plan;
   const sharedCode = plan.sharedCode === null ? null : requireCode(plan.sharedCode);
   const coding = { layout, sharedCode, chunkSizeBytes, threads };
-  const encoding = { checkpoint, grids, payload, ...coding };
+  const matrices = group.tensors.flatMap((name) => infos.get(name) ?? []).filter(isMatrix);
+  const memory = new Uint8Array(Math.max(0, ...matrices.map((matrix) => matrix.sizeBytes)));
+  const encoding = { checkpoint, grids, payload, memory, ...coding };
   const tensors: EncodedTensor[] = [];
   let doneBytes = 0;
   for (const name of group.tensors) {

@@ -29,7 +29,7 @@ export interface CodedSymbols {
   readonly code: string | null;
   readonly segmentSymbols: number;
   readonly segmentSizes: Uint32Array;
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
 }
 
 /**

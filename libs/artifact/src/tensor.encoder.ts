@@ -24,6 +24,8 @@ export interface TensorEncoding extends SymbolCoding {
   /** By the names of the matrices. */
   readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly payload: PartialFile;
+  /** As large as the largest tensor; holds each tensor's source bytes in turn. */
+  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 export interface EncodedTensor {
@@ -55,9 +57,7 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
   const quantized = await quantizeMatrix(tensor, grid, encoding);
   const coded = await codeSymbols(quantized.symbols, encoding);
   const steps = quantized.steps.length === 1 ? new Uint8Array(0) : bf16Bytes(quantized.steps);
-  const bytes = new Uint8Array(steps.length + coded.payload.length);
-  bytes.set(steps);
-  bytes.set(coded.payload, steps.length);
+  const bytes = steps.length === 0 ? coded.payload : joined(steps, coded.payload);
   const { codec, code, segmentSymbols, segmentSizes } = coded;
   const cut = cutCoded({ stepBytes: steps.length, segmentSizes, chunkSizeBytes });
   const json: CodedTensorJson = {
@@ -101,14 +101,20 @@ function noiseTrillionths({ signalPower, noisePower }: QuantizedTensor): number 
   return Math.min(Number.MAX_SAFE_INTEGER, Math.round((noisePower / signalPower) * 1e12));
 }
 
-/** A function of its own, so that the source bytes can be freed before the symbols are coded. */
+function joined(steps: Uint8Array, segments: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(steps.length + segments.length);
+  bytes.set(steps);
+  bytes.set(segments, steps.length);
+  return bytes;
+}
+
 async function quantizeMatrix(
   tensor: MatrixInfo,
   grid: TensorGrid,
-  { checkpoint, threads }: TensorEncoding,
+  { checkpoint, threads, memory }: TensorEncoding,
 ): Promise<QuantizedTensor> {
   const [rows, columns] = tensor.shape;
-  const weights = await checkpoint.readRaw(tensor.name);
+  const weights = await checkpoint.readRaw(tensor.name, memory);
   return quantizeTensor({ weights, type: tensor.type, rows, columns }, grid, { threads });
 }
 

@@ -43,7 +43,7 @@ export interface RateCurve {
 
 export interface EncodedSymbols {
   /** Segments one after the other, no gaps. */
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   /** Byte length of each segment. */
   readonly segmentSizes: Uint32Array;
   /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 15. */
@@ -53,7 +53,7 @@ export interface EncodedSymbols {
 /** The lane layout, libs/codec/LANES.md. */
 export interface LaneEncodedSymbols {
   /** Segments one after the other, no gaps. */
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   /** Byte length of each segment. */
   readonly segmentSizes: Uint32Array;
   /** The code in its byte form, at most 129 bytes. */
