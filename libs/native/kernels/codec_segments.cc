@@ -15,6 +15,9 @@ namespace {
 // its cache then, and enough for the wait at the end of a round not to matter.
 constexpr size_t kSegmentsPerRound = 2;
 
+// An output of which the caches would keep no more than its end.
+constexpr size_t kStreamedSymbols = size_t{16} << 20;
+
 struct StreamSymbols {
   size_t first;
   size_t count;
@@ -184,10 +187,12 @@ void decode_lanes(const LaneCodedInput& input, uint8_t* output, size_t threads, 
   const CodecKernels& kernels = codec_kernels(active_isa());
   segment_begins(input);
   const LaneDecodeTable table(read_lane_code(input.code));
+  const bool streamed = input.symbol_count >= kStreamedSymbols;
   decode_segments(input, output, threads, seed, watch,
                   [&](const CodedSegment& segment, uint8_t* symbols, size_t count) {
                     return decode_lane_segment(kernels, table, segment.payload + segment.begin,
-                                               segment.end - segment.begin, symbols, count);
+                                               segment.end - segment.begin,
+                                               {symbols, count, streamed});
                   });
 }
 
