@@ -307,6 +307,9 @@ template <bool kListed>
   return refill(even_spent, odd_spent, lanes, next);
 }
 
+// As far ahead as codec_lanes_decode_avx512.body.h found to serve.
+constexpr size_t kPrefetchBytes = 1024;
+
 // A block reads at most kGroupLanes words of either group, and is begun only if they are there.
 template <bool kListed>
 size_t decode_lane_blocks(const LaneTableRegisters& table, LaneReader* readers, size_t blocks,
@@ -324,6 +327,8 @@ size_t decode_lane_blocks(const LaneTableRegisters& table, LaneReader* readers, 
     first_next = decode_lane_group<kListed>(table, &first, first_next, output);
     second_next = decode_lane_group<kListed>(table, &second, second_next, output + kGroupLanes);
     output += kLaneBlock;
+    __builtin_prefetch(first_next + kPrefetchBytes);
+    __builtin_prefetch(second_next + kPrefetchBytes);
   }
   store_group(first, &readers[0].state);
   store_group(second, &readers[1].state);
