@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/codec_quantizer.h"
+#include "kernels/codec_sharing.h"
 #include "kernels/codec_tables.h"
 
 namespace entrofleet {
@@ -25,6 +26,11 @@ class CodecArguments {
   std::span<uint8_t> bytes(const char* field);
   std::vector<uint32_t> words(const char* field) const;
   CodeLengths code_lengths(const char* field);
+  // 256 counts of a Float64Array that sum to less than 2^53.
+  Histogram histogram(const char* field);
+  // The field `control`, an Int32Array that buffers() keeps alive, if there is one.
+  SegmentWatch watch();
+  bool has(const char* field) const;
   // 1 to kMostThreads.
   size_t threads() const;
   // The fields `weights` and `type`.

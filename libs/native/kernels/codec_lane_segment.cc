@@ -32,9 +32,19 @@ void unpack_positions(const uint8_t* packed, LaneState* state) {
   }
 }
 
+// Without an early exit, which would keep the compiler from taking many elements at once.
 template <typename Element>
 bool all_zero(const Element* elements, size_t count) {
-  return std::all_of(elements, elements + count, [](Element element) { return element == 0; });
+  Element bits = 0;
+  for (size_t i = 0; i < count; ++i) bits |= elements[i];
+  return bits == 0;
+}
+
+// Fetches what a kernel reads of a stream before its own prefetching is ahead.
+void prefetch(const uint8_t* stream) {
+  constexpr size_t kBytes = 1536;
+  constexpr size_t kLineBytes = 64;
+  for (size_t byte = 0; byte < kBytes; byte += kLineBytes) __builtin_prefetch(stream + byte);
 }
 
 // The streams of one segment. Words after the stored ones are zero: a stream's end is decoded from
@@ -51,6 +61,8 @@ class SegmentStreams {
     const uint8_t* const begin = segment + kLaneHeaderBytes;
     const uint8_t* const middle = begin + first_words * kWordBytes;
     const uint8_t* const begins[kLaneGroups] = {begin, middle};
+    prefetch(begin);
+    prefetch(middle);
     const uint8_t* const ends[kLaneGroups] = {middle, segment + bytes};
     for (size_t group = 0; group < kLaneGroups; ++group) {
       LaneReader& reader = readers_[group];
@@ -66,12 +78,12 @@ class SegmentStreams {
     return true;
   }
 
-  void decode(const CodecKernels& kernels, const LaneDecodeTable& table, size_t blocks,
+  void decode(DecodeLanes decode_lanes, const LaneDecodeTable& table, size_t blocks,
               uint8_t* output) {
     // Once both readers have a block's worth the kernel decodes at least that one.
     while (blocks > 0) {
       for (size_t group = 0; group < kLaneGroups; ++group) top_up(group);
-      const size_t decoded = kernels.decode_lanes(table, readers_, blocks, output);
+      const size_t decoded = decode_lanes(table, readers_, blocks, output);
       blocks -= decoded;
       output += decoded * kLaneBlock;
     }
@@ -168,16 +180,19 @@ void LaneSegmentWriter::copy_to(uint8_t* output) const {
 }
 
 bool decode_lane_segment(const CodecKernels& kernels, const LaneDecodeTable& table,
-                         const uint8_t* segment, size_t bytes, uint8_t* output, size_t count) {
+                         const uint8_t* segment, size_t bytes, const LaneOutput& output) {
+  const size_t count = output.count;
   SegmentStreams streams;
   if (!streams.open(segment, bytes)) return false;
   const size_t whole_blocks = count / kLaneBlock;
   const size_t rest = count % kLaneBlock;
-  streams.decode(kernels, table, whole_blocks, output);
+  const bool aligned = reinterpret_cast<uintptr_t>(output.symbols) % kStreamedAlignment == 0;
+  const DecodeLanes whole = output.streamed && aligned ? kernels.stream_lanes : kernels.decode_lanes;
+  streams.decode(whole, table, whole_blocks, output.symbols);
   if (rest > 0) {
     uint8_t block[kLaneBlock];
-    streams.decode(kernels, table, 1, block);
-    std::memcpy(output + whole_blocks * kLaneBlock, block, rest);
+    streams.decode(kernels.decode_lanes, table, 1, block);
+    std::memcpy(output.symbols + whole_blocks * kLaneBlock, block, rest);
     const uint8_t padding = table.symbols[0];
     if (!std::all_of(block + rest, block + kLaneBlock, [=](uint8_t s) { return s == padding; })) {
       return false;

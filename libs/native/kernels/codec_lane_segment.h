@@ -38,9 +38,16 @@ class LaneSegmentWriter {
   LaneWriter writers_[kLaneGroups];
 };
 
-// Writes `count` symbols. False when the segment is not what an encoder would have written; what
+struct LaneOutput {
+  uint8_t* symbols;
+  size_t count;
+  // Whether the symbols are part of more than the caches hold.
+  bool streamed;
+};
+
+// Writes the symbols. False when the segment is not what an encoder would have written; what
 // the output then holds is not defined. Reads nothing outside the segment.
 bool decode_lane_segment(const CodecKernels& kernels, const LaneDecodeTable& table,
-                         const uint8_t* segment, size_t bytes, uint8_t* output, size_t count);
+                         const uint8_t* segment, size_t bytes, const LaneOutput& output);
 
 }  // namespace entrofleet

@@ -122,16 +122,21 @@ struct DecodedGroup {
     reader->next = next;
   }
 
-  template <bool kListed>
+  template <bool kListed, bool kStreamed>
   void decode_block(const DecodeRegisters& tables, uint8_t* output) {
-    _mm512_storeu_si512(output, tables.decode<kListed>(even.window, odd.window));
+    const __m512i symbols = tables.decode<kListed>(even.window, odd.window);
+    if (kStreamed) {
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(output), symbols);
+    } else {
+      _mm512_storeu_si512(output, symbols);
+    }
     next = even.advance(tables.length, next);
     next = odd.advance(tables.length, next);
     __builtin_prefetch(next + kPrefetchBytes);
   }
 };
 
-template <bool kListed>
+template <bool kListed, bool kStreamed>
 inline size_t decode_lane_blocks(const LaneDecodeTable& table, LaneReader* readers, size_t blocks,
                                  uint8_t* output) {
   const DecodeRegisters tables(table);
@@ -142,8 +147,9 @@ inline size_t decode_lane_blocks(const LaneDecodeTable& table, LaneReader* reade
   // 64 for its odd lanes: together the 128 that lie between `last` and the reader's end. It stores
   // 64 bytes, both groups kLaneBlock, once for each of `blocks`.
   for (; block < blocks && first.next <= first.last && second.next <= second.last; ++block) {
-    first.decode_block<kListed>(tables, output + block * kLaneBlock);
-    second.decode_block<kListed>(tables, output + block * kLaneBlock + kGroupLanes);
+    first.decode_block<kListed, kStreamed>(tables, output + block * kLaneBlock);
+    second.decode_block<kListed, kStreamed>(tables,
+                                            output + block * kLaneBlock + kGroupLanes);
   }
   first.store(&readers[0]);
   second.store(&readers[1]);
@@ -152,6 +158,16 @@ inline size_t decode_lane_blocks(const LaneDecodeTable& table, LaneReader* reade
 
 size_t decode_lanes(const LaneDecodeTable& table, LaneReader* readers, size_t blocks,
                     uint8_t* output) {
-  return table.listed ? decode_lane_blocks<true>(table, readers, blocks, output)
-                      : decode_lane_blocks<false>(table, readers, blocks, output);
+  return table.listed ? decode_lane_blocks<true, false>(table, readers, blocks, output)
+                      : decode_lane_blocks<false, false>(table, readers, blocks, output);
+}
+
+size_t stream_lanes(const LaneDecodeTable& table, LaneReader* readers, size_t blocks,
+                    uint8_t* output) {
+  const size_t decoded = table.listed
+                             ? decode_lane_blocks<true, true>(table, readers, blocks, output)
+                             : decode_lane_blocks<false, true>(table, readers, blocks, output);
+  // Such stores are not ordered with what tells other threads of them.
+  _mm_sfence();
+  return decoded;
 }

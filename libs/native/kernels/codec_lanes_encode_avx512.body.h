@@ -1,5 +1,5 @@
-// Encoding blocks of lanes with AVX-512 (VBMI, VBMI2): what codec_lanes_encode.body.h does, 32 lanes
-// a register. Included by codec_kernels.body.h.
+// Encoding blocks of lanes with AVX-512 (VBMI, VBMI2): what codec_lanes_encode.body.h does, 32
+// lanes a register. Included by codec_kernels.body.h.
 
 // A table of 256 bytes, looked up with 64 indices at once.
 struct ByteTable {
