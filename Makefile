@@ -27,6 +27,14 @@ test: setup ## Run every test
 	@sh deploy/bootstrap/helm.sh || true
 	@exec node test/support/run.ts $(TESTS)
 
+.PHONY: test-native
+test-native: setup ## Hold the kernels of every instruction set of this machine against each other
+	@$(MAKE) -C libs/native test-native
+
+.PHONY: test-arm
+test-arm: setup ## The same for Arm, emulated (needs g++-aarch64-linux-gnu and qemu-user)
+	@$(MAKE) -C libs/native test-arm
+
 .PHONY: lint
 lint: setup ## Check format, style, types, dependency directions, shell scripts
 	@sh deploy/bootstrap/lint.sh
@@ -45,6 +53,10 @@ native: setup ## Compile the native addon only
 .PHONY: bench-codec
 bench-codec: setup ## Measure the entropy decoder
 	@exec node test/bench/codec.bench.ts
+
+.PHONY: bench-neon
+bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (needs what test-arm needs)
+	@$(MAKE) -C libs/native bench-neon
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)

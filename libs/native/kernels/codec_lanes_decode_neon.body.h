@@ -129,9 +129,9 @@ inline void take_words(LaneState* state, size_t first, uint16x8_t spent, const u
   vst1q_u16(state->words[2] + first, vbslq_u16(spent, fresh, third));
 }
 
-// Gives one more word to each lane whose nearest one is spent, in the order of lanes. Vector k loads
-// 16 bytes behind the words of the vectors before it, at most 8k: nothing past kGroupLanes words is
-// read. Returns the word after the last one taken.
+// Gives one more word to each lane whose nearest one is spent, in the order of lanes. Vector k
+// loads 16 bytes behind the words of the vectors before it, at most 8k: nothing past kGroupLanes
+// words is read. Returns the word after the last one taken.
 inline const uint8_t* refill(const Spent& spent, LaneState* state, const uint8_t* next) {
   const uint8x8_t bits = spent_bits(spent);
   const uint64_t masks = vget_lane_u64(vreinterpret_u64_u8(bits), 0);

@@ -7,8 +7,9 @@ struct CodeWords {
 
   explicit CodeWords(const LaneEncodeTable& table) {
     for (size_t symbol = 0; symbol < 256; ++symbol) {
-      entries[symbol] = table.word_low[symbol] | static_cast<uint32_t>(table.word_high[symbol]) << 8 |
-                        static_cast<uint32_t>(table.length[symbol]) * 0x0101'0000;
+      const uint32_t word_high = table.word_high[symbol];
+      const uint32_t length = table.length[symbol];
+      entries[symbol] = table.word_low[symbol] | word_high << 8 | length << 16 | length << 24;
     }
   }
 };
@@ -67,8 +68,8 @@ struct EncodedVector {
         second(load_lanes(state.words[1] + first)),
         third(load_lanes(state.words[2] + first)),
         positions(load_lanes(state.positions + first)) {
-    const __m256i eights = _mm256_set1_epi16(0x0800);
-    positions = _mm256_sub_epi8(_mm256_or_si256(positions, _mm256_slli_epi16(positions, 8)), eights);
+    const __m256i both = _mm256_or_si256(positions, _mm256_slli_epi16(positions, 8));
+    positions = _mm256_sub_epi8(both, _mm256_set1_epi16(0x0800));
   }
 
   void store(LaneState* state, size_t first) const {

@@ -35,8 +35,8 @@ bool decode_lanes(const std::vector<uint8_t>& symbols) {
   std::vector<uint8_t> segment(writer.bytes());
   writer.copy_to(segment.data());
   std::vector<uint8_t> decoded(symbols.size());
-  entrofleet::decode_lane_segment(kernels, table, segment.data(), segment.size(), decoded.data(),
-                                  decoded.size());
+  entrofleet::decode_lane_segment(kernels, table, segment.data(), segment.size(),
+                                  {decoded.data(), decoded.size(), false});
   return decoded == symbols;
 }
 
