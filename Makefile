@@ -27,6 +27,14 @@ test: setup ## Run every test
 	@sh deploy/bootstrap/helm.sh || true
 	@exec node test/support/run.ts $(TESTS)
 
+.PHONY: test-native
+test-native: setup ## Hold the kernels of every instruction set of this machine against each other
+	@$(MAKE) -C libs/native test-native
+
+.PHONY: test-arm
+test-arm: setup ## The same for Arm, emulated (needs g++-aarch64-linux-gnu and qemu-user)
+	@$(MAKE) -C libs/native test-arm
+
 .PHONY: lint
 lint: setup ## Check format, style, types, dependency directions, shell scripts
 	@sh deploy/bootstrap/lint.sh
@@ -61,6 +69,10 @@ fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECOND
 .PHONY: bench-memory
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
 	@exec node test/bench/memory.bench.ts
+
+.PHONY: bench-neon
+bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (needs what test-arm needs)
+	@$(MAKE) -C libs/native bench-neon
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)

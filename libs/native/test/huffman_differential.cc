@@ -62,7 +62,8 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 
   const GuardedBytes payload(segment, Guard::kAfter);
   const CodedSegment coded = {payload.data(), payload.size(), 0, payload.size()};
-  const GuardedBytes outputs[2] = {{symbols.size(), Guard::kAfter}, {symbols.size(), Guard::kAfter}};
+  const GuardedBytes outputs[2] = {{symbols.size(), Guard::kAfter},
+                                   {symbols.size(), Guard::kAfter}};
   const bool good =
       expected.decode_segment(decode_table, coded, outputs[0].data(), symbols.size());
   require_same(

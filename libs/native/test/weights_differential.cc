@@ -62,7 +62,8 @@ void compare_quantize(const CodecKernels& expected, const CodecKernels& actual, 
   const Grid grid = {std::ldexp(1.0f + static_cast<float>(random.below(100)) / 128, -10),
                      static_cast<float>(random.below(256)), 0,
                      static_cast<float>(1 + random.below(255))};
-  const GuardedBytes symbols[2] = {{weights.size(), Guard::kAfter}, {weights.size(), Guard::kAfter}};
+  const GuardedBytes symbols[2] = {{weights.size(), Guard::kAfter},
+                                   {weights.size(), Guard::kAfter}};
   SumLanes noises[2];
   expected.quantize(weights.data(), weights.size(), grid, symbols[0].data(), &noises[0]);
   actual.quantize(weights.data(), weights.size(), grid, symbols[1].data(), &noises[1]);

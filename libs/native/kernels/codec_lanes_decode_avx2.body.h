@@ -4,8 +4,8 @@
 // AVX2 cannot shift 16-bit elements by different counts, so multiplications do it. With
 // scale = 2^(15 - position), the high half of first word * scale and the low half of
 // second word * scale together are a lane's next bits without the first one of them; that one is
-// the top bit of the low half of first word * scale. Tables of 64 entries take eight registers of 16
-// each: two halves by the first bit, which picks one by its sign.
+// the top bit of the low half of first word * scale. Tables of 64 entries take four registers of
+// 16 entries each: two for either value of the first bit, which chooses by being a byte's sign.
 
 // 16 lanes.
 struct LaneVector {
@@ -289,8 +289,10 @@ inline const uint8_t* refill(const Halves& even_spent, const Halves& odd_spent, 
 
 // Decodes one symbol of each lane, as the portable decode_lane_group does.
 template <bool kListed>
-[[gnu::always_inline]] inline const uint8_t* decode_lane_group(const LaneTableRegisters& table, GroupLanes* lanes,
-                                        const uint8_t* next, uint8_t* output) {
+[[gnu::always_inline]] inline const uint8_t* decode_lane_group(const LaneTableRegisters& table,
+                                                               GroupLanes* lanes,
+                                                               const uint8_t* next,
+                                                               uint8_t* output) {
   const HalfWindow low = half_window(lanes->low);
   const HalfWindow high = half_window(lanes->high);
   const Halves lengths = {look_up(table.length, low), look_up(table.length, high)};
@@ -306,6 +308,9 @@ template <bool kListed>
                             move_odd(lengths.high, &lanes->high.odd)};
   return refill(even_spent, odd_spent, lanes, next);
 }
+
+// As far ahead as codec_lanes_decode_avx512.body.h found to serve.
+constexpr size_t kPrefetchBytes = 1024;
 
 // A block reads at most kGroupLanes words of either group, and is begun only if they are there.
 template <bool kListed>
@@ -324,6 +329,8 @@ size_t decode_lane_blocks(const LaneTableRegisters& table, LaneReader* readers, 
     first_next = decode_lane_group<kListed>(table, &first, first_next, output);
     second_next = decode_lane_group<kListed>(table, &second, second_next, output + kGroupLanes);
     output += kLaneBlock;
+    __builtin_prefetch(first_next + kPrefetchBytes);
+    __builtin_prefetch(second_next + kPrefetchBytes);
   }
   store_group(first, &readers[0].state);
   store_group(second, &readers[1].state);
