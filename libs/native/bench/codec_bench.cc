@@ -64,6 +64,7 @@ Codecs all_codecs() {
   Codecs codecs;
   codecs.push_back(memory_copy());
   codecs.push_back(huffman_codec());
+  codecs.push_back(lanes_codec());
   for (const int level : {1, 19}) {
     if (auto zstd = zstd_codec(level)) codecs.push_back(std::move(zstd));
   }
