@@ -1,7 +1,8 @@
 /**
  * Size and speed of the entropy codecs beside memcpy and zstd: `make bench-codec`.
  *
- *   node test/bench/codec.bench.ts [--isa avx2,portable] [--rounds 7] [--model FOLDER] [--json]
+ *   node test/bench/codec.bench.ts [--isa avx2,portable] [--rounds 7] [--threads 1,2]
+ *                                  [--cases "u8 at 5.6,u4 at 1.4"] [--model FOLDER] [--json]
  *
  * Speeds are from DRAM to DRAM: all symbols and all coded bytes together are many times the caches.
  */
@@ -15,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { native } from '@entrofleet/native';
 import { type PreparedCase, prepareGenerated, prepareModel } from './codec.cases.ts';
 import { type CodecMeasurement, codecRows, memcpyRows } from './codec.measurement.ts';
-import { type CaseResult, codecTable } from './codec.table.ts';
+import { type CaseResult, caseTable, LEGEND } from './codec.table.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAM = resolve(ROOT, `libs/native/build/linux-${arch}/codec_bench`);
@@ -39,6 +40,8 @@ const { values: options } = parseArgs({
   options: {
     isa: { type: 'string', default: native.cpu().isa },
     rounds: { type: 'string', default: '7' },
+    threads: { type: 'string', default: '1,2' },
+    cases: { type: 'string' },
     model: { type: 'string', default: resolve(ROOT, '../shared/models/stories15M') },
     json: { type: 'boolean', default: false },
   },
@@ -46,7 +49,7 @@ const { values: options } = parseArgs({
 
 function measure({ name, symbolsPath, overheadBits }: PreparedCase, isa: string): CaseResult {
   const words = ['--symbols', symbolsPath, '--isa', isa, '--rounds', options.rounds];
-  const limits = ['--threads', '1,2', '--least-bytes', String(LEAST_BYTES)];
+  const limits = ['--threads', options.threads, '--least-bytes', String(LEAST_BYTES)];
   const printed = execFileSync(PROGRAM, ['measure', ...words, ...limits], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -61,8 +64,13 @@ function measure({ name, symbolsPath, overheadBits }: PreparedCase, isa: string)
   return { name, isa, bits, entropyBits, decodedBytes: bytes, memcpy, rows };
 }
 
+function isWanted(name: string): boolean {
+  return options.cases === undefined || options.cases.split(',').includes(name);
+}
+
 async function* preparedCases(folder: string): AsyncGenerator<PreparedCase> {
   for (const spec of GENERATED) {
+    if (!isWanted(`u${spec.bits} at ${spec.entropyBits}`)) continue;
     const columns = SHAPE.columns * (8 / spec.bits);
     yield await prepareGenerated({ folder, program: PROGRAM }, { ...SHAPE, ...spec, columns });
   }
@@ -71,6 +79,7 @@ async function* preparedCases(folder: string): AsyncGenerator<PreparedCase> {
     return;
   }
   for (const { name, recipe } of MODEL_RECIPES) {
+    if (!isWanted(`stories15M ${name}`)) continue;
     const model = { checkpoint: options.model, recipe, name: `stories15M ${name}` };
     yield await prepareModel({ folder }, model);
   }
@@ -82,13 +91,15 @@ try {
   for await (const prepared of preparedCases(folder)) {
     for (const isa of options.isa.split(',')) {
       process.stderr.write(`bench-codec: ${prepared.name} on ${isa}\n`);
-      results.push(measure(prepared, isa));
+      const result = measure(prepared, isa);
+      results.push(result);
+      if (!options.json) console.log(`${caseTable(result)}\n`);
     }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
-if (!options.json) console.log(`${codecTable(results)}\n`);
+if (!options.json) console.log(`${LEGEND}\n`);
 const rounded = (_: string, value: unknown) =>
   typeof value === 'number' ? Number(value.toPrecision(6)) : value;
 console.log(JSON.stringify({ benchmark: 'codec', results }, rounded, options.json ? 2 : 0));

@@ -21,22 +21,21 @@ const COLUMNS = [
   ['/zstd -1', 20],
 ] as const;
 
-/** One block per case; cells with two figures are for 1 and 2 threads. */
-export function codecTable(results: readonly CaseResult[]): string {
-  const blocks = results.map((result) => {
-    const copy = join(result.memcpy, ({ gigabytesPerSecond }) => fixed(gigabytesPerSecond.median));
-    const perByte = result.bits === 4 ? ', a byte is a pair of symbols' : '';
-    const title =
-      `${result.name} on ${result.isa}: entropy ${result.entropyBits.toFixed(3)} bits, ` +
-      `${Math.round(result.decodedBytes / 1e6)} MB${perByte}; memcpy ${copy} GB/s`;
-    const heads = COLUMNS.map(([head, width]) => head.padStart(width)).join('');
-    return [title, heads, ...result.rows.map(line)].join('\n');
-  });
-  const legend =
-    'Two figures: 1 and 2 threads; medians, with least and greatest of the rounds for ratios at ' +
-    '1 thread. bits/sym of our codecs is of the whole artifact file. *: below the entropy of single ' +
-    'symbols, so zstd has found repeated strings there and is no peer for an entropy coder.';
-  return [...blocks, legend].join('\n\n');
+export const LEGEND =
+  'Two figures: 1 and 2 threads; medians, with least and greatest of the rounds for ratios at 1 ' +
+  'thread, whose speeds are per second of CPU time. bits/sym of our codecs is of the whole artifact ' +
+  'file, whose part beside the segments is taken from the Huffman file for lanes, too. *: below the entropy of single symbols, so zstd has found repeated strings there and is no ' +
+  'peer for an entropy coder.';
+
+/** One line per codec. */
+export function caseTable(result: CaseResult): string {
+  const copy = join(result.memcpy, ({ gigabytesPerSecond }) => fixed(gigabytesPerSecond.median));
+  const perByte = result.bits === 4 ? ', a byte is a pair of symbols' : '';
+  const title =
+    `${result.name} on ${result.isa}: entropy ${result.entropyBits.toFixed(3)} bits, ` +
+    `${Math.round(result.decodedBytes / 1e6)} MB${perByte}; memcpy ${copy} GB/s`;
+  const heads = COLUMNS.map(([head, width]) => head.padStart(width)).join('');
+  return [title, heads, ...result.rows.map(line)].join('\n');
 }
 
 function line(row: CodecRow): string {

@@ -44,6 +44,7 @@ class BenchCodec {
 
 std::unique_ptr<BenchCodec> memory_copy();
 std::unique_ptr<BenchCodec> huffman_codec();
+std::unique_ptr<BenchCodec> lanes_codec();
 
 // zstd in frames of kZstdFrameBytes, each decoded by itself like our segments. Null when this
 // program was built without libzstd.

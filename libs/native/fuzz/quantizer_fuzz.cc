@@ -74,8 +74,9 @@ void check(const RawWeights& weights, const std::string& isa, int bits, const Qu
   }
   const ExactBytes source(one.symbols);
   const CodedSymbols coded = encode_huffman(source.elements.get(), source.size, 4096, 1);
-  const CodedInput input{coded.payload.elements.get(), coded.payload.size, coded.segment_sizes,
-                         4096, source.size, coded.code_lengths};
+  const CodedInput input{{coded.payload.elements.get(), coded.payload.size, coded.segment_sizes,
+                          4096, source.size},
+                         coded.code_lengths};
   const std::unique_ptr<uint8_t[]> output(new uint8_t[source.size]);
   decode_huffman(input, output.get(), 1, 1);
   require(std::equal(one.symbols.begin(), one.symbols.end(), output.get()));
