@@ -46,6 +46,10 @@ native: setup ## Compile the native addon only
 bench-codec: setup ## Measure the entropy decoder
 	@exec node test/bench/codec.bench.ts
 
+.PHONY: bench-memory
+bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
+	@exec node test/bench/memory.bench.ts
+
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
 	@sh test/chroot/run.sh

@@ -110,6 +110,87 @@ describe('RedisKeyQueue', () => {
     await expect.poll(() => seen.filter((k) => k === 'stalled').length, SOON).toBe(2);
   });
 
+  it('comes back to a key when the keys that it waits for are handled', async () => {
+    const done: string[] = [];
+    queue.consume(
+      'work',
+      async (key) => {
+        if (key === 'whole' && done.length < 3) return ['whole/0', 'whole/1', 'whole/2'];
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        done.push(key);
+        return undefined;
+      },
+      { concurrency: 2 },
+    );
+    queue.enqueue('work', 'whole');
+    await expect.poll(() => done.length, SOON).toBe(4);
+    expect(done.slice(0, 3).toSorted()).toEqual(['whole/0', 'whole/1', 'whole/2']);
+    expect(done[3]).toBe('whole');
+  });
+
+  it('comes back to a key also when one that it waits for fails for good', async () => {
+    const seen: string[] = [];
+    queue.consume('work', async (key) => {
+      seen.push(key);
+      if (key === 'bad') throw new Stalled('Bad', 'never works');
+      return key === 'whole' && !seen.includes('good') ? ['bad', 'good'] : undefined;
+    });
+    queue.enqueue('work', 'whole');
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'bad', 'good', 'whole']);
+  });
+
+  it('takes a key that waits for others only once, however often it is enqueued', async () => {
+    const seen: string[] = [];
+    let goOn: () => void = () => undefined;
+    const partDone = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    queue.consume(
+      'work',
+      async (key) => {
+        seen.push(key);
+        if (key === 'part') await partDone;
+        return key === 'whole' && seen.length === 1 ? ['part'] : undefined;
+      },
+      { concurrency: 2 },
+    );
+    queue.enqueue('work', 'whole');
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part']);
+    for (let i = 0; i < 3; i++) queue.enqueue('work', 'whole');
+    queue.enqueue('work', 'marker');
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part', 'marker']);
+    goOn();
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part', 'marker', 'whole']);
+  });
+
+  it('makes a new key wait for what still runs for one that was lost in a flush', async () => {
+    const seen: string[] = [];
+    let goOn: () => void = () => undefined;
+    const partDone = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    let isPartMade = false;
+    queue.consume(
+      'work',
+      async (key) => {
+        seen.push(key);
+        if (key === 'whole') return isPartMade ? undefined : ['part'];
+        if (isPartMade) return undefined;
+        await partDone;
+        isPartMade = true;
+        return undefined;
+      },
+      { concurrency: 3 },
+    );
+    queue.enqueue('work', 'whole');
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part']);
+    await redis.flush();
+    queue.enqueue('work', 'whole');
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part', 'whole']);
+    goOn();
+    await expect.poll(() => seen, SOON).toEqual(['whole', 'part', 'whole', 'part', 'whole']);
+  });
+
   it('keeps keys while Redis is away', async () => {
     const keys: string[] = [];
     queue.consume('work', async (key) => {

@@ -82,7 +82,12 @@ const environmentSchema = z.object({
     .describe('How often every unfinished object is enqueued again'),
   COMPRESSION_CONCURRENCY: whole({ min: 1, max: 64 })
     .prefault('1')
-    .describe('Variants compressed at the same time in this process'),
+    .describe('Tensor groups or variants worked on at the same time in this process'),
+  COMPRESSION_GROUP_BYTES: whole({ min: 1, max: 999_999_999 })
+    .prefault('268435456')
+    .describe(
+      'Weights that one job encodes, in bytes of the source; a larger tensor is a job of its own',
+    ),
   COMPRESSION_THREADS: whole({ min: 0, max: 1024 })
     .prefault('0')
     .describe('Threads of one compression; 0: one per core'),
@@ -112,10 +117,13 @@ export interface Config {
   readonly distributionBytesPerSecond: number;
   readonly dataFolder: string;
   readonly blobFolder: string;
+  /** Of unfinished compressions; in the blob folder, which all workers share. */
+  readonly workFolder: string;
   readonly roles: ReadonlySet<Role>;
   readonly sweepIntervalMs: number;
   readonly compressionConcurrency: number;
   readonly compressionThreads: number;
+  readonly compressionGroupBytes: number;
   readonly requestLimitBytes: number;
   readonly shutdownTimeoutMs: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -142,6 +150,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   }
   const env = parsed.data;
   const dataFolder = resolve(env.ENTROFLEET_DATA_DIR);
+  const blobFolder = resolve(env.ENTROFLEET_BLOB_DIR ?? join(dataFolder, 'blobs'));
   return {
     host: env.HOST,
     port: env.PORT,
@@ -153,11 +162,13 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     reportIntervalMs: env.REPORT_INTERVAL_SECONDS * 1000,
     distributionBytesPerSecond: env.DISTRIBUTION_BYTES_PER_SECOND,
     dataFolder,
-    blobFolder: resolve(env.ENTROFLEET_BLOB_DIR ?? join(dataFolder, 'blobs')),
+    blobFolder,
+    workFolder: join(blobFolder, 'work'),
     roles: env.ENTROFLEET_ROLES,
     sweepIntervalMs: env.SWEEP_INTERVAL_SECONDS * 1000,
     compressionConcurrency: env.COMPRESSION_CONCURRENCY,
     compressionThreads: env.COMPRESSION_THREADS || availableParallelism(),
+    compressionGroupBytes: env.COMPRESSION_GROUP_BYTES,
     requestLimitBytes: env.REQUEST_LIMIT_BYTES,
     shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,

@@ -1,27 +1,18 @@
-import type { TensorGrid, TensorRecipe } from '@entrofleet/codec';
+import { assembleArtifact } from './artifact.assembler.ts';
 import { ArtifactError } from './artifact.error.ts';
-import type { RecipeEntry } from './artifact.header.ts';
-import type { TensorInfo } from './checkpoint.reader.ts';
-import { isMatrix } from './encode.plan.ts';
+import { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
 import { ProgressMeter } from './encode.progress.ts';
-import { encodeTotals } from './encode.totals.ts';
 import type { EncodedArtifact, EncodeOptions } from './encode.types.ts';
-import { encodeFile } from './file.encoder.ts';
-import { parseHeader } from './header.parser.ts';
-import { type FileJson, writeHeader } from './header.writer.ts';
+import { type EncodingPlan, planEncoding } from './encoding.plan.ts';
+import { encodeGroup } from './group.encoder.ts';
 import { ARTIFACT_LIMITS } from './limits.ts';
 import { PartialFile, removeAbandoned } from './partial.file.ts';
-import { gridsByName, planQuantization } from './quantization.plan.ts';
-import { type EncodedTensor, encodeTensor } from './tensor.encoder.ts';
-import { tensorsToEncode } from './tied.head.ts';
 
 /**
  * Encodes a checkpoint into an artifact file (FORMAT.md). The same source and recipe give the same
- * bytes on every machine and for every number of threads.
- *
- * Tensors pass through one at a time, so the memory in use is about, for the largest tensor of n
- * weights in s source bytes each: n * s (source) + n (symbols, half of it for 4 bits) + 2 * 1.5 * n
- * (coded, and its copy with the row steps in front), plus the header.
+ * bytes on every machine and for every number of threads, also when several processes encode a
+ * group each ({@link encodePart}) and one assembles them ({@link assembleParts}). Tensors pass
+ * through one at a time; {@link encodePeakBytes} has the sum of the memory in use.
  *
  * The header stands in front but is known last, so the payload goes to a temporary file beside the
  * target and is copied behind the header at the end: one more sequential pass over the coded
@@ -33,27 +24,47 @@ import { tensorsToEncode } from './tied.head.ts';
  * @throws the reason of `signal` once it is aborted.
  */
 export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArtifact> {
-  checkOptions(options);
-  const { path, checkpoint, recipe, signal } = options;
+  const chunkSizeBytes = options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault;
+  checkOptions({ chunkSizeBytes, threads: options.threads });
+  const { path, checkpoint, recipe, threads, signal } = options;
   signal?.throwIfAborted();
-  const tensors = await tensorsToEncode(checkpoint);
-  const totalBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-  const report = options.onProgress;
-  const meter = new ProgressMeter({ recipe: recipe.kind, totalBytes, report });
-  const grids = await chooseGrids(options, { tensors, meter });
+  const meter = new ProgressMeter({
+    recipe: recipe.kind,
+    totalBytes: checkpoint.tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
+    report: options.onProgress,
+  });
+  const plan = await planEncoding({
+    checkpoint,
+    recipe,
+    chunkSizeBytes,
+    groupSizeBytes: GROUP_SIZE_BYTES_DEFAULT,
+    threads,
+    signal,
+    onProgress: (fraction, tensor) => meter.advance('measure', fraction, tensor),
+  });
   await removeAbandoned(path);
   const payload = await PartialFile.create(path);
   try {
-    const content = await encodePayload(options, { tensors, grids, meter, payload });
-    return await assemble(options, { ...content, meter, payload });
+    const onDone = (doneBytes: number, tensor: string) =>
+      meter.advance('encode', doneBytes / plan.tensorBytes, tensor);
+    const work = { checkpoint, plan, threads, signal, onProgress: onDone };
+    const content = await encodeGroup(wholeOf(plan), work, payload);
+    const part = { content, read: payload.read.bind(payload) };
+    const onProgress = (fraction: number) => meter.advance('write', fraction, null);
+    return await assembleArtifact({ checkpoint, plan, path, signal, onProgress }, [part]);
   } finally {
     await payload.discard();
   }
 }
 
-function checkOptions({ chunkSizeBytes, threads }: EncodeOptions): void {
+function wholeOf({ groups, tensorBytes }: EncodingPlan): EncodeGroup {
+  const files = groups.flatMap((group) => group.files);
+  return { files, tensors: groups.flatMap((group) => group.tensors), sizeBytes: tensorBytes };
+}
+
+function checkOptions(options: { chunkSizeBytes: number; threads: number }): void {
   const { chunkSizeBytesMin, chunkSizeBytesMax } = ARTIFACT_LIMITS;
-  const size = chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault;
+  const { chunkSizeBytes: size, threads } = options;
   if (!Number.isSafeInteger(size) || size < chunkSizeBytesMin || size > chunkSizeBytesMax) {
     throw new ArtifactError(
       'BadArgument',
@@ -63,88 +74,4 @@ function checkOptions({ chunkSizeBytes, threads }: EncodeOptions): void {
   if (!Number.isSafeInteger(threads) || threads < 1) {
     throw new ArtifactError('BadArgument', `threads is ${threads}; use 1 or more`);
   }
-}
-
-async function chooseGrids(
-  { recipe, checkpoint, threads, signal }: EncodeOptions,
-  { tensors, meter }: { tensors: readonly TensorInfo[]; meter: ProgressMeter },
-): Promise<ReadonlyMap<string, TensorGrid>> {
-  const plan = await planQuantization({
-    checkpoint,
-    matrices: tensors.filter(isMatrix),
-    recipe,
-    threads,
-    signal,
-    onProgress: (fraction, tensor) => meter.advance('measure', fraction, tensor),
-  });
-  return gridsByName(plan);
-}
-
-interface PayloadWork {
-  readonly tensors: readonly TensorInfo[];
-  readonly grids: ReadonlyMap<string, TensorGrid>;
-  readonly meter: ProgressMeter;
-  readonly payload: PartialFile;
-}
-
-async function encodePayload(
-  { checkpoint, threads, signal, ...options }: EncodeOptions,
-  { tensors, grids, meter, payload }: PayloadWork,
-): Promise<{ files: FileJson[]; encoded: EncodedTensor[] }> {
-  const chunkSizeBytes = options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault;
-  const files: FileJson[] = [];
-  for (const { name } of checkpoint.files) {
-    signal?.throwIfAborted();
-    files.push(await encodeFile({ checkpoint, name, chunkSizeBytes }, payload));
-  }
-  const encoded: EncodedTensor[] = [];
-  const totalBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-  let doneBytes = 0;
-  for (const tensor of tensors) {
-    signal?.throwIfAborted();
-    const encoding = { checkpoint, grids, threads, chunkSizeBytes, payload };
-    encoded.push(await encodeTensor(tensor, encoding));
-    doneBytes += tensor.sizeBytes;
-    meter.advance('encode', doneBytes / totalBytes, tensor.name);
-  }
-  return { files, encoded };
-}
-
-async function assemble(
-  { checkpoint, recipe, path, signal, ...options }: EncodeOptions,
-  content: {
-    files: readonly FileJson[];
-    encoded: readonly EncodedTensor[];
-    meter: ProgressMeter;
-    payload: PartialFile;
-  },
-): Promise<EncodedArtifact> {
-  const { files, encoded, meter, payload } = content;
-  const header = writeHeader({
-    chunkSizeBytes: options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault,
-    config: checkpoint.config,
-    recipe: recipeEntry(recipe),
-    files,
-    tensors: encoded.map((tensor) => tensor.json),
-  });
-  // A header that its own reader refuses must not be published.
-  const { ref } = parseHeader(header);
-  const artifact = await PartialFile.create(path);
-  try {
-    await artifact.append(header);
-    await artifact.appendFrom(payload, {
-      signal,
-      onBlock: (doneBytes) => meter.advance('write', doneBytes / payload.sizeBytes, null),
-    });
-    await artifact.publish();
-  } finally {
-    await artifact.discard();
-  }
-  return { ref, tensors: encoded.map(({ stats }) => stats), totals: encodeTotals(encoded) };
-}
-
-function recipeEntry(recipe: TensorRecipe): RecipeEntry {
-  if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
-  if (recipe.kind === 'quality') return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb };
-  return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight };
 }

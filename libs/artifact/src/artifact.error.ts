@@ -14,6 +14,7 @@ export type ArtifactReason =
   | 'NotAFile'
   | 'Closed'
   | 'BadArgument'
+  | 'BadPart'
   | 'ReadFailed'
   | 'WriteFailed'
   | 'DiskFull';

@@ -74,6 +74,16 @@ export class Checkpoint {
     return this.tensors.map((tensor) => tensor.name);
   }
 
+  /** One entry a file; equal stamps mean that the files were not written to in between. */
+  get stamp(): readonly string[] {
+    return this.#opened.map((file) => file.stamp);
+  }
+
+  /** @throws CheckpointError `SourceChanged` when a file was written to since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    for (const file of this.#opened) await file.requireUnchanged();
+  }
+
   /**
    * @returns the tensor's little-endian bytes.
    * @throws CheckpointError `MissingTensor`, `SourceChanged`, `ReadFailed`.

@@ -1,3 +1,4 @@
+export { assembleParts } from './artifact.assembler.ts';
 export * from './artifact.encoder.ts';
 export * from './artifact.error.ts';
 export type { ArtifactHeader, ArtifactRef, RecipeEntry, TensorEntry } from './artifact.header.ts';
@@ -9,7 +10,17 @@ export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
 export * from './chunk.source.ts';
 export { type ChunkLocation, chunkTable } from './chunk.table.ts';
 export * from './dequantize.ts';
+export { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
 export type * from './encode.types.ts';
+export {
+  type EncodingPlan,
+  parsePlan,
+  planEncoding,
+  planText,
+} from './encoding.plan.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+
+export { encodePart, hasPart } from './part.file.ts';
+
 export * from './quantization.plan.ts';

@@ -54,24 +54,14 @@ export class PartialFile {
   }
 
   /**
-   * Appends the whole of another partial file.
-   * @throws ArtifactError `WriteFailed` or `DiskFull`; the signal's reason.
+   * Fills `target` from `offset` on with what was appended.
+   * @returns the number of bytes read, less than asked only at the end.
+   * @throws ArtifactError `WriteFailed`.
    */
-  async appendFrom(
-    source: PartialFile,
-    options: { signal?: AbortSignal | undefined; onBlock: (doneBytes: number) => void },
-  ): Promise<void> {
-    const block = new Uint8Array(Math.min(COPY_BYTES, source.#sizeBytes));
-    for (let done = 0; done < source.#sizeBytes; ) {
-      options.signal?.throwIfAborted();
-      const got = await readAt(source.#handle, block, done).catch((cause: unknown) => {
-        throw writeFailed(this.#target, cause);
-      });
-      if (got === 0) throw writeFailed(this.#target, new Error('a temporary file became shorter'));
-      await this.append(block.subarray(0, got));
-      done += got;
-      options.onBlock(done);
-    }
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    return readAt(this.#handle, target, offset).catch((cause: unknown) => {
+      throw writeFailed(this.#target, cause);
+    });
   }
 
   /**

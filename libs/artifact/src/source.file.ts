@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError, type CheckpointReason } from './checkpoint.error.ts';
@@ -8,11 +8,14 @@ import { readAt } from './positional.read.ts';
 export class SourceFile {
   readonly name: string;
   readonly sizeBytes: number;
+  /** Tells this state of the file from others without reading it: name, inode, size and time. */
+  readonly stamp: string;
   readonly #handle: FileHandle;
 
-  private constructor(name: string, sizeBytes: number, handle: FileHandle) {
+  private constructor(name: string, stats: Stats, handle: FileHandle) {
     this.name = name;
-    this.sizeBytes = sizeBytes;
+    this.sizeBytes = stats.size;
+    this.stamp = stampOf(name, stats);
     this.#handle = handle;
   }
 
@@ -26,7 +29,7 @@ export class SourceFile {
       // O_NONBLOCK keeps a named pipe from blocking the open; it means nothing for a file.
       const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();
-      if (stats.isFile()) return new SourceFile(name, stats.size, handle);
+      if (stats.isFile()) return new SourceFile(name, stats, handle);
       await handle.close();
     } catch (cause) {
       if (errorCode(cause) === 'ENOENT') return undefined;
@@ -75,6 +78,14 @@ export class SourceFile {
     return this.read({ offset: 0, sizeBytes: this.sizeBytes });
   }
 
+  /** @throws CheckpointError `SourceChanged` when the file was written to since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    const stats = await this.#handle.stat().catch((cause: unknown) => {
+      throw readFailed(this.name, cause);
+    });
+    if (stampOf(this.name, stats) !== this.stamp) throw sourceChanged(this.name);
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
   }
@@ -93,6 +104,18 @@ export async function requireFolder(path: string): Promise<void> {
     `${path} ${found}; the source of a model is a Hugging Face folder with config.json and ` +
       'model.safetensors',
   );
+}
+
+/** @param what file or folder. */
+export function sourceChanged(what: string): CheckpointError {
+  return new CheckpointError(
+    'SourceChanged',
+    `${what} was changed while it was encoded; do not change a checkpoint in use`,
+  );
+}
+
+function stampOf(name: string, { ino, size, mtimeMs }: Stats): string {
+  return `${name} ${ino} ${size} ${mtimeMs}`;
 }
 
 function readFailed(path: string, cause: unknown): CheckpointError {

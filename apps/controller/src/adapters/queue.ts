@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Queue as BullQueue, UnrecoverableError, Worker } from 'bullmq';
+import {
+  Queue as BullQueue,
+  FlowProducer,
+  type Job,
+  type JobsOptions,
+  UnrecoverableError,
+  WaitingChildrenError,
+  Worker,
+} from 'bullmq';
 import { Redis } from 'ioredis';
 import { messageOf, Stalled, Waiting } from '../errors.ts';
 import type { Log } from './log.ts';
@@ -13,6 +21,13 @@ const STALLED_CHECK_MS = 5000;
 const CLOSE_MS = 3000;
 const PING_MS = 1000;
 
+const JOB_OPTIONS: JobsOptions = {
+  attempts: ATTEMPTS,
+  backoff: { type: 'exponential', delay: BACKOFF_MS, jitter: 0.2 },
+  removeOnComplete: true,
+  removeOnFail: true,
+};
+
 export interface EnqueueOptions {
   /** Start at once, also when the key waits for its next attempt after a failure. */
   readonly now?: boolean;
@@ -21,9 +36,13 @@ export interface EnqueueOptions {
 /**
  * Brings the object with this key one step further. It re-reads everything, because a key may
  * come twice, late, or after the work is done. It gives up soon after `signal` aborts.
+ * @returns keys of the same queue to be handled, by any process, before this one comes again.
  * @throws Stalled: not tried again. Waiting: left to the sweep. Anything else: tried again.
  */
-export type KeyHandler = (key: string, signal: AbortSignal) => Promise<void>;
+export type KeyHandler = (
+  key: string,
+  signal: AbortSignal,
+) => Promise<readonly string[] | undefined>;
 
 /** Keys of objects that need work. Losing all of it costs one sweep interval, no more. */
 export abstract class KeyQueue {
@@ -52,6 +71,7 @@ export class RedisKeyQueue extends KeyQueue {
   readonly #redis: Redis;
   readonly #prefix: string;
   readonly #log: Log;
+  readonly #flows: FlowProducer;
   readonly #queues = new Map<string, BullQueue>();
   readonly #workers: Worker[] = [];
   readonly #pending = new Map<string, { queue: string; key: string; now: boolean }>();
@@ -69,6 +89,8 @@ export class RedisKeyQueue extends KeyQueue {
       maxRetriesPerRequest: null,
       retryStrategy: (times) => Math.min(times * RECONNECT_MS.step, RECONNECT_MS.last),
     });
+    this.#flows = new FlowProducer({ connection: this.#redis, prefix: this.#prefix });
+    this.#flows.on('error', (error) => this.#reportError('flows', error));
     this.#redis.on('error', (error) => this.#setReachable(false, error.message));
     this.#redis.on('close', () => this.#setReachable(false, 'connection closed'));
     this.#redis.on('ready', () => {
@@ -89,13 +111,14 @@ export class RedisKeyQueue extends KeyQueue {
     handler: KeyHandler,
     options: { readonly concurrency?: number } = {},
   ): void {
-    const running = new Map<string, Promise<void>>();
+    const running = new Map<string, Promise<unknown>>();
     const worker = new Worker(
       queue,
-      async (job) => {
+      async (job, token = '') => {
         const key: unknown = job.data.key;
         if (typeof key !== 'string') throw new UnrecoverableError('a job without a key');
-        await this.#handle({ queue, key, handler, running });
+        const before = await this.#handle({ queue, key, handler, running });
+        if (before.length > 0) await this.#comeAgainAfter(job, { queue, key, before, token });
       },
       {
         connection: this.#redis,
@@ -123,7 +146,7 @@ export class RedisKeyQueue extends KeyQueue {
     await Promise.race([closed.catch(() => undefined), sleep(CLOSE_MS, undefined, { ref: false })]);
     // Without Redis a worker or queue cannot close politely; its keys come back by the sweep.
     const forced = this.#workers.map((worker) => worker.close(true));
-    const queues = [...this.#queues.values()].map((queue) => queue.close());
+    const queues = [this.#flows, ...this.#queues.values()].map((queue) => queue.close());
     const all = Promise.allSettled([...forced, ...queues, this.#flushing]);
     await Promise.race([all, sleep(PING_MS, undefined, { ref: false })]);
     this.#redis.disconnect();
@@ -137,18 +160,18 @@ export class RedisKeyQueue extends KeyQueue {
     queue: string;
     key: string;
     handler: KeyHandler;
-    running: Map<string, Promise<void>>;
-  }): Promise<void> {
+    running: Map<string, Promise<unknown>>;
+  }): Promise<readonly string[]> {
     const { queue, key, running } = job;
     while (running.has(key)) await running.get(key)?.catch(() => undefined);
     const run = job.handler(key, this.#stop.signal);
     running.set(key, run);
     try {
-      await run;
+      return (await run) ?? [];
     } catch (error) {
       if (error instanceof Waiting) {
         this.#log.debug('waiting', { queue, key, reason: error.reason, error: error.message });
-        return;
+        return [];
       }
       const level = this.#stop.signal.aborted ? 'debug' : 'warn';
       this.#log[level]('job failed', { queue, key, error: messageOf(error) });
@@ -157,6 +180,35 @@ export class RedisKeyQueue extends KeyQueue {
     } finally {
       running.delete(key);
     }
+  }
+
+  /**
+   * Makes the keys `before` children of this key's job, which rests until they are done: completed,
+   * or failed for good. It keeps its deduplication id meanwhile, so a sweep adds nothing.
+   */
+  async #comeAgainAfter(
+    job: Job,
+    {
+      queue,
+      key,
+      before,
+      token,
+    }: { queue: string; key: string; before: readonly string[]; token: string },
+  ): Promise<void> {
+    const parent = { id: job.id ?? '', queue: job.queueQualifiedName };
+    const children = before.map((child) => ({
+      name: 'key',
+      queueName: queue,
+      data: { key: child },
+      // Here a jobId fits, and deduplication does not: while a child of a lost parent still waits
+      // or runs, the new parent shall wait for it, which only a repeated jobId brings about. And
+      // no wake-up is lost: the parent looks again whatever the child did.
+      opts: { ...JOB_OPTIONS, jobId: child, parent, removeDependencyOnFailure: true },
+    }));
+    await this.#flows.addBulk(children);
+    if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+    // All done already: the key comes again as soon as this run of it is over.
+    this.enqueue(queue, key);
   }
 
   #flushSoon(): void {
@@ -187,11 +239,8 @@ export class RedisKeyQueue extends KeyQueue {
       'key',
       { key: entry.key },
       {
+        ...JOB_OPTIONS,
         deduplication: { id: entry.key, keepLastIfActive: true, replace: entry.now },
-        attempts: ATTEMPTS,
-        backoff: { type: 'exponential', delay: BACKOFF_MS, jitter: 0.2 },
-        removeOnComplete: true,
-        removeOnFail: true,
       },
     );
   }

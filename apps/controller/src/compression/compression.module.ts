@@ -4,9 +4,19 @@ import { ModelsModule } from '../models/models.module.ts';
 import { CompressionReconciler } from './compression.reconciler.ts';
 import { CompressionSweep } from './compression.sweep.ts';
 import { CompressionWorker } from './compression.worker.ts';
+import { StepRunner } from './step.runner.ts';
+import { VariantRecord } from './variant.record.ts';
+import { WorkCollector } from './work.collector.ts';
 
 @Module({
   imports: [ModelsModule, ArtifactsModule],
-  providers: [CompressionReconciler, CompressionWorker, CompressionSweep],
+  providers: [
+    VariantRecord,
+    StepRunner,
+    CompressionReconciler,
+    CompressionWorker,
+    CompressionSweep,
+    WorkCollector,
+  ],
 })
 export class CompressionModule {}

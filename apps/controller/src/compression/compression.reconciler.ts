@@ -1,45 +1,24 @@
 import { join } from 'node:path';
-import type { Artifact, Model, VariantStatus } from '@entrofleet/protocol';
+import type { EncodingPlan } from '@entrofleet/artifact';
+import type { Model } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { BlobStore } from '../adapters/blobs.ts';
-import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { CONFIG, type Config } from '../config.ts';
-import { messageOf, NotFound, reasonOf, Stalled } from '../errors.ts';
-import { EventStore } from '../events/event.store.ts';
+import { Retryable, Stalled } from '../errors.ts';
 import { ModelStore } from '../models/model.store.ts';
-import { parseVariantKey, type VariantKey } from '../models/variant.key.ts';
-import {
-  boundMessage,
-  isSameWork,
-  type VariantWork,
-  variantWork,
-  withVariant,
-} from '../models/variant.plan.ts';
-import type { Compressed, CompressorProgress } from './compressor.messages.ts';
-import { runCompression } from './compressor.process.ts';
-import { ProgressThrottle } from './progress.throttle.ts';
-
-/** A variant that failed so often has failed; a person can retry it. */
-const ATTEMPTS_MAX = 5;
-const PROGRESS_INTERVAL_MS = 500;
-const MESSAGE_LENGTH = 1500;
-
-type VariantChange = Partial<Omit<VariantStatus, 'name' | 'recipe'>>;
-
-/** One try to make one variant. */
-interface Attempt {
-  readonly key: VariantKey;
-  readonly work: VariantWork;
-  readonly maxPerplexityRatio: number;
-  /** Aborted when the model is gone or wants something else. */
-  readonly superseded: AbortController;
-}
+import { groupKey, parseCompressionKey, type VariantKey } from '../models/variant.key.ts';
+import { variantWork } from '../models/variant.plan.ts';
+import { StepRunner } from './step.runner.ts';
+import { type Attempt, VariantRecord, type VariantResult } from './variant.record.ts';
+import { WorkFolder } from './work.folder.ts';
 
 /**
- * Brings one variant to Ready or Failed. Everything is re-read, so it may be called for any
- * variant at any time; the same source and recipe give the same artifact again.
+ * Brings one variant to Ready or Failed, in steps: plan, encode every tensor group, assemble,
+ * evaluate. Everything is re-read, from the record and the work folder, so it may be called for any
+ * variant or group at any time, and a step that was done is not done again; the same source and
+ * recipe give the same artifact whoever encodes which group.
  */
 @Injectable()
 export class CompressionReconciler {
@@ -48,24 +27,30 @@ export class CompressionReconciler {
     @Inject(ModelStore) private readonly models: ModelStore,
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
     @Inject(BlobStore) private readonly blobs: BlobStore,
-    @Inject(EventStore) private readonly events: EventStore,
-    @Inject(Clock) private readonly clock: Clock,
+    @Inject(VariantRecord) private readonly record: VariantRecord,
+    @Inject(StepRunner) private readonly steps: StepRunner,
     @Inject(Log) private readonly log: Log,
   ) {}
 
-  /** @throws Stalled once the variant is Failed; anything else is worth another attempt. */
-  async reconcile(text: string, signal: AbortSignal): Promise<void> {
-    const key = parseVariantKey(text);
-    if (key === undefined) throw new Stalled('BadKey', `"${text}" is no model/variant`);
+  /**
+   * @param text key of a variant or of one group of it.
+   * @returns keys of groups that must be encoded before the variant can go on.
+   * @throws Stalled once the variant is Failed; anything else is worth another attempt.
+   */
+  async reconcile(text: string, signal: AbortSignal): Promise<readonly string[]> {
+    const parsed = parseCompressionKey(text);
+    if (parsed === undefined) throw new Stalled('BadKey', `"${text}" is no model/variant`);
+    const { key, group } = parsed;
     const model = await this.models.find(key.model);
     const work = model && variantWork(model.spec, key.variant);
-    if (model === undefined || work === undefined) return;
-    if (!(await this.needsWork(model, key))) return;
+    if (model === undefined || work === undefined) return [];
+    if (!(await this.needsWork(model, key))) return [];
     const { maxPerplexityRatio } = model.spec.quality;
-    await this.attempt(
-      { key, work, maxPerplexityRatio, superseded: new AbortController() },
-      signal,
-    );
+    const attempt = { key, work, maxPerplexityRatio, superseded: new AbortController() };
+    const folder = await WorkFolder.of(this.config.workFolder, key, work);
+    if (group === undefined) return this.advance(attempt, folder, signal);
+    await this.encodeGroup(attempt, { folder, group, signal });
+    return [];
   }
 
   /** False when the variant is Failed, or Ready with its row and file really there. */
@@ -78,172 +63,137 @@ export class CompressionReconciler {
     return artifact === undefined || artifact.ref.sizeBytes !== sizeBytes;
   }
 
-  private async attempt(attempt: Attempt, signal: AbortSignal): Promise<void> {
-    const started = await this.change(attempt, (variant) => ({
-      phase: 'Compressing',
-      progress: 0,
-      message: '',
-      attempts: variant.attempts + 1,
-    }));
-    if (started === undefined) return;
-    const { model, variant } = attempt.key;
-    this.log.info('compressing', { model, variant, attempt: started.attempts });
+  private async advance(
+    attempt: Attempt,
+    folder: WorkFolder,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const held = await folder.readPlan();
+    if (!(await this.begin(attempt, { folder, isNew: held === undefined }))) return [];
+    const plan = held ?? (await this.plan(attempt, folder, signal));
+    if (plan === undefined) return [];
+    const missing = await folder.missingGroups(plan);
+    if (missing.length > 0) return missing.map((group) => groupKey(attempt.key, group));
     const draftPath = this.blobs.newDraftPath();
     try {
-      const result = await this.compress(attempt, draftPath, signal);
-      await this.finish(attempt, result, draftPath);
-    } catch (error) {
-      if (attempt.superseded.signal.aborted) return;
-      await this.fail(attempt, error, signal);
+      const result = await this.complete(attempt, { plan, folder, draftPath, signal });
+      if (result === undefined) return [];
+      await this.record.finish(attempt, result);
     } finally {
       await this.blobs.removeDraft(draftPath);
     }
+    await folder.remove();
+    return [];
   }
 
-  private async compress(
+  /** @returns false when nobody wants the work any more. */
+  private async begin(
     attempt: Attempt,
-    draftPath: string,
+    of: { folder: WorkFolder; isNew: boolean },
+  ): Promise<boolean> {
+    let isFirst = false;
+    const begun = await this.record.change(attempt, (variant) => {
+      isFirst = variant.attempts === 0;
+      const progress = of.isNew ? 0 : variant.progress;
+      return { phase: 'Compressing', progress, attempts: Math.max(1, variant.attempts) };
+    });
+    if (begun === undefined) return false;
+    // A person who retries a failed variant gives every step all its attempts back.
+    if (isFirst) await of.folder.forgetStarts();
+    if (of.isNew) this.log.info('compressing', { ...attempt.key, attempt: begun.attempts });
+    return true;
+  }
+
+  private async plan(
+    attempt: Attempt,
+    folder: WorkFolder,
     signal: AbortSignal,
-  ): Promise<Compressed> {
-    const throttle = new ProgressThrottle<CompressorProgress>({
-      intervalMs: PROGRESS_INTERVAL_MS,
-      pass: async ({ phase, progress }) => {
-        // Progress is a courtesy; a database that is away for a moment must not cost the work.
-        await this.change(attempt, () => ({ phase, progress })).catch((error: unknown) =>
-          this.log.debug('progress not saved', { error: messageOf(error) }),
-        );
+  ): Promise<EncodingPlan | undefined> {
+    const done = await this.steps.run(attempt, {
+      step: 'plan',
+      name: 'plan',
+      task: {
+        task: 'plan',
+        sourcePath: attempt.work.sourcePath,
+        recipe: attempt.work.recipe,
+        groupSizeBytes: this.config.compressionGroupBytes,
+        threads: this.config.compressionThreads,
+        planPath: folder.planPath,
       },
+      expected: 'done',
+      folder,
+      signal,
     });
-    try {
-      return await runCompression(
-        {
-          task: 'compress',
-          sourcePath: attempt.work.sourcePath,
-          evaluation: attempt.work.evaluation,
-          recipe: attempt.work.recipe,
-          maxPerplexityRatio: attempt.maxPerplexityRatio,
-          threads: this.config.compressionThreads,
-          draftPath,
-          evaluationFolder: join(this.config.dataFolder, 'evaluations'),
-        },
-        {
-          signal: AbortSignal.any([signal, attempt.superseded.signal]),
-          onProgress: (progress) => throttle.set(progress),
-        },
-      );
-    } finally {
-      await throttle.close();
-    }
+    if (done === undefined) return undefined;
+    const plan = await folder.readPlan();
+    if (plan === undefined) throw new Retryable('BadPlan', 'the plan was removed; planning again');
+    const { peakMemoryBytes } = plan;
+    this.log.info('planned', { ...attempt.key, groups: plan.groups.length, peakMemoryBytes });
+    return plan;
   }
 
-  /** The file first, then its row, then the status that refers to both. */
-  private async finish(attempt: Attempt, result: Compressed, draftPath: string): Promise<void> {
-    const { model, variant } = attempt.key;
-    const { ref, quality, ...evidence } = result;
-    await this.blobs.adopt(draftPath, ref.id);
-    const artifact: Artifact = {
-      id: ref.id,
-      model,
-      variant,
-      recipe: attempt.work.recipe,
-      createdAt: this.clock.instant(),
-      ref,
-      quality,
-      ...evidence,
-    };
-    await this.artifacts.save(artifact);
-    const { tensors, ...summary } = quality;
-    const ready = await this.change(attempt, () => ({
-      phase: 'Ready',
-      progress: 1,
-      message: '',
-      artifactId: ref.id,
-      quality: summary,
-    }));
-    if (ready === undefined) return;
-    this.log.info('variant ready', { model, variant, id: ref.id, tensors: tensors.length });
-    const bits = quality.bitsPerWeight.toFixed(3);
-    const perplexity = quality.perplexity.toFixed(3);
-    await this.record(model, {
-      type: 'Normal',
-      reason: 'VariantReady',
-      message: `variant ${variant}: ${bits} bits per weight, perplexity ${perplexity}`,
-    });
-    if (ready.quality?.withinBound === false) await this.warnOfBound(attempt.key);
-  }
-
-  private async warnOfBound(key: VariantKey): Promise<void> {
-    const model = await this.models.get(key.model);
-    const variant = model.status.variants.find((v) => v.name === key.variant);
-    if (variant?.quality?.withinBound !== false) return;
-    const message = `${boundMessage(variant, model.spec)}; rollouts refuse it unless forced`;
-    await this.record(key.model, { type: 'Warning', reason: 'PerplexityBeyondBound', message });
-  }
-
-  private async fail(attempt: Attempt, error: unknown, signal: AbortSignal): Promise<void> {
-    const detail = messageOf(error).slice(0, MESSAGE_LENGTH);
-    if (signal.aborted) {
-      // The process stops; that is no fault of the variant.
-      await this.change(attempt, (variant) => ({
-        phase: 'Pending',
-        progress: 0,
-        attempts: Math.max(0, variant.attempts - 1),
-      }));
-      throw error;
-    }
-    const failed = await this.change(attempt, (variant) => {
-      const final = error instanceof Stalled || variant.attempts >= ATTEMPTS_MAX;
-      const retry = `attempt ${variant.attempts} of ${ATTEMPTS_MAX} failed, trying again: ${detail}`;
-      return { phase: final ? 'Failed' : 'Pending', progress: 0, message: final ? detail : retry };
-    });
-    if (failed === undefined) return;
-    const final = failed.phase === 'Failed';
-    await this.record(attempt.key.model, {
-      type: 'Warning',
-      reason: reasonOf(error) ?? 'CompressionFailed',
-      message: `variant ${attempt.key.variant}: ${failed.message}`,
-    });
-    if (!final || error instanceof Stalled) throw error;
-    throw new Stalled('TooManyAttempts', detail, { cause: error });
-  }
-
-  /**
-   * Changes the variant's status while the model still wants this work.
-   * @returns the variant afterwards, or `undefined` when the work is superseded.
-   */
-  private async change(
+  private async encodeGroup(
     attempt: Attempt,
-    to: (variant: VariantStatus) => VariantChange,
-  ): Promise<VariantStatus | undefined> {
-    const { key, work, superseded } = attempt;
-    try {
-      let wanted = false;
-      const model = await this.models.updateStatus(key.model, (current) => {
-        const variant = current.status.variants.find((v) => v.name === key.variant);
-        wanted = variant !== undefined && isSameWork(variantWork(current.spec, key.variant), work);
-        if (variant === undefined || !wanted) return undefined;
-        const change = judged(to(variant), current);
-        return withVariant(current, { name: key.variant, now: this.clock.instant(), to: change });
-      });
-      if (wanted) return model.status.variants.find((v) => v.name === key.variant);
-    } catch (error) {
-      if (!(error instanceof NotFound)) throw error;
-    }
-    superseded.abort();
-    return undefined;
-  }
-
-  private record(
-    name: string,
-    event: { type: 'Normal' | 'Warning'; reason: string; message: string },
+    of: { folder: WorkFolder; group: number; signal: AbortSignal },
   ): Promise<void> {
-    return this.events.record({ object: { kind: 'Model', name }, ...event });
+    const { folder, group, signal } = of;
+    const plan = await folder.readPlan();
+    const size = plan?.groups[group]?.sizeBytes;
+    // Without a plan that has this group, the variant's own job sees to it.
+    if (plan === undefined || size === undefined || (await folder.hasPart(plan, group))) return;
+    const total = plan.groups.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    await this.steps.run(attempt, {
+      step: 'encode',
+      name: `encode-${group}`,
+      task: {
+        task: 'encode',
+        sourcePath: attempt.work.sourcePath,
+        threads: this.config.compressionThreads,
+        planPath: folder.planPath,
+        group,
+        partPath: folder.partPath(group),
+      },
+      expected: 'done',
+      folder,
+      signal,
+      shareDone: async (fraction) =>
+        Math.min(1, (await folder.encodedShare(plan)) + (fraction * size) / total),
+    });
   }
-}
 
-/** The bound may have been changed while the variant was measured. */
-function judged(change: VariantChange, model: Model): VariantChange {
-  if (change.quality === undefined || change.quality === null) return change;
-  const withinBound = change.quality.perplexityRatio <= model.spec.quality.maxPerplexityRatio;
-  return { ...change, quality: { ...change.quality, withinBound } };
+  /** Assembles and evaluates. */
+  private async complete(
+    attempt: Attempt,
+    of: { plan: EncodingPlan; folder: WorkFolder; draftPath: string; signal: AbortSignal },
+  ): Promise<VariantResult | undefined> {
+    const { plan, folder, draftPath, signal } = of;
+    const { sourcePath, evaluation } = attempt.work;
+    const partPaths = [...plan.groups.keys()].map((group) => folder.partPath(group));
+    const assembled = await this.steps.run(attempt, {
+      step: 'assemble',
+      name: 'assemble',
+      task: { task: 'assemble', sourcePath, planPath: folder.planPath, partPaths, draftPath },
+      expected: 'assembled',
+      folder,
+      signal,
+    });
+    if (assembled === undefined) return undefined;
+    const evaluated = await this.steps.run(attempt, {
+      step: 'evaluate',
+      name: 'evaluate',
+      task: {
+        task: 'evaluate',
+        sourcePath,
+        evaluation,
+        draftPath,
+        evaluationFolder: join(this.config.dataFolder, 'evaluations'),
+        threads: this.config.compressionThreads,
+      },
+      expected: 'evaluated',
+      folder,
+      signal,
+    });
+    if (evaluated === undefined) return undefined;
+    return { draftPath, assembled: assembled.result, evaluated: evaluated.result };
+  }
 }

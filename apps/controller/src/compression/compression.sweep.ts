@@ -5,6 +5,7 @@ import { ModelStore } from '../models/model.store.ts';
 import { COMPRESSION_QUEUE, variantKey } from '../models/variant.key.ts';
 import { Sweep } from '../sweep/sweep.ts';
 import { CompressionReconciler } from './compression.reconciler.ts';
+import { WorkCollector } from './work.collector.ts';
 
 /** Enqueues every variant that is not done, or whose artifact file has gone. */
 @Injectable()
@@ -14,10 +15,12 @@ export class CompressionSweep {
     @Inject(ModelStore) private readonly models: ModelStore,
     @Inject(CompressionReconciler) private readonly reconciler: CompressionReconciler,
     @Inject(KeyQueue) private readonly queue: KeyQueue,
-    @Inject(ArtifactCollector) collector: ArtifactCollector,
+    @Inject(ArtifactCollector) artifacts: ArtifactCollector,
+    @Inject(WorkCollector) work: WorkCollector,
   ) {
     sweep.add('variants', () => this.enqueueOpen());
-    sweep.add('artifacts', () => collector.collect());
+    sweep.add('artifacts', () => artifacts.collect());
+    sweep.add('work files', () => work.collect());
   }
 
   private async enqueueOpen(): Promise<void> {

@@ -7,7 +7,7 @@ import { Waiting } from '../errors.ts';
 import { COMPRESSION_QUEUE } from '../models/variant.key.ts';
 import { CompressionReconciler } from './compression.reconciler.ts';
 
-/** Takes variants from the queue, in processes with the role `worker`. */
+/** Takes variants and their tensor groups from the queue, in processes with the role `worker`. */
 @Injectable()
 export class CompressionWorker implements OnApplicationBootstrap {
   constructor(
@@ -25,7 +25,7 @@ export class CompressionWorker implements OnApplicationBootstrap {
       COMPRESSION_QUEUE,
       async (key, signal) => {
         if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
-        await this.reconciler.reconcile(key, signal);
+        return this.reconciler.reconcile(key, signal);
       },
       { concurrency: this.config.compressionConcurrency },
     );

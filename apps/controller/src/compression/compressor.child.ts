@@ -6,9 +6,11 @@ import {
   type CompressorTask,
   compressorTaskSchema,
 } from './compressor.messages.ts';
+import { assembleTask, encodeTask, planTask } from './encoding.tasks.ts';
+import { peakMemoryBytes } from './process.memory.ts';
 import { checkTask } from './source.checking.ts';
 import { SourceError } from './source.error.ts';
-import { compressVariant } from './variant.compression.ts';
+import { evaluateTask } from './variant.evaluation.ts';
 
 /** Above the API's, below the least: compression gives way, but still gets its turn. */
 const NICENESS = 10;
@@ -18,6 +20,8 @@ const MESSAGE_LENGTH = 1800;
 
 /** Errors that may be gone the next time; every other typed error is there to stay. */
 const PASSING_REASONS = new Set([
+  'BadPart',
+  'BadPlan',
   'Cancelled',
   'DiskFull',
   'HashMismatch',
@@ -30,26 +34,42 @@ const PASSING_REASONS = new Set([
   'WriteFailed',
 ]);
 
+function sendProgress(fraction: number): void {
+  process.send?.({ report: 'progress', fraction } satisfies CompressorReport);
+}
+
 async function perform(task: CompressorTask): Promise<CompressorReport> {
-  try {
-    if (task.task === 'check') {
+  switch (task.task) {
+    case 'check':
       await checkTask(task);
-      return { report: 'checked' };
+      break;
+    case 'plan':
+      await planTask(task, sendProgress);
+      break;
+    case 'encode':
+      await encodeTask(task, sendProgress);
+      break;
+    case 'assemble': {
+      const result = await assembleTask(task, sendProgress);
+      return { report: 'assembled', peakMemoryBytes: await peakMemoryBytes(), result };
     }
-    const result = await compressVariant(task, (progress) => {
-      process.send?.({ report: 'progress', ...progress } satisfies CompressorReport);
-    });
-    return { report: 'compressed', result };
-  } catch (error) {
-    const reason = reasonOf(error);
-    return {
-      report: 'failed',
-      permanent: reason !== undefined && !PASSING_REASONS.has(reason),
-      reason: reason ?? 'CompressorFailed',
-      message: messageOf(error).slice(0, MESSAGE_LENGTH),
-      pointer: error instanceof SourceError ? error.pointer : '/spec/source/path',
-    };
+    case 'evaluate': {
+      const result = await evaluateTask(task, sendProgress);
+      return { report: 'evaluated', peakMemoryBytes: await peakMemoryBytes(), result };
+    }
   }
+  return { report: 'done', peakMemoryBytes: await peakMemoryBytes() };
+}
+
+function failed(error: unknown): CompressorReport {
+  const reason = reasonOf(error);
+  return {
+    report: 'failed',
+    permanent: reason !== undefined && !PASSING_REASONS.has(reason),
+    reason: reason ?? 'CompressorFailed',
+    message: messageOf(error).slice(0, MESSAGE_LENGTH),
+    pointer: error instanceof SourceError ? error.pointer : '/spec/source/path',
+  };
 }
 
 process.title = 'entrofleet-compressor';
@@ -59,5 +79,5 @@ await writeFile('/proc/self/oom_score_adj', String(OOM_SCORE_ADJUSTMENT)).catch(
 // Nobody waits for the result of an orphan.
 process.on('disconnect', () => process.exit());
 process.once('message', async (message) => {
-  process.send?.(await perform(compressorTaskSchema.parse(message)));
+  process.send?.(await perform(compressorTaskSchema.parse(message)).catch(failed));
 });

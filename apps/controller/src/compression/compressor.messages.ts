@@ -1,9 +1,4 @@
-import {
-  artifactRefSchema,
-  modelSpecSchema,
-  probeSchema,
-  qualityReportSchema,
-} from '@entrofleet/protocol';
+import { artifactRefSchema, probeSchema, qualityReportSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 
 const evaluationSchema = z.strictObject({
@@ -11,47 +6,101 @@ const evaluationSchema = z.strictObject({
   rows: z.int().min(1),
   rowTokens: z.int().min(1),
 });
+const sourceSchema = z.strictObject({ sourcePath: z.string() });
+const threadsSchema = z.strictObject({ threads: z.int().min(1) });
+
+const checkTaskSchema = sourceSchema.extend({
+  task: z.literal('check'),
+  evaluation: evaluationSchema,
+});
+export type CheckTask = z.infer<typeof checkTaskSchema>;
+
+const planTaskSchema = sourceSchema.extend({
+  task: z.literal('plan'),
+  ...threadsSchema.shape,
+  recipe: z.string(),
+  groupSizeBytes: z.int().min(1),
+  planPath: z.string(),
+});
+export type PlanTask = z.infer<typeof planTaskSchema>;
+
+const encodeTaskSchema = sourceSchema.extend({
+  task: z.literal('encode'),
+  ...threadsSchema.shape,
+  planPath: z.string(),
+  group: z.int().min(0),
+  partPath: z.string(),
+});
+export type EncodeTask = z.infer<typeof encodeTaskSchema>;
+
+const assembleTaskSchema = sourceSchema.extend({
+  task: z.literal('assemble'),
+  planPath: z.string(),
+  partPaths: z.array(z.string()),
+  draftPath: z.string(),
+});
+export type AssembleTask = z.infer<typeof assembleTaskSchema>;
+
+const evaluateTaskSchema = sourceSchema.extend({
+  task: z.literal('evaluate'),
+  ...threadsSchema.shape,
+  evaluation: evaluationSchema,
+  draftPath: z.string(),
+  evaluationFolder: z.string(),
+});
+export type EvaluateTask = z.infer<typeof evaluateTaskSchema>;
 
 /** Parent to child, once: what to do. */
 export const compressorTaskSchema = z.discriminatedUnion('task', [
-  z.strictObject({
-    task: z.literal('check'),
-    sourcePath: z.string(),
-    evaluation: evaluationSchema,
-  }),
-  z.strictObject({
-    task: z.literal('compress'),
-    sourcePath: z.string(),
-    evaluation: evaluationSchema,
-    recipe: z.string(),
-    maxPerplexityRatio: modelSpecSchema.shape.quality.unwrap().shape.maxPerplexityRatio.unwrap(),
-    threads: z.int().min(1),
-    draftPath: z.string(),
-    evaluationFolder: z.string(),
-  }),
+  checkTaskSchema,
+  planTaskSchema,
+  encodeTaskSchema,
+  assembleTaskSchema,
+  evaluateTaskSchema,
 ]);
 export type CompressorTask = z.infer<typeof compressorTaskSchema>;
-export type CompressTask = Extract<CompressorTask, { task: 'compress' }>;
 
-export const compressedSchema = z.strictObject({
+export const assembledSchema = z.strictObject({
   ref: artifactRefSchema,
+  totals: qualityReportSchema.pick({
+    weights: true,
+    codedWeights: true,
+    bitsPerWeight: true,
+    entropyBitsPerWeight: true,
+    sqnrDb: true,
+  }),
+  tensors: qualityReportSchema.shape.tensors,
+});
+export type Assembled = z.infer<typeof assembledSchema>;
+
+export const evaluatedSchema = z.strictObject({
   memoryBytes: z.int().min(1),
   contextLength: z.int().min(1),
   kvCacheBytesPerToken: z.int().min(0),
-  quality: qualityReportSchema,
   probe: probeSchema,
+  quality: qualityReportSchema.pick({
+    perplexity: true,
+    sourcePerplexity: true,
+    perplexityRatio: true,
+    evaluation: true,
+  }),
 });
-export type Compressed = z.infer<typeof compressedSchema>;
+export type VariantEvaluation = z.infer<typeof evaluatedSchema>;
+
+const peakMemoryBytes = z
+  .int()
+  .min(0)
+  .describe('Most memory that the process has held; 0 where the system does not tell');
 
 /** Child to parent: any number of `progress`, then one of the others. */
 export const compressorReportSchema = z.discriminatedUnion('report', [
   z.strictObject({
     report: z.literal('progress'),
-    phase: z.enum(['Compressing', 'Evaluating']),
-    progress: z.number().min(0).max(1),
+    fraction: z.number().min(0).max(1).describe('Of this task'),
   }),
-  z.strictObject({ report: z.literal('checked') }),
-  z.strictObject({ report: z.literal('compressed'), result: compressedSchema }),
+  z.strictObject({ report: z.literal('done'), peakMemoryBytes }),
+  z.strictObject({ report: z.literal('assembled'), peakMemoryBytes, result: assembledSchema }),
+  z.strictObject({ report: z.literal('evaluated'), peakMemoryBytes, result: evaluatedSchema }),
   z.strictObject({
     report: z.literal('failed'),
     permanent: z.boolean().describe('The same task would fail in the same way again'),
@@ -61,4 +110,9 @@ export const compressorReportSchema = z.discriminatedUnion('report', [
   }),
 ]);
 export type CompressorReport = z.infer<typeof compressorReportSchema>;
-export type CompressorProgress = Extract<CompressorReport, { report: 'progress' }>;
+
+/** A report by its kind. */
+export type ReportOf<K extends CompressorReport['report']> = Extract<
+  CompressorReport,
+  { report: K }
+>;

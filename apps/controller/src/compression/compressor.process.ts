@@ -3,12 +3,10 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Retryable } from '../errors.ts';
 import {
-  type Compressed,
-  type CompressorProgress,
   type CompressorReport,
   type CompressorTask,
-  type CompressTask,
   compressorReportSchema,
+  type ReportOf,
 } from './compressor.messages.ts';
 import { SourceError } from './source.error.ts';
 
@@ -20,39 +18,36 @@ const STDERR_KEPT = 1500;
 export interface CompressorRun {
   /** Kills the child. */
   readonly signal: AbortSignal;
-  readonly onProgress?: (progress: CompressorProgress) => void;
+  /** @param fraction of the task that is done, 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
 }
 
 /**
- * Checks a source without compressing it, in a child: a tokenizer takes long to parse, and a
- * hostile file must not take the API down.
- * @throws SourceError, Retryable
- */
-export async function runCheck(
-  task: Extract<CompressorTask, { task: 'check' }>,
-  run: CompressorRun,
-): Promise<void> {
-  const report = await runChild(task, run);
-  if (report.report !== 'checked') throw unexpected(report);
-}
-
-/**
- * Compresses and measures one variant in a child process.
+ * Does one task in a child process of its own: a hostile file, a fault in native code or a lack of
+ * memory takes down nothing else.
+ * @returns the child's last report, which is of the kind `expected`.
  * @throws SourceError when the same would happen again; Retryable when the child died, was killed
  * by `signal`, or met a passing failure.
  */
-export async function runCompression(task: CompressTask, run: CompressorRun): Promise<Compressed> {
+export async function runCompressor<K extends CompressorReport['report']>(
+  task: CompressorTask,
+  expected: K,
+  run: CompressorRun,
+): Promise<ReportOf<K>> {
   const report = await runChild(task, run);
-  if (report.report !== 'compressed') throw unexpected(report);
-  return report.result;
+  if (isReport(report, expected)) return report;
+  if (report.report !== 'failed') {
+    throw new Retryable('CompressorFailed', `the compressor answered "${report.report}"`);
+  }
+  if (report.permanent) throw new SourceError(report);
+  throw new Retryable(report.reason, report.message);
 }
 
-function unexpected(report: CompressorReport): Error {
-  if (report.report !== 'failed') {
-    return new Retryable('CompressorFailed', `the compressor answered "${report.report}"`);
-  }
-  if (report.permanent) return new SourceError(report);
-  return new Retryable(report.reason, report.message);
+function isReport<K extends CompressorReport['report']>(
+  report: CompressorReport,
+  kind: K,
+): report is ReportOf<K> {
+  return report.report === kind;
 }
 
 /** @returns the child's last word. */
@@ -89,7 +84,7 @@ function lastReport(
       if (!report.success) {
         reject(new Retryable('CompressorFailed', `bad report: ${report.error.message}`));
       } else if (report.data.report === 'progress') {
-        run.onProgress?.(report.data);
+        run.onProgress?.(report.data.fraction);
       } else {
         resolve(report.data);
       }

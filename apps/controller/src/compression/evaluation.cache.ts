@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { fileStamps, folderStamps } from './source.stamp.ts';
 
 /** Raised when the way of evaluating changes, so that old entries are not found any more. */
 const VERSION = 1;
@@ -25,18 +26,10 @@ export async function evaluationIdentity(of: {
   rows: number;
   rowTokens: number;
 }): Promise<string> {
-  const folder = await realpath(of.sourcePath);
-  const names = (await readdir(folder)).sort();
-  const paths = [
-    ...names.map((name) => join(folder, name)),
-    ...(of.tokensFile ? [of.tokensFile] : []),
+  const files = [
+    ...(await folderStamps(of.sourcePath)),
+    ...(await fileStamps(of.tokensFile === undefined ? [] : [of.tokensFile])),
   ];
-  const files = await Promise.all(
-    paths.map(async (path) => {
-      const { size, mtimeMs, ino } = await stat(path);
-      return [path, size, mtimeMs, ino];
-    }),
-  );
   const identity = JSON.stringify([VERSION, files, of.rows, of.rowTokens]);
   return createHash('sha256').update(identity).digest('hex');
 }

@@ -1,6 +1,6 @@
 import type { ModelSpec } from '@entrofleet/protocol';
 import { Retryable, Unavailable, Unprocessable } from '../errors.ts';
-import { runCheck } from './compressor.process.ts';
+import { runCompressor } from './compressor.process.ts';
 import { SourceError } from './source.error.ts';
 
 const TIMEOUT_MS = 60_000;
@@ -19,8 +19,9 @@ export async function checkSource(spec: ModelSpec): Promise<void> {
   if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   running++;
   try {
-    await runCheck(
+    await runCompressor(
       { task: 'check', sourcePath: spec.source.path, evaluation: spec.evaluation },
+      'done',
       { signal: AbortSignal.timeout(TIMEOUT_MS) },
     );
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { CompressorTask } from './compressor.messages.ts';
+import type { CheckTask } from './compressor.messages.ts';
 import { evaluationFile, readEvaluationTokens } from './evaluation.tokens.ts';
 import { openSource } from './source.opening.ts';
 
@@ -6,7 +6,7 @@ import { openSource } from './source.opening.ts';
  * What can be known about a source without reading its weights.
  * @throws CheckpointError, EngineError, SourceError
  */
-export async function checkTask(task: Extract<CompressorTask, { task: 'check' }>): Promise<void> {
+export async function checkTask(task: CheckTask): Promise<void> {
   const { checkpoint, config } = await openSource(task.sourcePath, { threads: 1 });
   try {
     const tokensFile = await evaluationFile(task);

@@ -1,4 +1,4 @@
-import { type EncodedArtifact, encodeArtifact, openArtifact } from '@entrofleet/artifact';
+import { openArtifact } from '@entrofleet/artifact';
 import {
   createProbe,
   kvCacheBytes,
@@ -8,58 +8,39 @@ import {
   sampleRows,
   type WeightSource,
 } from '@entrofleet/engine';
-import { LIMITS, parseRecipe, type QualityReport } from '@entrofleet/protocol';
-import type { Compressed, CompressorProgress, CompressTask } from './compressor.messages.ts';
+import type { EvaluateTask, VariantEvaluation } from './compressor.messages.ts';
 import { cachedEvaluation, type Evaluated, evaluationIdentity } from './evaluation.cache.ts';
 import { evaluationFile, readEvaluationTokens } from './evaluation.tokens.ts';
-import { SourceError } from './source.error.ts';
 import { type OpenSource, openSource } from './source.opening.ts';
 
-/** Share of the progress bar each step gets. */
-const ENCODED = 0.6;
-const SOURCE_EVALUATED = 0.8;
+/** Share of the work that goes to the source, when it was not measured before. */
+const SOURCE_EVALUATED = 0.5;
 const SAMPLING_BUDGET_MS = 60_000;
 const SAMPLING_SEED = 20_250_502;
 
-type OnProgress = (progress: Omit<CompressorProgress, 'report'>) => void;
+type OnProgress = (fraction: number) => void;
 
 /**
- * Encodes one variant to `draftPath`, then measures what was really written: the file is read
- * back, its perplexity taken on the same rows as the source's, and its probe recorded.
+ * Measures what was really written: the file is read back, its perplexity taken on the same rows as
+ * the source's, and its probe recorded. It holds one of the two models at a time.
  * @throws SourceError, CheckpointError, EngineError, ArtifactError
  */
-export async function compressVariant(
-  task: CompressTask,
+export async function evaluateTask(
+  task: EvaluateTask,
   onProgress: OnProgress,
-): Promise<Compressed> {
-  const recipe = parseRecipe(task.recipe);
-  if (recipe === undefined) {
-    const message = `unknown recipe "${task.recipe}"`;
-    throw new SourceError({ reason: 'UnknownRecipe', message, pointer: '/spec/variants' });
-  }
+): Promise<VariantEvaluation> {
   const source = await openSource(task.sourcePath, { threads: task.threads });
   try {
-    const encoded = await encodeArtifact({
-      checkpoint: source.checkpoint,
-      recipe,
-      path: task.draftPath,
-      threads: task.threads,
-      chunkSizeBytes: LIMITS.chunkSizeBytes,
-      onProgress: ({ doneBytes, totalBytes }) => {
-        onProgress({ phase: 'Compressing', progress: (doneBytes / totalBytes) * ENCODED });
-      },
-    });
-    onProgress({ phase: 'Evaluating', progress: ENCODED });
     const evaluated = await evaluateSource(task, source);
-    onProgress({ phase: 'Evaluating', progress: SOURCE_EVALUATED });
-    return await measureVariant(task, { encoded, evaluated }, onProgress);
+    onProgress(SOURCE_EVALUATED);
+    return await measureVariant(task, evaluated, onProgress);
   } finally {
     await source.checkpoint.close();
   }
 }
 
 /** Once for all variants of a source: the result is kept on disk. */
-async function evaluateSource(task: CompressTask, source: OpenSource): Promise<Evaluated> {
+async function evaluateSource(task: EvaluateTask, source: OpenSource): Promise<Evaluated> {
   const { sourcePath, evaluation } = task;
   const tokensFile = await evaluationFile({ sourcePath, evaluation });
   const { rows, rowTokens } = evaluation;
@@ -83,7 +64,7 @@ async function evaluateSource(task: CompressTask, source: OpenSource): Promise<E
 
 async function sampledTokens(
   model: LanguageModel,
-  task: CompressTask,
+  task: EvaluateTask,
 ): Promise<{ origin: string; rows: readonly (readonly number[])[] }> {
   const rows = await sampleRows(model, {
     rows: task.evaluation.rows,
@@ -95,11 +76,10 @@ async function sampledTokens(
 }
 
 async function measureVariant(
-  task: CompressTask,
-  of: { encoded: EncodedArtifact; evaluated: Evaluated },
+  task: EvaluateTask,
+  evaluated: Evaluated,
   onProgress: OnProgress,
-): Promise<Compressed> {
-  const { encoded, evaluated } = of;
+): Promise<VariantEvaluation> {
   const artifact = await openArtifact(task.draftPath);
   try {
     const source: WeightSource = {
@@ -109,18 +89,14 @@ async function measureVariant(
     };
     return await withModel(source, task.threads, async (model) => {
       const measured = await perplexity(model, evaluated.rows, {
-        onProgress: ({ rowsDone, rowsTotal }) => {
-          const done = rowsDone / rowsTotal;
-          const progress = SOURCE_EVALUATED + (1 - SOURCE_EVALUATED) * done;
-          onProgress({ phase: 'Evaluating', progress });
-        },
+        onProgress: ({ rowsDone, rowsTotal }) =>
+          onProgress(SOURCE_EVALUATED + (1 - SOURCE_EVALUATED) * (rowsDone / rowsTotal)),
       });
       return {
-        ref: encoded.ref,
         memoryBytes: artifact.memoryBytes,
         contextLength: model.config.contextLength,
         kvCacheBytesPerToken: kvCacheBytes(model.config, 1),
-        quality: qualityReport(task, { encoded, evaluated, perplexity: measured.perplexity }),
+        quality: comparison(measured.perplexity, evaluated),
         probe: await createProbe(model),
       };
     });
@@ -129,25 +105,16 @@ async function measureVariant(
   }
 }
 
-function qualityReport(
-  task: CompressTask,
-  of: { encoded: EncodedArtifact; evaluated: Evaluated; perplexity: number },
-): QualityReport {
-  const { encoded, evaluated } = of;
-  const perplexityRatio = of.perplexity / evaluated.sourcePerplexity;
+function comparison(variantPerplexity: number, evaluated: Evaluated): VariantEvaluation['quality'] {
   return {
-    sizeBytes: encoded.ref.sizeBytes,
-    ...encoded.totals,
-    perplexity: of.perplexity,
+    perplexity: variantPerplexity,
     sourcePerplexity: evaluated.sourcePerplexity,
-    perplexityRatio,
+    perplexityRatio: variantPerplexity / evaluated.sourcePerplexity,
     evaluation: {
       origin: evaluated.origin,
       rows: evaluated.rows.length,
       tokens: evaluated.tokens,
     },
-    withinBound: perplexityRatio <= task.maxPerplexityRatio,
-    tensors: encoded.tensors,
   };
 }
 
