@@ -30,6 +30,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("cpu", Napi::Function::New(env, cpu, "cpu"));
   exports.Set("forceIsa", Napi::Function::New(env, force_isa_by_name, "forceIsa"));
   add_codec(env, exports);
+  add_calibration(env, exports);
   add_engine(env, exports);
   return exports;
 }

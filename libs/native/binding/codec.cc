@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "binding/codec_arguments.h"
-#include "binding/codec_worker.h"
+#include "binding/codec_call.h"
 #include "binding/parts.h"
+#include "kernels/codec_row_quantizer.h"
 #include "kernels/codec_segments.h"
 
 namespace entrofleet {
@@ -18,16 +19,6 @@ namespace {
 constexpr size_t kMostStepFactors = 64;
 constexpr uint64_t kMostInteger = (uint64_t{1} << 53) - 1;
 
-template <typename Element, typename Array>
-Array hand_over(Napi::Env env, OwnedArray<Element>& owned) {
-  if (owned.size == 0) return Array::New(env, 0);
-  Element* elements = owned.elements.release();
-  const Napi::ArrayBuffer buffer =
-      Napi::ArrayBuffer::New(env, elements, owned.size * sizeof(Element),
-                             [](Napi::Env, void* data) { delete[] static_cast<Element*>(data); });
-  return Array::New(env, owned.size, buffer, 0);
-}
-
 Napi::Float64Array counts_array(Napi::Env env, std::span<const Histogram> histograms) {
   Napi::Float64Array array = Napi::Float64Array::New(env, 256 * histograms.size());
   double* next = array.Data();
@@ -35,44 +26,6 @@ Napi::Float64Array counts_array(Napi::Env env, std::span<const Histogram> histog
     for (const uint64_t count : histogram) *next++ = static_cast<double>(count);
   }
   return array;
-}
-
-Napi::Value quantized_value(Napi::Env env, QuantizedWeights& weights) {
-  Napi::Object value = Napi::Object::New(env);
-  value.Set("symbols", hand_over<uint8_t, Napi::Uint8Array>(env, weights.symbols));
-  value.Set("histogram", counts_array(env, {&weights.histogram, 1}));
-  value.Set("zeroPoint", weights.zero_point);
-  value.Set("steps", hand_over<float, Napi::Float32Array>(env, weights.steps));
-  value.Set("entropyBitsPerWeight", weights.entropy_bits);
-  value.Set("signalPower", weights.signal_power);
-  value.Set("noisePower", weights.noise_power);
-  return value;
-}
-
-// Turns whatever `start` throws into a rejected promise.
-template <typename Start>
-Napi::Value rejecting(Napi::Env env, const Start& start) {
-  try {
-    return start();
-  } catch (const Napi::Error& error) {
-    const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(error.Value());
-    return deferred.Promise();
-  } catch (...) {
-    const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(to_error(env, current_codec_failure()).Value());
-    return deferred.Promise();
-  }
-}
-
-template <typename Work, typename ToValue>
-Napi::Value run(Napi::Env env, const Napi::Object& buffers, Work work, ToValue to_value) {
-  using Result = decltype(work());
-  auto* worker =
-      new CodecWorker<Result>(env, buffers, std::move(work), std::move(to_value));
-  const Napi::Promise promise = worker->promise();
-  worker->Queue();
-  return promise;
 }
 
 Napi::Value quantize_affine_call(const Napi::CallbackInfo& info) {
@@ -96,10 +49,11 @@ Napi::Value quantize_rows_call(const Napi::CallbackInfo& info) {
     CodecArguments arguments(info, "quantizeRows");
     const RawMatrix matrix = arguments.matrix();
     const std::vector<RowBlock> blocks = arguments.row_blocks(matrix.rows);
+    const std::span<const float> spreads = arguments.spreads(matrix.rows);
     const size_t threads = arguments.threads();
     return run(
         env, arguments.buffers(),
-        [=] { return quantize_rows(matrix, blocks, threads); },
+        [=] { return quantize_rows(matrix, {blocks, spreads}, threads); },
         quantized_value);
   });
 }
@@ -122,10 +76,11 @@ Napi::Value rate_curve_call(const Napi::CallbackInfo& info) {
     const RawMatrix matrix = arguments.matrix();
     const std::vector<double> factors = arguments.positives("stepFactors", kMostStepFactors);
     const bool shared = arguments.flag("shared");
+    const std::span<const float> spreads = arguments.spreads(matrix.rows);
     const size_t threads = arguments.threads();
     return run(
         env, arguments.buffers(),
-        [=] { return rate_curve(matrix, factors, shared, threads); },
+        [=] { return rate_curve(matrix, {factors, shared, spreads}, threads); },
         curve_value);
   });
 }
@@ -322,6 +277,18 @@ Napi::Value to_float32_call(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Napi::Value quantized_value(Napi::Env env, QuantizedWeights& weights) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("symbols", hand_over<uint8_t, Napi::Uint8Array>(env, weights.symbols));
+  value.Set("histogram", counts_array(env, {&weights.histogram, 1}));
+  value.Set("zeroPoint", weights.zero_point);
+  value.Set("steps", hand_over<float, Napi::Float32Array>(env, weights.steps));
+  value.Set("entropyBitsPerWeight", weights.entropy_bits);
+  value.Set("signalPower", weights.signal_power);
+  value.Set("noisePower", weights.noise_power);
+  return value;
+}
 
 void add_codec(Napi::Env env, Napi::Object exports) {
   const auto add = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {

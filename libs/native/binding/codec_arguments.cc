@@ -48,6 +48,10 @@ double CodecArguments::positive_value(const Napi::Value& value, const std::strin
   return number;
 }
 
+double CodecArguments::positive(const char* name) const {
+  return positive_value(field(name), name);
+}
+
 std::vector<double> CodecArguments::positives(const char* name, size_t most) const {
   const Napi::Value value = field(name);
   const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
@@ -185,6 +189,45 @@ bool CodecArguments::flag(const char* name) const {
   const Napi::Value value = field(name);
   if (!value.IsBoolean()) refuse(name, "true or false");
   return value.As<Napi::Boolean>().Value();
+}
+
+template <typename Array, typename Element>
+std::span<Element> CodecArguments::elements(const char* name, napi_typedarray_type type,
+                                            const char* wanted) {
+  const Napi::Value value = field(name);
+  if (!is_array_of(value, type)) refuse(name, wanted);
+  Array array = value.As<Array>();
+  buffers_.Set(buffers_.Length(), array);
+  return {array.Data(), array.ElementLength()};
+}
+
+std::span<float> CodecArguments::floats(const char* name) {
+  return elements<Napi::Float32Array, float>(name, napi_float32_array, "a Float32Array");
+}
+
+std::span<double> CodecArguments::doubles(const char* name) {
+  return elements<Napi::Float64Array, double>(name, napi_float64_array, "a Float64Array");
+}
+
+std::span<uint32_t> CodecArguments::indices(const char* name) {
+  return elements<Napi::Uint32Array, uint32_t>(name, napi_uint32_array, "a Uint32Array");
+}
+
+bool CodecArguments::has(const char* name) const {
+  const Napi::Value value = field(name);
+  return !value.IsUndefined() && !value.IsNull();
+}
+
+std::span<const float> CodecArguments::spreads(size_t rows) {
+  if (!has("spreads")) return {};
+  const std::span<float> given = floats("spreads");
+  const bool usable = std::all_of(given.begin(), given.end(), [](float spread) {
+    return spread > 0 && std::isfinite(spread);
+  });
+  if (given.size() != rows || !usable) {
+    refuse("spreads", std::to_string(rows) + " finite numbers above 0");
+  }
+  return given;
 }
 
 }  // namespace entrofleet

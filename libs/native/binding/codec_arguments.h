@@ -21,6 +21,7 @@ class CodecArguments {
 
   uint64_t integer(const char* field, uint64_t least, uint64_t most) const;
   // Finite numbers above 0.
+  double positive(const char* field) const;
   std::vector<double> positives(const char* field, size_t most) const;
   // The bytes of a Uint8Array, which buffers() keeps alive.
   std::span<uint8_t> bytes(const char* field);
@@ -41,6 +42,13 @@ class CodecArguments {
   // The field `blocks`: they tile `rows` rows.
   std::vector<RowBlock> row_blocks(size_t rows) const;
   bool flag(const char* field) const;
+  // The elements of a typed array, which buffers() keeps alive.
+  std::span<float> floats(const char* field);
+  std::span<double> doubles(const char* field);
+  std::span<uint32_t> indices(const char* field);
+  // None, or `rows` of the field `spreads`, all finite and above 0.
+  std::span<const float> spreads(size_t rows);
+  bool has(const char* field) const;
 
   // Holds every array whose bytes were asked for: whoever keeps this may read and write them.
   const Napi::Array& buffers() const { return buffers_; }
@@ -48,6 +56,8 @@ class CodecArguments {
 
  private:
   Napi::Value field(const char* name) const;
+  template <typename Array, typename Element>
+  std::span<Element> elements(const char* field, napi_typedarray_type type, const char* wanted);
   double positive_value(const Napi::Value& value, const std::string& name) const;
 
   const char* call_;

@@ -8,7 +8,9 @@ constexpr double kTwoOverLog2 = 2.8853900817779268;
 // With |s| <= 0.172 the terms beyond s^21 are below 2^-53.
 constexpr int kLastExponent = 21;
 
-// log2 of a number from 1 up: log2(2^e m) = e + 2 / ln 2 * atanh((m - 1) / (m + 1)).
+}  // namespace
+
+// log2(2^e m) = e + 2 / ln 2 * atanh((m - 1) / (m + 1)).
 double log2_of(double value) {
   double exponent = 0;
   while (value > kSquareRootOf2) {
@@ -21,8 +23,6 @@ double log2_of(double value) {
   for (int k = kLastExponent; k >= 1; k -= 2) series = series * square + 1.0 / k;
   return exponent + kTwoOverLog2 * s * series;
 }
-
-}  // namespace
 
 double entropy_bits(const uint64_t* counts, size_t size) {
   double total = 0;

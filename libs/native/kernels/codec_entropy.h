@@ -10,4 +10,7 @@ namespace entrofleet {
 // Bits per symbol; 0 without symbols.
 double entropy_bits(const uint64_t* counts, size_t size);
 
+// log2 of a number from 1 up.
+double log2_of(double value);
+
 }  // namespace entrofleet

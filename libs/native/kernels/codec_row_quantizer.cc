@@ -28,14 +28,10 @@ uint32_t bf16_step_bits(double value) {
   return std::clamp<uint32_t>(high, 1, kGreatestFinite);
 }
 
-WeightRange measure_row(const CodecKernels& kernels, const RawMatrix& matrix, size_t row) {
-  WeightRange range;
-  const size_t begin = row * matrix.columns;
-  for_each_block(kernels, matrix.bytes, matrix.type, begin, begin + matrix.columns,
-                 [&](const float* block, size_t, size_t size) {
-                   kernels.measure(block, size, &range);
-                 });
-  return range;
+const RowBlock& block_of(std::span<const RowBlock> blocks, size_t row) {
+  size_t block = 0;
+  while (row >= blocks[block].rows) row -= blocks[block++].rows;
+  return blocks[block];
 }
 
 size_t rows_per_chunk(const RawMatrix& matrix) {
@@ -50,15 +46,6 @@ void require_finite_rows(const CodecKernels& kernels, const RawMatrix& matrix,
 
 double root_mean_square(double squares, size_t count) {
   return std::sqrt(squares / static_cast<double>(count));
-}
-
-Grid row_grid(const WeightRange& range, size_t columns, const RowBlock& block) {
-  const double rms = root_mean_square(range.squares.total(), columns);
-  const double spread = block.shared_rms == 0 ? rms : std::sqrt(rms * block.shared_rms);
-  const double peak = std::max(-static_cast<double>(range.least),
-                               static_cast<double>(range.greatest));
-  return {row_step(block.step_factor * spread, peak), kRowZeroPoint,
-          kRowZeroPoint - kRowMagnitudes, kRowZeroPoint + kRowMagnitudes};
 }
 
 // A row's step after its levels are known, and the squared error that is left with it.
@@ -78,12 +65,6 @@ FittedStep fitted_step(const LevelFit& fit, double squares, float step) {
   return {fitted, std::max(0.0, noise)};
 }
 
-const RowBlock& block_of(std::span<const RowBlock> blocks, size_t row) {
-  size_t block = 0;
-  while (row >= blocks[block].rows) row -= blocks[block++].rows;
-  return blocks[block];
-}
-
 // The ranges of all rows; throws when a weight is not finite.
 std::vector<WeightRange> measure_rows(const CodecKernels& kernels, ThreadTeam& team,
                                       const RawMatrix& matrix) {
@@ -101,7 +82,39 @@ std::vector<WeightRange> measure_rows(const CodecKernels& kernels, ThreadTeam& t
   return ranges;
 }
 
+// `spread` is 0 without spreads.
+Grid grid_of(const WeightRange& range, size_t columns, const RowBlock& block, double spread) {
+  const double rms = root_mean_square(range.squares.total(), columns);
+  const double own = block.shared_rms == 0 ? rms : std::sqrt(rms * block.shared_rms);
+  const double wanted = spread == 0 ? block.step_factor * own
+                                    : std::min(block.step_factor * spread, kWidestStep * rms);
+  const double peak = std::max(-static_cast<double>(range.least),
+                               static_cast<double>(range.greatest));
+  return {row_step(wanted, peak), kRowZeroPoint, kRowZeroPoint - kRowMagnitudes,
+          kRowZeroPoint + kRowMagnitudes};
+}
+
+double spread_of(std::span<const float> spreads, size_t row) {
+  return spreads.empty() ? 0 : static_cast<double>(spreads[row]);
+}
+
 }  // namespace
+
+WeightRange measure_row(const CodecKernels& kernels, const RawMatrix& matrix, size_t row) {
+  WeightRange range;
+  const size_t begin = row * matrix.columns;
+  for_each_block(kernels, matrix.bytes, matrix.type, begin, begin + matrix.columns,
+                 [&](const float* block, size_t, size_t size) {
+                   kernels.measure(block, size, &range);
+                 });
+  return range;
+}
+
+Grid row_grid(const WeightRange& range, const RawMatrix& matrix, const RowSteps& steps,
+              size_t row) {
+  return grid_of(range, matrix.columns, block_of(steps.blocks, row),
+                 spread_of(steps.spreads, row));
+}
 
 float bf16_step(double value) { return bf16_from_bits(bf16_step_bits(value)); }
 
@@ -112,8 +125,7 @@ float row_step(double wanted, double peak) {
   return bf16_from_bits(bits);
 }
 
-QuantizedWeights quantize_rows(const RawMatrix& matrix, std::span<const RowBlock> blocks,
-                               size_t threads) {
+QuantizedWeights quantize_rows(const RawMatrix& matrix, const RowSteps& steps, size_t threads) {
   const CodecKernels& kernels = codec_kernels(active_isa());
   const size_t chunk_rows = rows_per_chunk(matrix);
   const size_t chunks = chunks_of(matrix.rows, chunk_rows);
@@ -135,7 +147,7 @@ QuantizedWeights quantize_rows(const RawMatrix& matrix, std::span<const RowBlock
         bad_chunks[chunk] = 1;
         return;
       }
-      const Grid grid = row_grid(range, matrix.columns, block_of(blocks, row));
+      const Grid grid = row_grid(range, matrix, steps, row);
       const size_t begin = row * matrix.columns;
       LevelFit fit;
       for_each_block(kernels, matrix.bytes, matrix.type, begin, begin + matrix.columns,
@@ -160,19 +172,27 @@ QuantizedWeights quantize_rows(const RawMatrix& matrix, std::span<const RowBlock
   return result;
 }
 
-RateCurve rate_curve(const RawMatrix& matrix, std::span<const double> step_factors, bool shared,
-                     size_t threads) {
+RateCurve rate_curve(const RawMatrix& matrix, const CurveOptions& options, size_t threads) {
   const CodecKernels& kernels = codec_kernels(active_isa());
   const size_t chunk_rows = rows_per_chunk(matrix);
   const size_t chunks = chunks_of(matrix.rows, chunk_rows);
-  const size_t factors = step_factors.size();
+  const size_t factors = options.step_factors.size();
   ThreadTeam team(useful_threads(threads, chunks));
   const std::vector<WeightRange> ranges = measure_rows(kernels, team, matrix);
   RateCurve curve;
-  for (const WeightRange& range : ranges) curve.signal_power += range.squares.total();
+  // Powers of a row count by its spread.
+  const auto scale = [&](size_t row) {
+    const double spread = spread_of(options.spreads, row);
+    return spread == 0 ? 1 : 1 / (spread * spread);
+  };
+  double squares = 0;
+  for (size_t row = 0; row < matrix.rows; ++row) {
+    squares += ranges[row].squares.total();
+    curve.signal_power += ranges[row].squares.total() * scale(row);
+  }
   const size_t weights = matrix.rows * matrix.columns;
-  curve.rms = weights == 0 ? 0 : root_mean_square(curve.signal_power, weights);
-  const double shared_rms = shared ? curve.rms : 0;
+  curve.rms = weights == 0 ? 0 : root_mean_square(squares, weights);
+  const double shared_rms = options.shared ? curve.rms : 0;
   std::vector<std::vector<Histogram>> counts(static_cast<size_t>(team.size()),
                                              std::vector<Histogram>(factors));
   std::vector<double> noise(matrix.rows * factors);
@@ -184,7 +204,8 @@ RateCurve rate_curve(const RawMatrix& matrix, std::span<const double> step_facto
     for (size_t row = chunk * chunk_rows; row < end; ++row) {
       std::fill(fits.begin(), fits.end(), LevelFit{});
       const auto grid = [&](size_t i) {
-        return row_grid(ranges[row], matrix.columns, {1, step_factors[i], shared_rms});
+        const RowBlock block{1, options.step_factors[i], shared_rms};
+        return grid_of(ranges[row], matrix.columns, block, spread_of(options.spreads, row));
       };
       const size_t begin = row * matrix.columns;
       for_each_block(kernels, matrix.bytes, matrix.type, begin, begin + matrix.columns,
@@ -207,7 +228,7 @@ RateCurve rate_curve(const RawMatrix& matrix, std::span<const double> step_facto
       add_counts({&counted[i], 1}, &curve.histograms[i]);
     }
     for (size_t row = 0; row < matrix.rows; ++row) {
-      curve.noise_powers[i] += noise[row * factors + i];
+      curve.noise_powers[i] += noise[row * factors + i] * scale(row);
     }
   }
   return curve;

@@ -112,6 +112,11 @@ export interface CodecBinding {
     rows: number;
     columns: number;
     blocks: readonly RowBlock[];
+    /**
+     * One number above 0 per row, to which steps are in proportion instead of the root mean square
+     * of the row; no step is then wider than 1.5 times that.
+     */
+    spreads?: Float32Array | undefined;
     threads: number;
   }): Promise<QuantizedTensor>;
 
@@ -126,6 +131,8 @@ export interface CodecBinding {
     columns: number;
     stepFactors: readonly number[];
     shared: boolean;
+    /** As for {@link quantizeRows}; powers are then sums of each row's over its spread squared. */
+    spreads?: Float32Array | undefined;
     threads: number;
   }): Promise<RateCurve>;
 

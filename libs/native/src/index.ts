@@ -1,9 +1,11 @@
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import type { CalibrationBinding } from './calibration.types.ts';
 import type { CodecBinding } from './codec.types.ts';
 import type { EngineBinding } from './engine.types.ts';
 
+export type * from './calibration.types.ts';
 export type * from './codec.types.ts';
 export type * from './engine.types.ts';
 
@@ -19,7 +21,7 @@ export class NativeUnavailable extends Error {
   readonly reason = 'NativeUnavailable';
 }
 
-function load(): CpuBinding & CodecBinding & EngineBinding {
+function load(): CpuBinding & CodecBinding & CalibrationBinding & EngineBinding {
   const path = fileURLToPath(
     new URL(`../build/${platform}-${arch}/entrofleet.node`, import.meta.url),
   );
