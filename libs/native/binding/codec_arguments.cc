@@ -118,8 +118,6 @@ SegmentWatch CodecArguments::watch() {
   return {array.Data(), array.Data() + 1};
 }
 
-bool CodecArguments::has(const char* name) const { return !field(name).IsUndefined(); }
-
 size_t CodecArguments::threads() const {
   return static_cast<size_t>(integer("threads", 1, kMostThreads));
 }

@@ -48,7 +48,6 @@ class CodecArguments {
   std::span<uint32_t> indices(const char* field);
   // None, or `rows` of the field `spreads`, all finite and above 0.
   std::span<const float> spreads(size_t rows);
-  bool has(const char* field) const;
 
   // Holds every array whose bytes were asked for: whoever keeps this may read and write them.
   const Napi::Array& buffers() const { return buffers_; }
