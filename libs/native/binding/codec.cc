@@ -1,5 +1,7 @@
 // CodecBinding of src/codec.types.ts. Arguments are read on the JavaScript thread; the work runs on
 // Node's pool.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -273,6 +275,28 @@ Napi::Value decode_lanes_call(const Napi::CallbackInfo& info) {
   });
 }
 
+// Fresh memory in whole pages: zero, aligned for any store, and in huge pages where the system has
+// them, since touching it for the first time page by page takes longer than decoding into it.
+Napi::Value allocate_output_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    CodecArguments arguments(info, "allocateOutput");
+    const size_t bytes = static_cast<size_t>(arguments.integer("sizeBytes", 0, kMostInteger));
+    if (bytes == 0) return Napi::Uint8Array::New(env, 0);
+    void* const memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
+        env, memory, bytes, [bytes](Napi::Env, void* mapped) { munmap(mapped, bytes); });
+    return Napi::Uint8Array::New(env, bytes, buffer, 0);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_error(env, current_codec_failure());
+  }
+}
+
 Napi::Value to_float32_call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return rejecting(env, [&] {
@@ -303,6 +327,7 @@ void add_codec(Napi::Env env, Napi::Object exports) {
   add("decodeHuffman", decode_huffman_call);
   add("encodeLanes", encode_lanes_call);
   add("decodeLanes", decode_lanes_call);
+  add("allocateOutput", allocate_output_call);
   add("toFloat32", to_float32_call);
 }
 

@@ -187,7 +187,8 @@ bool decode_lane_segment(const CodecKernels& kernels, const LaneDecodeTable& tab
   const size_t whole_blocks = count / kLaneBlock;
   const size_t rest = count % kLaneBlock;
   const bool aligned = reinterpret_cast<uintptr_t>(output.symbols) % kStreamedAlignment == 0;
-  const DecodeLanes whole = output.streamed && aligned ? kernels.stream_lanes : kernels.decode_lanes;
+  const DecodeLanes whole =
+      output.streamed && aligned ? kernels.stream_lanes : kernels.decode_lanes;
   streams.decode(whole, table, whole_blocks, output.symbols);
   if (rest > 0) {
     uint8_t block[kLaneBlock];

@@ -1,10 +1,12 @@
 #include "kernels/codec_lanes.h"
 
 #include <algorithm>
-#include <limits>
+#include <bit>
+#include <cstdlib>
 #include <numeric>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "kernels/codec_failure.h"
 
@@ -73,8 +75,7 @@ struct PricedItems {
 
 // The cheapest items for symbols in this order, by dynamic programming over how many ranks are
 // coded and how many prefixes that takes. All prefixes must be taken, so that any bits decode;
-// ranks past the last symbol that occurs fill items up. Of equally cheap ways to a state, the first
-// found stays: fewest ranks before its last item, and then the shortest last item.
+// ranks past the last symbol that occurs fill items up.
 class ItemSearch {
  public:
   ItemSearch(const Histogram& counts, const Order& order) {
@@ -84,65 +85,74 @@ class ItemSearch {
       sums_[rank + 1] = sums_[rank] + count;
       if (count != 0) least_ranks_ = rank + 1;
     }
-    for (State& state : states_) state = {kUnreached, 0, 0};
   }
 
   PricedItems run() {
     if (least_ranks_ <= 1) return {0, {0}};
-    at(0, 0).bits = 0;
+    for (auto& by_prefixes : bits_) by_prefixes.fill(kUnreached);
+    bits_[0][0] = 0;
     for (size_t ranks = 0; ranks < kSymbols; ++ranks) {
-      for (size_t prefixes = 0; prefixes < kPrefixes; ++prefixes) {
-        if (at(ranks, prefixes).bits != kUnreached) extend(ranks, prefixes);
-      }
+      for (int length = 1; length <= kMostLaneCodeBits; ++length) extend(ranks, length);
     }
     size_t best = least_ranks_;
     for (size_t ranks = least_ranks_; ranks <= kSymbols; ++ranks) {
-      if (at(ranks, kPrefixes).bits < at(best, kPrefixes).bits) best = ranks;
+      if (bits_[ranks][kPrefixes] < bits_[best][kPrefixes]) best = ranks;
     }
-    return {at(best, kPrefixes).bits, path_to(best)};
+    return {bits_[best][kPrefixes], path_to(best)};
   }
 
  private:
-  static constexpr uint64_t kUnreached = std::numeric_limits<uint64_t>::max();
+  // Adding the bits of all symbols does not overflow.
+  static constexpr uint64_t kUnreached = uint64_t{1} << 63;
 
-  struct State {
-    uint64_t bits;
-    // Of the last item, and the ranks before it.
-    uint8_t length;
-    size_t ranks_before;
-  };
+  uint64_t cost(size_t first, size_t after, int length) const {
+    return (sums_[after] - sums_[first]) * static_cast<uint64_t>(length);
+  }
 
-  State& at(size_t ranks, size_t prefixes) { return states_[ranks * (kPrefixes + 1) + prefixes]; }
-
-  void extend(size_t ranks, size_t prefixes) {
-    const uint64_t bits = at(ranks, prefixes).bits;
-    for (int length = 1; length <= kMostLaneCodeBits; ++length) {
-      const size_t after = ranks_after(ranks, length);
-      const size_t taken = prefixes + prefixes_of(length);
-      if (taken > kPrefixes) continue;
-      const uint64_t longer =
-          bits + (sums_[after] - sums_[ranks]) * static_cast<uint64_t>(length);
-      State& state = at(after, taken);
-      if (longer < state.bits) state = {longer, static_cast<uint8_t>(length), ranks};
-      if (after == kSymbols && length > kPrefixBits) return;
+  void extend(size_t ranks, int length) {
+    const size_t after = ranks_after(ranks, length);
+    const size_t taken = prefixes_of(length);
+    const uint64_t more = cost(ranks, after, length);
+    const uint64_t* const from = bits_[ranks].data();
+    uint64_t* const to = bits_[after].data() + taken;
+    for (size_t prefixes = 0; prefixes + taken <= kPrefixes; ++prefixes) {
+      to[prefixes] = std::min(to[prefixes], from[prefixes] + more);
     }
   }
 
-  std::vector<uint8_t> path_to(size_t ranks) {
+  // Of equally cheap last items, the one with the fewest ranks before it, and then the shortest.
+  std::vector<uint8_t> path_to(size_t ranks) const {
     std::vector<uint8_t> lengths;
     for (size_t prefixes = kPrefixes; ranks > 0;) {
-      const State& state = at(ranks, prefixes);
-      lengths.push_back(state.length);
-      ranks = state.ranks_before;
-      prefixes -= prefixes_of(state.length);
+      const auto [before, length] = last_item(ranks, prefixes);
+      lengths.push_back(static_cast<uint8_t>(length));
+      ranks = before;
+      prefixes -= prefixes_of(length);
     }
     std::reverse(lengths.begin(), lengths.end());
     return lengths;
   }
 
+  std::pair<size_t, int> last_item(size_t ranks, size_t prefixes) const {
+    const size_t most = std::min(ranks, ranks_of(kMostLaneCodeBits));
+    for (size_t before = ranks - most; before < ranks; ++before) {
+      // Only the item that reaches past the last rank is not full.
+      if (ranks < kSymbols && !std::has_single_bit(ranks - before)) continue;
+      for (int length = 1; length <= kMostLaneCodeBits; ++length) {
+        const size_t taken = prefixes_of(length);
+        if (ranks_after(before, length) != ranks || taken > prefixes) continue;
+        const uint64_t bits = bits_[before][prefixes - taken] + cost(before, ranks, length);
+        if (bits == bits_[ranks][prefixes]) return {before, length};
+      }
+    }
+    // Every state that was reached was so by an item.
+    std::abort();
+  }
+
   uint64_t sums_[kSymbols + 1];
   size_t least_ranks_ = 0;
-  std::vector<State> states_ = std::vector<State>((kSymbols + 1) * (kPrefixes + 1));
+  std::vector<std::array<uint64_t, kPrefixes + 1>> bits_ =
+      std::vector<std::array<uint64_t, kPrefixes + 1>>(kSymbols + 1);
 };
 
 // The median is where both sides hold as much, but the zigzag begins below its centre, so the

@@ -223,6 +223,29 @@ describe.each(['Huffman', 'Lanes'] as const)('a call that decodes %s', (layout) 
   });
 });
 
+describe('memory for an output', () => {
+  it('is zero, of the size asked for, and decoded into past the caches too', async () => {
+    const symbolCount = 17 * 2 ** 20 + 5;
+    const output = native.allocateOutput({ sizeBytes: symbolCount });
+    expect(output.length).toBe(symbolCount);
+    expect(output.subarray(0, 5000)).toEqual(new Uint8Array(5000));
+    const pattern = Uint8Array.from({ length: 999_983 }, (_, i) => (i * i) % 37);
+    const symbols = Buffer.alloc(symbolCount, pattern);
+    const cut = { segmentSymbols: 2 ** 18, threads: 2 };
+    const coded = await native.encodeLanes({ symbols, ...cut });
+    await native.decodeLanes({ ...coded, ...cut, symbolCount, output });
+    expect(symbols.equals(output)).toBe(true);
+  });
+
+  it('may be empty, and is refused where there is none', () => {
+    expect(native.allocateOutput({ sizeBytes: 0 })).toEqual(new Uint8Array(0));
+    const wrong = () => native.allocateOutput({ sizeBytes: -1 });
+    expect(wrong).toThrow(expect.objectContaining({ code: 'BadArgument' }));
+    const tooMuch = () => native.allocateOutput({ sizeBytes: 2 ** 50 });
+    expect(tooMuch).toThrow(expect.objectContaining({ code: 'OutOfMemory' }));
+  });
+});
+
 describe('arguments', () => {
   const weights = new Uint8Array(8);
   const affine = { weights, type: 'f32', bits: 8, threads: 1 };

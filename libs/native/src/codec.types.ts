@@ -144,6 +144,13 @@ export interface CodecBinding {
   /** As {@link decodeHuffman}. */
   decodeLanes(input: DecodeInput & { code: Uint8Array }): Promise<number>;
 
+  /**
+   * Zeroed memory to decode into: aligned, and in huge pages where the system has them, which makes
+   * decoding a large tensor into fresh memory faster than into an ordinary new array.
+   * @throws Error with `code` `BadArgument` or `OutOfMemory`
+   */
+  allocateOutput(input: { sizeBytes: number }): Uint8Array;
+
   /** Converts raw f16, bf16 or f32 bytes to float32. Rejects with `NonFiniteWeight`. */
   toFloat32(input: {
     weights: Uint8Array;
