@@ -50,6 +50,10 @@ bench-codec: setup ## Measure the entropy decoder
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
 	@exec node test/bench/memory.bench.ts
 
+.PHONY: bench-quality
+bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
+	@exec node test/bench/quality.bench.ts
+
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
 	@sh test/chroot/run.sh

@@ -1,6 +1,14 @@
-import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
+import {
+  type Calibration,
+  type Checkpoint,
+  type EncodedArtifact,
+  encodeArtifact,
+  openCheckpoint,
+} from '@entrofleet/artifact';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
 import { type Command, InvalidArgumentError } from 'commander';
+import { withCalibration } from './calibration.folder.ts';
+import { CliError } from './cli.error.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
@@ -12,6 +20,8 @@ interface CompressOptions {
   readonly recipe: Recipe;
   readonly threads: number;
   readonly chunkSize: number;
+  readonly calibrate?: string;
+  readonly calibrateSkip: number;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -33,6 +43,16 @@ export function addCompressCommand(program: Command, context: CommandContext): v
       'largest unit of transfer',
       integerFrom(LIMITS.chunkSizeBytesMin, LIMITS.chunkSizeBytesMax),
       LIMITS.chunkSizeBytes,
+    )
+    .option(
+      '--calibrate <file>',
+      'JSON rows of token ids; rd recipes then spend bits where these tokens need them',
+    )
+    .option(
+      '--calibrate-skip <rows>',
+      'leave out the first rows of that file, e.g. those that perplexity is measured on',
+      integerFrom(0, 1_000_000),
+      0,
     )
     .option('--force', 'replace the artifact if it exists')
     .addOption(jsonOption())
@@ -63,16 +83,19 @@ async function compress(
         `note: ${folder} has no tokenizer.json; the artifact can be measured, but not run as text`,
       );
     }
-    const encoded = await encodeArtifact({
-      checkpoint,
-      recipe,
-      path: output,
-      threads,
-      chunkSizeBytes: options.chunkSize,
-      signal: context.signal,
-      onProgress: ({ phase, doneBytes, totalBytes }) =>
-        progress.update({ label: phase, doneBytes, totalBytes }),
-    });
+    const encode = (calibration?: Calibration) =>
+      encodeArtifact({
+        checkpoint,
+        recipe,
+        path: output,
+        threads,
+        chunkSizeBytes: options.chunkSize,
+        signal: context.signal,
+        onProgress: ({ phase, doneBytes, totalBytes }) =>
+          progress.update({ label: phase, doneBytes, totalBytes }),
+        ...(calibration === undefined ? {} : { calibration }),
+      });
+    const encoded = await encodeWith(encode, { checkpoint, options, context, progress });
     progress.end();
     const result = { path: output, recipe: recipe.text, ...encoded };
     context.print(options.json === true ? jsonText(result) : compressText(output, encoded));
@@ -80,4 +103,24 @@ async function compress(
     progress.end();
     await checkpoint.close();
   }
+}
+
+async function encodeWith(
+  encode: (calibration?: Calibration) => Promise<EncodedArtifact>,
+  of: {
+    readonly checkpoint: Checkpoint;
+    readonly options: CompressOptions;
+    readonly context: CommandContext;
+    readonly progress: ProgressLine;
+  },
+): Promise<EncodedArtifact> {
+  const { checkpoint, options, context, progress } = of;
+  const { recipe, output, threads, calibrate, calibrateSkip: skipRows } = options;
+  if (calibrate === undefined) return encode();
+  if (recipe.kind === 'affine') {
+    throw new CliError('BadInput', `${recipe.text} is not calibrated; use rd-<bits> or rd-q<dB>`);
+  }
+  const { signal } = context;
+  const work = { checkpoint, tokensPath: calibrate, skipRows, output, threads, signal, progress };
+  return withCalibration(work, encode);
 }

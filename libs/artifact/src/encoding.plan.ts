@@ -7,7 +7,7 @@ import { sha256Now } from './chunk.hash.ts';
 import { type EncodeGroup, groupItems } from './encode.groups.ts';
 import { encodePeakBytes } from './encode.memory.ts';
 import { isMatrix } from './encode.plan.ts';
-import { planQuantization, type QuantizationPlan } from './quantization.plan.ts';
+import { type Calibration, planQuantization, type QuantizationPlan } from './quantization.plan.ts';
 import { sourceChanged } from './source.file.ts';
 import { tensorsToEncode } from './tied.head.ts';
 
@@ -35,6 +35,7 @@ export interface EncodingPlan {
 export interface EncodingPlanOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
+  readonly calibration?: Calibration | undefined;
   readonly chunkSizeBytes: number;
   /** Source bytes of a group; a larger tensor is a group of its own. */
   readonly groupSizeBytes: number;
@@ -56,6 +57,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
     checkpoint,
     matrices: tensors.filter(isMatrix),
     recipe,
+    calibration: options.calibration,
     threads,
     signal,
     onProgress: (fraction, tensor) => options.onProgress?.(fraction, tensor),
@@ -63,7 +65,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
   await checkpoint.requireUnchanged();
   return {
     version: VERSION,
-    recipe: recipeEntry(recipe),
+    recipe: recipeEntry(recipe, options.calibration),
     chunkSizeBytes,
     source: checkpoint.stamp,
     tensorBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
@@ -117,8 +119,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-function recipeEntry(recipe: TensorRecipe): RecipeEntry {
+function recipeEntry(recipe: TensorRecipe, calibration: Calibration | undefined): RecipeEntry {
   if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
-  if (recipe.kind === 'quality') return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb };
-  return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight };
+  const tokens = calibration && { tokensSha256: calibration.statistics.tokensSha256 };
+  const calibrated = tokens === undefined ? {} : { calibration: tokens };
+  if (recipe.kind === 'quality') {
+    return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb, ...calibrated };
+  }
+  return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight, ...calibrated };
 }

@@ -18,6 +18,8 @@ export interface GroupWork {
   readonly checkpoint: Checkpoint;
   readonly plan: EncodingPlan;
   readonly threads: number;
+  /** Where the statistics of a calibrated plan lie. */
+  readonly calibrationFolder?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** @param doneBytes of the group's tensors in the source. */
   readonly onProgress?: (doneBytes: number, tensor: string) => void;
@@ -32,7 +34,7 @@ export async function encodeGroup(
   work: GroupWork,
   payload: PartialFile,
 ): Promise<GroupContent> {
-  const { checkpoint, plan, threads, signal } = work;
+  const { checkpoint, plan, threads, signal, calibrationFolder } = work;
   const { chunkSizeBytes } = plan;
   const files: FileJson[] = [];
   for (const name of group.files) {
@@ -41,7 +43,7 @@ export async function encodeGroup(
   }
   const infos = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]));
   const grids = gridsByName(plan.quantization);
-  const encoding = { checkpoint, grids, threads, chunkSizeBytes, payload };
+  const encoding = { checkpoint, grids, threads, chunkSizeBytes, payload, calibrationFolder };
   const tensors: EncodedTensor[] = [];
   let doneBytes = 0;
   for (const name of group.tensors) {

@@ -20,12 +20,16 @@ export type AllocationTarget =
   | { readonly kind: 'rate'; readonly bitsPerWeight: number }
   | { readonly kind: 'noise'; readonly noise: number };
 
+export interface AllocatedMatrix {
+  readonly matrix: MatrixInfo;
+  readonly blocks: readonly SensitiveBlock[];
+  /** One per row, in proportion to which rows get their steps; null: by their own weights. */
+  readonly spreads: Float32Array | null;
+}
+
 export interface AllocationWork {
   readonly checkpoint: Checkpoint;
-  readonly matrices: readonly {
-    readonly matrix: MatrixInfo;
-    readonly blocks: readonly SensitiveBlock[];
-  }[];
+  readonly matrices: readonly AllocatedMatrix[];
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (fraction: number, tensor: string) => void;
@@ -101,7 +105,15 @@ function moved(aim: AllocationTarget, change: { by: number; over: number }): All
 }
 
 function curveOf({ block, weights, rates }: MeasuredBlock): RateCurve {
-  return { weights, sensitivity: block.sensitivity, bits: rates.bits, noise: rates.noise };
+  const sensitivity = block.sensitivity;
+  return { weights, sensitivity, bits: rates.bits, noise: outputNoise(block, rates) };
+}
+
+/** Relative to the block's outputs, where calibration knows them. */
+function outputNoise({ output }: SensitiveBlock, { noise, rms }: MeasuredRates): number[] {
+  if (output === undefined) return [...noise];
+  const gain = (output.weights * rms * rms) / output.power;
+  return noise.map((part) => part * output.meanPivot * (output.power > 0 ? gain : 1));
 }
 
 /** Blocks of one matrix share a code, so that their counts are added before the entropy. */
@@ -118,7 +130,7 @@ function allocatedBy(measured: readonly MeasuredMatrix[]): Allocated {
       weights,
       sensitivity: block.sensitivity,
       bits,
-      noise: rates.noise[0] ?? 0,
+      noise: outputNoise(block, rates)[0] ?? 0,
     }));
   });
   return meanOf(parts);
@@ -149,14 +161,16 @@ async function measureAll(
   let done = 0;
   let index = 0;
   const measured: MeasuredMatrix[] = [];
-  for (const { matrix, blocks } of matrices) {
+  for (const { matrix, blocks, spreads } of matrices) {
     const parts: MeasuredBlock[] = [];
     let firstRow = 0;
     for (const block of blocks) {
       signal?.throwIfAborted();
-      const sample = await readSample(checkpoint, matrix, { firstRow, rows: block.rows });
+      const range = { firstRow, rows: block.rows };
+      const sample = await readSample(checkpoint, matrix, range);
       const stepFactors = pass.factorsOf(index++);
-      const options = { stepFactors, shared: block.shared, threads };
+      const sampled = spreads === null ? undefined : sampledSpreads(spreads, matrix, range);
+      const options = { stepFactors, shared: block.shared, spreads: sampled, threads };
       const rates = await measureRates(sample, options).catch((cause: unknown) => {
         throw nativeFailure(matrix.name, cause);
       });
@@ -168,6 +182,17 @@ async function measureAll(
     work.onProgress(from + ((to - from) * done) / total, matrix.name);
   }
   return measured;
+}
+
+/** The spreads of the rows that {@link readSample} reads. */
+function sampledSpreads(
+  spreads: Float32Array,
+  matrix: MatrixInfo,
+  { firstRow, rows }: { firstRow: number; rows: number },
+): Float32Array {
+  const stride = sampleStride({ rows, columns: matrix.shape[1] });
+  const sampled = Math.ceil(rows / stride);
+  return Float32Array.from({ length: sampled }, (_, i) => spreads[firstRow + i * stride] ?? 0);
 }
 
 /** Every n-th of some rows of a matrix. */

@@ -1,6 +1,7 @@
 import { bitsOf, quantizeTensor, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
+import { readStatistics } from './calibration.statistics.ts';
 import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
 import { isMatrix, type MatrixInfo, segmentSymbolsFor } from './encode.plan.ts';
@@ -26,6 +27,8 @@ export interface TensorEncoding {
   readonly threads: number;
   readonly chunkSizeBytes: number;
   readonly payload: PartialFile;
+  /** Where the statistics of calibrated grids lie. */
+  readonly calibrationFolder?: string | undefined;
 }
 
 export interface EncodedTensor {
@@ -101,11 +104,17 @@ function gridOf({ name }: MatrixInfo, { grids }: TensorEncoding): TensorGrid {
 async function quantizeMatrix(
   tensor: MatrixInfo,
   grid: TensorGrid,
-  { checkpoint, threads }: TensorEncoding,
+  { checkpoint, threads, calibrationFolder: folder }: TensorEncoding,
 ): Promise<QuantizedTensor> {
   const [rows, columns] = tensor.shape;
   const weights = await checkpoint.readRaw(tensor.name);
-  return quantizeTensor({ weights, type: tensor.type, rows, columns }, grid, { threads });
+  const names = grid.kind === 'rows' ? grid.statistics : null;
+  const statistics =
+    names === null || folder === undefined
+      ? undefined
+      : await readStatistics(names, { folder, rows, columns });
+  const matrix = { weights, type: tensor.type, rows, columns };
+  return quantizeTensor(matrix, grid, { threads, statistics });
 }
 
 async function storeRaw(tensor: TensorInfo, encoding: TensorEncoding): Promise<EncodedTensor> {
