@@ -47,13 +47,9 @@ export async function readStatistics(
   names: StatisticsNames,
   at: { readonly folder: string; readonly rows: number; readonly columns: number },
 ): Promise<TensorStatistics> {
-  const { folder, rows, columns: n } = at;
-  const factorBytes = 12 * n + 2 * n * (n - 1);
+  const { folder, rows } = at;
   return {
-    factor:
-      names.factor === null
-        ? null
-        : parseFactor(await readNamed(folder, names.factor, factorBytes), n),
+    factor: names.factor === null ? null : await readFactor(names.factor, at),
     spreads:
       names.spreads === null
         ? null
@@ -61,7 +57,12 @@ export async function readStatistics(
   };
 }
 
-function parseFactor(bytes: ArrayBuffer, n: number): GramFactor {
+/** Reads a factor of `columns` columns; throws as {@link readStatistics} does. */
+export async function readFactor(
+  name: string,
+  { folder, columns: n }: { readonly folder: string; readonly columns: number },
+): Promise<GramFactor> {
+  const bytes = await readNamed(folder, name, 12 * n + 2 * n * (n - 1));
   return {
     order: new Uint32Array(bytes, 0, n),
     // 4 n bytes need not be a multiple of 8.

@@ -1,5 +1,10 @@
-import type { TensorGrid, TensorRecipe } from '@entrofleet/codec';
-import { type CalibrationStatistics, readStatistics } from './calibration.statistics.ts';
+import type { StatisticsNames, TensorGrid, TensorRecipe } from '@entrofleet/codec';
+import {
+  type CalibratedTensor,
+  type CalibrationStatistics,
+  readFactor,
+  readStatistics,
+} from './calibration.statistics.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
 import { type AllocatedMatrix, type AllocationTarget, allocateRows } from './rate.measurement.ts';
@@ -57,20 +62,16 @@ export async function planQuantization(options: PlanOptions): Promise<Quantizati
   );
   const allocated: AllocatedMatrix[] = [];
   for (const matrix of matrices) {
-    const [rows, columns] = matrix.shape;
-    const blocks = sensitiveBlocks({ name: matrix.name, rows }, context);
-    const calibrated = found.get(matrix.name);
-    if (calibrated === undefined || options.calibration === undefined) {
-      allocated.push({ matrix, blocks, spreads: null });
-      continue;
-    }
-    const { folder } = options.calibration;
-    const { spreads } = await readStatistics(
-      { ...calibrated.statistics, factor: null },
-      { folder, rows, columns },
+    const { name, shape } = matrix;
+    const blocks = sensitiveBlocks({ name, rows: shape[0] }, context);
+    const plain = { matrix, blocks, spreads: null, readFactor: null };
+    const calibrated = found.get(name);
+    const folder = options.calibration?.folder;
+    allocated.push(
+      calibrated === undefined || folder === undefined
+        ? plain
+        : await calibratedMatrix(plain, { calibrated, folder }),
     );
-    const informed = calibratedBlocks(blocks, { columns, calibrated });
-    allocated.push({ matrix, blocks: informed, spreads });
   }
   const onProgress = options.onProgress ?? (() => undefined);
   const work = { checkpoint, matrices: allocated, threads, signal, onProgress };
@@ -84,6 +85,21 @@ export async function planQuantization(options: PlanOptions): Promise<Quantizati
         statistics: found.get(name)?.statistics ?? null,
       },
     })),
+  };
+}
+
+async function calibratedMatrix(
+  { matrix, blocks }: AllocatedMatrix,
+  { calibrated, folder }: { readonly calibrated: CalibratedTensor; readonly folder: string },
+): Promise<AllocatedMatrix> {
+  const [rows, columns] = matrix.shape;
+  const { factor, spreads } = calibrated.statistics;
+  const read = (names: StatisticsNames) => readStatistics(names, { folder, rows, columns });
+  return {
+    matrix,
+    blocks: calibratedBlocks(blocks, { columns, calibrated }),
+    spreads: (await read({ factor: null, spreads })).spreads,
+    readFactor: factor === null ? null : () => readFactor(factor, { folder, columns }),
   };
 }
 

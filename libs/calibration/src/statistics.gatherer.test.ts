@@ -134,7 +134,7 @@ describe('the statistics of a model', () => {
           ...{ checkpoint, recipe, calibration, path, threads },
         });
         ids.add(ref.id);
-        expect(Math.abs(totals.entropyBitsPerWeight - 3.5)).toBeLessThan(0.05);
+        expect(Math.abs(totals.entropyBitsPerWeight - 3.5)).toBeLessThan(0.01);
         const reader = await openArtifact(path);
         expect(reader.header.recipe).toEqual({
           ...recipe,
