@@ -9,9 +9,24 @@ const ALLOWED = {
   'libs/codec': ['libs/native'],
   'libs/artifact': ['libs/native', 'libs/codec'],
   'libs/engine': ['libs/native'],
-  'apps/controller': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
+  'libs/calibration': ['libs/native', 'libs/artifact', 'libs/engine'],
+  'apps/controller': [
+    'libs/protocol',
+    'libs/artifact',
+    'libs/calibration',
+    'libs/codec',
+    'libs/engine',
+    'libs/native',
+  ],
   'apps/agent': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
-  'apps/cli': ['libs/protocol', 'libs/artifact', 'libs/codec', 'libs/engine', 'libs/native'],
+  'apps/cli': [
+    'libs/protocol',
+    'libs/artifact',
+    'libs/calibration',
+    'libs/codec',
+    'libs/engine',
+    'libs/native',
+  ],
 };
 
 const TEST = '\\.test\\.ts$';

@@ -5,7 +5,14 @@ import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const PACKAGES = ['libs/protocol', 'libs/native', 'libs/codec', 'libs/artifact', 'libs/engine'];
+const PACKAGES = [
+  'libs/protocol',
+  'libs/native',
+  'libs/codec',
+  'libs/artifact',
+  'libs/engine',
+  'libs/calibration',
+];
 const APPS = ['apps/controller', 'apps/agent', 'apps/cli'];
 
 /** A file to plant, by path, and the rule that must name it. */
@@ -14,6 +21,7 @@ const VIOLATIONS = [
   ['libs/native/src/a.ts', `import '@entrofleet/codec';`, 'direction-of-libs-native'],
   ['libs/codec/src/a.ts', `import '@entrofleet/artifact';`, 'direction-of-libs-codec'],
   ['libs/artifact/src/a.ts', `import '@entrofleet/engine';`, 'direction-of-libs-artifact'],
+  ['libs/calibration/src/a.ts', `import '@entrofleet/codec';`, 'direction-of-libs-calibration'],
   ['libs/engine/src/a.ts', `import '@entrofleet/protocol';`, 'direction-of-libs-engine'],
   [
     'libs/engine/src/b.ts',

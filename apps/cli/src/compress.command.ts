@@ -1,19 +1,21 @@
-import { basename } from 'node:path';
 import {
-  type EvaluationRecord,
+  type Calibration,
+  type Checkpoint,
+  type EncodedArtifact,
   encodeArtifact,
   LAYOUTS,
   type Layout,
-  openArtifact,
   openCheckpoint,
 } from '@entrofleet/artifact';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { evaluateArtifact } from './artifact.evaluation.ts';
+import { withCalibration } from './calibration.folder.ts';
+import { CliError } from './cli.error.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
-import { measurePerplexity } from './perplexity.measure.ts';
 import { ProgressLine } from './progress.line.ts';
 
 interface CompressOptions {
@@ -24,6 +26,8 @@ interface CompressOptions {
   readonly evaluateRows?: number;
   readonly threads: number;
   readonly chunkSize: number;
+  readonly calibrate?: string;
+  readonly calibrateSkip: number;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -52,6 +56,16 @@ export function addCompressCommand(program: Command, context: CommandContext): v
       'largest unit of transfer',
       integerFrom(LIMITS.chunkSizeBytesMin, LIMITS.chunkSizeBytesMax),
       LIMITS.chunkSizeBytes,
+    )
+    .option(
+      '--calibrate <file>',
+      'JSON rows of token ids; rd recipes then spend bits where these tokens need them',
+    )
+    .option(
+      '--calibrate-skip <rows>',
+      'leave out the first rows of that file, e.g. those that perplexity is measured on',
+      integerFrom(0, 1_000_000),
+      0,
     )
     .option('--force', 'replace the artifact if it exists')
     .addOption(jsonOption())
@@ -82,19 +96,26 @@ async function compress(
         `note: ${folder} has no tokenizer.json; the artifact can be measured, but not run as text`,
       );
     }
-    const encoded = await encodeArtifact({
-      checkpoint,
-      recipe,
-      path: output,
-      layout: options.layout,
-      threads,
-      chunkSizeBytes: options.chunkSize,
-      signal: context.signal,
-      onProgress: ({ phase, doneBytes, totalBytes }) =>
-        progress.update({ label: phase, doneBytes, totalBytes }),
-    });
+    const encode = (calibration?: Calibration) =>
+      encodeArtifact({
+        checkpoint,
+        recipe,
+        path: output,
+        layout: options.layout,
+        threads,
+        chunkSizeBytes: options.chunkSize,
+        signal: context.signal,
+        onProgress: ({ phase, doneBytes, totalBytes }) =>
+          progress.update({ label: phase, doneBytes, totalBytes }),
+        ...(calibration === undefined ? {} : { calibration }),
+      });
+    const encoded = await encodeWith(encode, { checkpoint, options, context, progress });
     progress.end();
-    const evaluation = await evaluate({ folder, output }, options, context);
+    const { evaluate: tokens, evaluateRows: rows } = options;
+    const evaluation =
+      tokens === undefined
+        ? null
+        : await evaluateArtifact({ folder, output, tokens, rows, threads, signal: context.signal });
     const result = { path: output, recipe: recipe.text, ...encoded, evaluation };
     const text = compressText(output, { ...encoded, evaluation });
     context.print(options.json === true ? jsonText(result) : text);
@@ -104,34 +125,22 @@ async function compress(
   }
 }
 
-/** Perplexity of the source and of what was written, kept in the artifact's file. */
-async function evaluate(
-  paths: { folder: string; output: string },
-  { evaluate: tokens, evaluateRows, threads }: CompressOptions,
-  { signal }: CommandContext,
-): Promise<EvaluationRecord | null> {
-  if (tokens === undefined) return null;
-  const measure = async (path: string, label: string) => {
-    const progress = new ProgressLine(process.stderr);
-    const use = { tokens, rows: evaluateRows, threads, signal, progress, label };
-    return measurePerplexity(path, use).finally(() => progress.end());
-  };
-  const source = await measure(paths.folder, 'source');
-  const own = await measure(paths.output, 'artifact');
-  const reader = await openArtifact(paths.output);
-  try {
-    const record: EvaluationRecord = {
-      artifact: reader.ref.id,
-      perplexity: own.perplexity,
-      sourcePerplexity: source.perplexity,
-      origin: basename(tokens),
-      rows: own.rows,
-      tokens: own.tokens,
-      tokensSha256: own.tokensSha256,
-    };
-    await reader.writeEvaluation(record);
-    return record;
-  } finally {
-    await reader.close();
+async function encodeWith(
+  encode: (calibration?: Calibration) => Promise<EncodedArtifact>,
+  of: {
+    readonly checkpoint: Checkpoint;
+    readonly options: CompressOptions;
+    readonly context: CommandContext;
+    readonly progress: ProgressLine;
+  },
+): Promise<EncodedArtifact> {
+  const { checkpoint, options, context, progress } = of;
+  const { recipe, output, threads, calibrate, calibrateSkip: skipRows } = options;
+  if (calibrate === undefined) return encode();
+  if (recipe.kind === 'affine') {
+    throw new CliError('BadInput', `${recipe.text} is not calibrated; use rd-<bits> or rd-q<dB>`);
   }
+  const { signal } = context;
+  const work = { checkpoint, tokensPath: calibrate, skipRows, output, threads, signal, progress };
+  return withCalibration(work, encode);
 }

@@ -47,6 +47,10 @@ test('recipes are named as they are given', () => {
   expect(recipeText({ kind: 'affine', bits: 4 })).toBe('u4-paper');
   expect(recipeText({ kind: 'rate', targetBitsPerWeight: 4.2 })).toBe('rd-4.2');
   expect(recipeText({ kind: 'quality', targetSqnrDb: 24 })).toBe('rd-q24');
+  const calibration = { tokensSha256: '0123456789abcdef'.repeat(4) };
+  expect(recipeText({ kind: 'rate', targetBitsPerWeight: 3, calibration })).toBe(
+    'rd-3, calibrated on tokens 0123456789ab',
+  );
 });
 
 test('the summary has only what the config has', () => {

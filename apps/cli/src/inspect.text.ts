@@ -111,9 +111,11 @@ export function configSummary(config: Readonly<Record<string, unknown>>): Record
 }
 
 export function recipeText(recipe: ArtifactHeader['recipe']): string {
-  if (recipe.kind === 'rate') return `rd-${recipe.targetBitsPerWeight}`;
-  if (recipe.kind === 'quality') return `rd-q${recipe.targetSqnrDb}`;
-  return recipe.bits === 8 ? 'u8' : 'u4-paper';
+  if (recipe.kind === 'affine') return recipe.bits === 8 ? 'u8' : 'u4-paper';
+  const target =
+    recipe.kind === 'rate' ? `${recipe.targetBitsPerWeight}` : `q${recipe.targetSqnrDb}`;
+  const tokens = recipe.calibration?.tokensSha256.slice(0, 12);
+  return `rd-${target}${tokens === undefined ? '' : `, calibrated on tokens ${tokens}`}`;
 }
 
 /** Text bars, the widest for the most bits. */

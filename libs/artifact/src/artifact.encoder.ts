@@ -26,7 +26,7 @@ import { PartialFile, removeAbandoned } from './partial.file.ts';
 export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArtifact> {
   const chunkSizeBytes = options.chunkSizeBytes ?? ARTIFACT_LIMITS.chunkSizeBytesDefault;
   checkOptions({ chunkSizeBytes, threads: options.threads });
-  const { path, checkpoint, recipe, threads, signal } = options;
+  const { path, checkpoint, recipe, calibration, threads, signal } = options;
   signal?.throwIfAborted();
   const meter = new ProgressMeter({
     recipe: recipe.kind,
@@ -37,6 +37,7 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
     checkpoint,
     recipe,
     layout: options.layout,
+    calibration,
     chunkSizeBytes,
     groupSizeBytes: GROUP_SIZE_BYTES_DEFAULT,
     threads,
@@ -48,7 +49,8 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
   try {
     const onDone = (doneBytes: number, tensor: string) =>
       meter.advance('encode', doneBytes / plan.tensorBytes, tensor);
-    const work = { checkpoint, plan, threads, signal, onProgress: onDone };
+    const calibrationFolder = calibration?.folder;
+    const work = { checkpoint, plan, threads, calibrationFolder, signal, onProgress: onDone };
     const content = await encodeGroup(wholeOf(plan), work, payload);
     const part = { content, read: payload.read.bind(payload) };
     const onProgress = (fraction: number) => meter.advance('write', fraction, null);

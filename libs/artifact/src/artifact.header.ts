@@ -70,8 +70,22 @@ export type TensorEntry = RawTensorEntry | CodedTensorEntry;
 /** What one recipe did, in the words of @entrofleet/codec. */
 export type RecipeEntry =
   | { readonly kind: 'affine'; readonly bits: 8 | 4 }
-  | { readonly kind: 'rate'; readonly targetBitsPerWeight: number }
-  | { readonly kind: 'quality'; readonly targetSqnrDb: number };
+  | {
+      readonly kind: 'rate';
+      readonly targetBitsPerWeight: number;
+      readonly calibration?: CalibrationEntry;
+    }
+  | {
+      readonly kind: 'quality';
+      readonly targetSqnrDb: number;
+      readonly calibration?: CalibrationEntry;
+    };
+
+/** What a calibrated recipe was calibrated on. */
+export interface CalibrationEntry {
+  /** SHA-256 of the token rows as canonical JSON, 64 lower-case hexadecimal digits. */
+  readonly tokensSha256: string;
+}
 
 /** Enough to fetch an artifact before its header is known; fits protocol's artifactRefSchema. */
 export interface ArtifactRef {

@@ -1,6 +1,7 @@
 import type { TensorRecipe } from '@entrofleet/codec';
 import type { ArtifactRef } from './artifact.header.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
+import type { Calibration } from './quantization.plan.ts';
 import type { Layout } from './symbol.coding.ts';
 
 export interface EncodeProgress {
@@ -16,6 +17,8 @@ export interface EncodeProgress {
 export interface EncodeOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
+  /** What rate and quality recipes may know beyond the weights. */
+  readonly calibration?: Calibration;
   /** Where the artifact goes; a file that is there is replaced at the end, in one step. */
   readonly path: string;
   /** Any number gives the same bytes. */

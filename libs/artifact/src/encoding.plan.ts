@@ -8,7 +8,12 @@ import { huffmanCodeText } from './code.text.ts';
 import { type EncodeGroup, groupItems } from './encode.groups.ts';
 import { encodePeakBytes } from './encode.memory.ts';
 import { isMatrix } from './encode.plan.ts';
-import { gridsByName, planQuantization, type QuantizationPlan } from './quantization.plan.ts';
+import {
+  type Calibration,
+  gridsByName,
+  planQuantization,
+  type QuantizationPlan,
+} from './quantization.plan.ts';
 import { measureSharedCode } from './shared.code.ts';
 import { sourceChanged } from './source.file.ts';
 import type { Layout } from './symbol.coding.ts';
@@ -43,6 +48,7 @@ export interface EncodingPlanOptions {
   readonly recipe: TensorRecipe;
   /** Default: `auto`. */
   readonly layout?: Layout | undefined;
+  readonly calibration?: Calibration | undefined;
   readonly chunkSizeBytes: number;
   /** Source bytes of a group; a larger tensor is a group of its own. */
   readonly groupSizeBytes: number;
@@ -66,6 +72,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
     checkpoint,
     matrices,
     recipe,
+    calibration: options.calibration,
     threads,
     signal,
     onProgress: (fraction, tensor) => options.onProgress?.(fraction, tensor),
@@ -76,6 +83,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
           checkpoint,
           matrices,
           grids: gridsByName(quantization),
+          calibrationFolder: options.calibration?.folder,
           threads,
           signal,
         })
@@ -83,7 +91,7 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
   await checkpoint.requireUnchanged();
   return {
     version: VERSION,
-    recipe: recipeEntry(recipe),
+    recipe: recipeEntry(recipe, options.calibration),
     layout,
     sharedCode: sharedCode && huffmanCodeText(sharedCode),
     chunkSizeBytes,
@@ -144,8 +152,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-function recipeEntry(recipe: TensorRecipe): RecipeEntry {
+function recipeEntry(recipe: TensorRecipe, calibration: Calibration | undefined): RecipeEntry {
   if (recipe.kind === 'affine') return { kind: 'affine', bits: recipe.bits };
-  if (recipe.kind === 'quality') return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb };
-  return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight };
+  const tokens = calibration && { tokensSha256: calibration.statistics.tokensSha256 };
+  const calibrated = tokens === undefined ? {} : { calibration: tokens };
+  if (recipe.kind === 'quality') {
+    return { kind: 'quality', targetSqnrDb: recipe.targetSqnrDb, ...calibrated };
+  }
+  return { kind: 'rate', targetBitsPerWeight: recipe.targetBitsPerWeight, ...calibrated };
 }

@@ -21,6 +21,8 @@ export interface GroupWork {
   readonly checkpoint: Checkpoint;
   readonly plan: EncodingPlan;
   readonly threads: number;
+  /** Where the statistics of a calibrated plan lie. */
+  readonly calibrationFolder?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** @param doneBytes of the group's tensors in the source. */
   readonly onProgress?: (doneBytes: number, tensor: string) => void;
@@ -35,7 +37,7 @@ export async function encodeGroup(
   work: GroupWork,
   payload: PartialFile,
 ): Promise<GroupContent> {
-  const { checkpoint, plan, threads, signal } = work;
+  const { checkpoint, plan, threads, signal, calibrationFolder } = work;
   const { chunkSizeBytes } = plan;
   const files: FileJson[] = [];
   for (const name of group.files) {
@@ -49,7 +51,7 @@ export async function encodeGroup(
   const coding = { layout, sharedCode, chunkSizeBytes, threads };
   const matrices = group.tensors.flatMap((name) => infos.get(name) ?? []).filter(isMatrix);
   const memory = new Uint8Array(Math.max(0, ...matrices.map((matrix) => matrix.sizeBytes)));
-  const encoding = { checkpoint, grids, payload, memory, ...coding };
+  const encoding = { checkpoint, grids, payload, memory, calibrationFolder, ...coding };
   const tensors: EncodedTensor[] = [];
   let doneBytes = 0;
   for (const name of group.tensors) {

@@ -1,5 +1,11 @@
 import { ArtifactError } from './artifact.error.ts';
-import type { ArtifactHeader, FileEntry, RecipeEntry, TensorEntry } from './artifact.header.ts';
+import type {
+  ArtifactHeader,
+  CalibrationEntry,
+  FileEntry,
+  RecipeEntry,
+  TensorEntry,
+} from './artifact.header.ts';
 import { isJsonObject, JsonRejected, parseBoundedJson } from './bounded.json.ts';
 import { canonicalJson } from './canonical.json.ts';
 import { sha256Now } from './chunk.hash.ts';
@@ -137,13 +143,31 @@ function parseRecipeEntry(value: unknown): RecipeEntry {
     const fields = new HeaderFields(value, { path, keys: ['bits', 'kind'] });
     return { kind: 'affine', bits: fields.oneOf('bits', [8, 4]) };
   }
+  const calibrated = isJsonObject(value) && 'calibration' in value ? ['calibration'] : [];
   if (isJsonObject(value) && value.kind === 'quality') {
-    const fields = new HeaderFields(value, { path, keys: ['kind', 'targetSqnrDb'] });
-    return { kind: 'quality', targetSqnrDb: boundedNumber(fields, 'targetSqnrDb', 100) };
+    const fields = new HeaderFields(value, { path, keys: [...calibrated, 'kind', 'targetSqnrDb'] });
+    const targetSqnrDb = boundedNumber(fields, 'targetSqnrDb', 100);
+    return { kind: 'quality', targetSqnrDb, ...calibrationOf(fields, calibrated) };
   }
-  const fields = new HeaderFields(value, { path, keys: ['kind', 'targetBitsPerWeight'] });
+  const keys = [...calibrated, 'kind', 'targetBitsPerWeight'];
+  const fields = new HeaderFields(value, { path, keys });
   const kind = fields.oneOf('kind', ['rate']);
-  return { kind, targetBitsPerWeight: boundedNumber(fields, 'targetBitsPerWeight', 16) };
+  const targetBitsPerWeight = boundedNumber(fields, 'targetBitsPerWeight', 16);
+  return { kind, targetBitsPerWeight, ...calibrationOf(fields, calibrated) };
+}
+
+function calibrationOf(
+  fields: HeaderFields,
+  keys: readonly string[],
+): { calibration?: CalibrationEntry } {
+  if (keys.length === 0) return {};
+  const path = '/recipe/calibration';
+  const entry = new HeaderFields(fields.raw('calibration'), { path, keys: ['tokensSha256'] });
+  const tokensSha256 = entry.raw('tokensSha256');
+  if (typeof tokensSha256 === 'string' && /^[0-9a-f]{64}$/.test(tokensSha256)) {
+    return { calibration: { tokensSha256 } };
+  }
+  throw badHeader(`${path}/tokensSha256`, 'must be 64 lower-case hexadecimal digits');
 }
 
 function boundedNumber(fields: HeaderFields, key: string, max: number): number {

@@ -4,6 +4,7 @@ export * from './artifact.error.ts';
 export type { ArtifactHeader, ArtifactRef, RecipeEntry, TensorEntry } from './artifact.header.ts';
 export type { DecodeStatistics, ResidentOptions } from './artifact.reader.ts';
 export { type ArtifactReader, memoryBytes, openArtifact } from './artifact.reader.ts';
+export * from './calibration.statistics.ts';
 export * from './checkpoint.error.ts';
 export type { CheckpointOptions, TensorInfo } from './checkpoint.reader.ts';
 export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';

@@ -1,8 +1,14 @@
-import type { TensorGrid, TensorRecipe } from '@entrofleet/codec';
+import type { StatisticsNames, TensorGrid, TensorRecipe } from '@entrofleet/codec';
+import {
+  type CalibratedTensor,
+  type CalibrationStatistics,
+  readFactor,
+  readStatistics,
+} from './calibration.statistics.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
-import { type AllocationTarget, allocateRows } from './rate.measurement.ts';
-import { layerCount, sensitiveBlocks } from './tensor.sensitivity.ts';
+import { type AllocatedMatrix, type AllocationTarget, allocateRows } from './rate.measurement.ts';
+import { calibratedBlocks, layerCount, sensitiveBlocks } from './tensor.sensitivity.ts';
 
 /**
  * How each matrix of a checkpoint is to be quantized. Plain JSON: it is made once, and then every
@@ -12,12 +18,19 @@ export interface QuantizationPlan {
   readonly tensors: readonly { readonly name: string; readonly grid: TensorGrid }[];
 }
 
+/** Statistics, and the folder that has their files. */
+export interface Calibration {
+  readonly statistics: CalibrationStatistics;
+  readonly folder: string;
+}
+
 export interface PlanOptions {
   readonly checkpoint: Checkpoint;
   readonly matrices: readonly MatrixInfo[];
   readonly recipe: TensorRecipe;
   /** Any number gives the same plan. */
   readonly threads: number;
+  readonly calibration?: Calibration | undefined;
   readonly signal?: AbortSignal | undefined;
   /** @param fraction of the planning that is done, 0 to 1. */
   readonly onProgress?: (fraction: number, tensor: string) => void;
@@ -30,6 +43,8 @@ export interface PlanOptions {
  * matrices: what the coded symbols take, without the 16 bits of each row's step and without the
  * header. A quality recipe meets a mean output noise: 10 log10 of signal over noise power in the
  * mean over the model's functions, each relative to its own signal (see tensor.sensitivity.ts).
+ * Without calibration a function's noise is that of its weights, with calibration that of its
+ * outputs on the calibration tokens.
  * Both allocate by slope, so that no bit would buy more elsewhere.
  * @throws CheckpointError; the signal's reason.
  */
@@ -40,26 +55,51 @@ export async function planQuantization(options: PlanOptions): Promise<Quantizati
     return { tensors: matrices.map(({ name }) => ({ name, grid })) };
   }
   if (matrices.length === 0) return { tensors: [] };
-  const context = {
-    config: checkpoint.config,
-    layers: layerCount(matrices.map(({ name }) => name)),
-  };
-  const work = {
-    checkpoint,
-    matrices: matrices.map((matrix) => {
-      const { name, shape } = matrix;
-      return { matrix, blocks: sensitiveBlocks({ name, rows: shape[0] }, context) };
-    }),
-    threads,
-    signal,
-    onProgress: options.onProgress ?? (() => undefined),
-  };
+  const names = matrices.map(({ name }) => name);
+  const context = { config: checkpoint.config, layers: layerCount(names) };
+  const found = new Map(
+    options.calibration?.statistics.tensors.map((tensor) => [tensor.name, tensor]),
+  );
+  const allocated: AllocatedMatrix[] = [];
+  for (const matrix of matrices) {
+    const { name, shape } = matrix;
+    const blocks = sensitiveBlocks({ name, rows: shape[0] }, context);
+    const plain = { matrix, blocks, spreads: null, readFactor: null };
+    const calibrated = found.get(name);
+    const folder = options.calibration?.folder;
+    allocated.push(
+      calibrated === undefined || folder === undefined
+        ? plain
+        : await calibratedMatrix(plain, { calibrated, folder }),
+    );
+  }
+  const onProgress = options.onProgress ?? (() => undefined);
+  const work = { checkpoint, matrices: allocated, threads, signal, onProgress };
   const blocks = await allocateRows(work, targetOf(recipe));
   return {
-    tensors: matrices.map(({ name }, i) => ({
+    tensors: names.map((name, i) => ({
       name,
-      grid: { kind: 'rows', blocks: blocks[i] ?? [] },
+      grid: {
+        kind: 'rows',
+        blocks: blocks[i] ?? [],
+        statistics: found.get(name)?.statistics ?? null,
+      },
     })),
+  };
+}
+
+async function calibratedMatrix(
+  { matrix, blocks }: AllocatedMatrix,
+  { calibrated, folder }: { readonly calibrated: CalibratedTensor; readonly folder: string },
+): Promise<AllocatedMatrix> {
+  const [rows, columns] = matrix.shape;
+  const { factor, spreads } = calibrated.statistics;
+  const read = (names: StatisticsNames) => readStatistics(names, { folder, rows, columns });
+  return {
+    matrix,
+    blocks: calibratedBlocks(blocks, { columns, calibrated }),
+    spreads: (await read({ factor: null, spreads })).spreads,
+    readFactor: factor === null ? null : () => readFactor(factor, { folder, columns }),
   };
 }
 

@@ -7,9 +7,10 @@ import {
   type MeasuredRates,
   meanOf,
   measureRates,
+  quantizeTensor,
   type RateCurve,
 } from '@entrofleet/codec';
-import type { RowBlock } from '@entrofleet/native';
+import type { GramFactor, RowBlock } from '@entrofleet/native';
 import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
 import { type MatrixInfo, sampleStride } from './encode.plan.ts';
 import { elementBytes } from './safetensors.header.ts';
@@ -20,12 +21,18 @@ export type AllocationTarget =
   | { readonly kind: 'rate'; readonly bitsPerWeight: number }
   | { readonly kind: 'noise'; readonly noise: number };
 
+export interface AllocatedMatrix {
+  readonly matrix: MatrixInfo;
+  readonly blocks: readonly SensitiveBlock[];
+  /** One per row, in proportion to which rows get their steps; null: by their own weights. */
+  readonly spreads: Float32Array | null;
+  /** Reads what errors are fed back by; null: they are not. */
+  readonly readFactor: (() => Promise<GramFactor>) | null;
+}
+
 export interface AllocationWork {
   readonly checkpoint: Checkpoint;
-  readonly matrices: readonly {
-    readonly matrix: MatrixInfo;
-    readonly blocks: readonly SensitiveBlock[];
-  }[];
+  readonly matrices: readonly AllocatedMatrix[];
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (fraction: number, tensor: string) => void;
@@ -58,6 +65,7 @@ export async function allocateRows(
 ): Promise<RowBlock[][]> {
   const measured = await measureAll(work, {
     factorsOf: () => CURVE_FACTORS,
+    withFeedback: false,
     progress: { from: 0, to: CURVES_SHARE },
   });
   const curves = measured.flat().map(curveOf);
@@ -68,6 +76,7 @@ export async function allocateRows(
     const at = (i: number) => CURVES_SHARE + ((1 - CURVES_SHARE) * i) / CORRECTIONS_MAX;
     const chosen = await measureAll(work, {
       factorsOf: (index) => [factors[index] ?? 1],
+      withFeedback: true,
       progress: { from: at(pass - 1), to: at(pass) },
     });
     const reached = figureOf(allocatedBy(chosen), target);
@@ -101,7 +110,15 @@ function moved(aim: AllocationTarget, change: { by: number; over: number }): All
 }
 
 function curveOf({ block, weights, rates }: MeasuredBlock): RateCurve {
-  return { weights, sensitivity: block.sensitivity, bits: rates.bits, noise: rates.noise };
+  const sensitivity = block.sensitivity;
+  return { weights, sensitivity, bits: rates.bits, noise: outputNoise(block, rates) };
+}
+
+/** Relative to the block's outputs, where calibration knows them. */
+function outputNoise({ output }: SensitiveBlock, { noise, rms }: MeasuredRates): number[] {
+  if (output === undefined) return [...noise];
+  const gain = (output.weights * rms * rms) / output.power;
+  return noise.map((part) => part * output.meanPivot * (output.power > 0 ? gain : 1));
 }
 
 /** Blocks of one matrix share a code, so that their counts are added before the entropy. */
@@ -118,7 +135,7 @@ function allocatedBy(measured: readonly MeasuredMatrix[]): Allocated {
       weights,
       sensitivity: block.sensitivity,
       bits,
-      noise: rates.noise[0] ?? 0,
+      noise: outputNoise(block, rates)[0] ?? 0,
     }));
   });
   return meanOf(parts);
@@ -135,29 +152,31 @@ function rowBlocks(measured: readonly MeasuredMatrix[], factors: readonly number
   );
 }
 
-async function measureAll(
-  work: AllocationWork,
-  pass: {
-    /** @param index of the block, counted over all matrices. */
-    readonly factorsOf: (index: number) => readonly number[];
-    readonly progress: { readonly from: number; readonly to: number };
-  },
-): Promise<MeasuredMatrix[]> {
-  const { checkpoint, matrices, threads, signal } = work;
+/** What one pass over the matrices measures. */
+interface MeasuringPass {
+  /** @param index of the block, counted over all matrices. */
+  readonly factorsOf: (index: number) => readonly number[];
+  /** Counts the symbols that error feedback gives, where a matrix has it, at the first factor. */
+  readonly withFeedback: boolean;
+  readonly progress: { readonly from: number; readonly to: number };
+}
+
+async function measureAll(work: AllocationWork, pass: MeasuringPass): Promise<MeasuredMatrix[]> {
   const { from, to } = pass.progress;
-  const total = matrices.reduce((sum, { matrix }) => sum + matrix.sizeBytes, 0);
+  const total = work.matrices.reduce((sum, { matrix }) => sum + matrix.sizeBytes, 0);
   let done = 0;
   let index = 0;
   const measured: MeasuredMatrix[] = [];
-  for (const { matrix, blocks } of matrices) {
+  for (const allocated of work.matrices) {
+    const { matrix, blocks, readFactor } = allocated;
+    const factor = pass.withFeedback && readFactor !== null ? await readFactor() : null;
     const parts: MeasuredBlock[] = [];
     let firstRow = 0;
     for (const block of blocks) {
-      signal?.throwIfAborted();
-      const sample = await readSample(checkpoint, matrix, { firstRow, rows: block.rows });
+      work.signal?.throwIfAborted();
       const stepFactors = pass.factorsOf(index++);
-      const options = { stepFactors, shared: block.shared, threads };
-      const rates = await measureRates(sample, options).catch((cause: unknown) => {
+      const at = { firstRow, block, stepFactors, factor };
+      const rates = await measureBlock(allocated, at, work).catch((cause: unknown) => {
         throw nativeFailure(matrix.name, cause);
       });
       parts.push({ block, weights: block.rows * matrix.shape[1], rates });
@@ -168,6 +187,42 @@ async function measureAll(
     work.onProgress(from + ((to - from) * done) / total, matrix.name);
   }
   return measured;
+}
+
+async function measureBlock(
+  { matrix, spreads }: AllocatedMatrix,
+  at: {
+    readonly firstRow: number;
+    readonly block: SensitiveBlock;
+    readonly stepFactors: readonly number[];
+    readonly factor: GramFactor | null;
+  },
+  { checkpoint, threads }: AllocationWork,
+): Promise<MeasuredRates> {
+  const { block, stepFactors, factor } = at;
+  const range = { firstRow: at.firstRow, rows: block.rows };
+  const sample = await readSample(checkpoint, matrix, range);
+  const sampled = spreads === null ? undefined : sampledSpreads(spreads, matrix, range);
+  const options = { stepFactors, shared: block.shared, spreads: sampled, threads };
+  const rates = await measureRates(sample, options);
+  if (factor === null) return rates;
+  const sharedRms = block.shared ? rates.rms : 0;
+  const blocks = [{ rows: sample.rows, stepFactor: stepFactors[0] ?? 1, sharedRms }];
+  const grid = { kind: 'rows', blocks, statistics: null } as const;
+  const statistics = { factor, spreads: sampled ?? null };
+  const { histogram } = await quantizeTensor(sample, grid, { threads, statistics });
+  return { ...rates, histograms: [histogram], bits: [entropyBits(histogram)] };
+}
+
+/** The spreads of the rows that {@link readSample} reads. */
+function sampledSpreads(
+  spreads: Float32Array,
+  matrix: MatrixInfo,
+  { firstRow, rows }: { firstRow: number; rows: number },
+): Float32Array {
+  const stride = sampleStride({ rows, columns: matrix.shape[1] });
+  const sampled = Math.ceil(rows / stride);
+  return Float32Array.from({ length: sampled }, (_, i) => spreads[firstRow + i * stride] ?? 0);
 }
 
 /** Every n-th of some rows of a matrix. */

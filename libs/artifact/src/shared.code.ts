@@ -1,8 +1,9 @@
-import { quantizeTensor, type TensorGrid } from '@entrofleet/codec';
+import type { TensorGrid } from '@entrofleet/codec';
 import { native } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
 import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
+import { quantizeMatrix } from './matrix.quantizer.ts';
 
 const SYMBOLS = 256;
 
@@ -17,20 +18,21 @@ export async function measureSharedCode(search: {
   readonly matrices: readonly MatrixInfo[];
   readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly threads: number;
+  readonly calibrationFolder?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<Uint8Array> {
-  const { checkpoint, matrices, grids, threads } = search;
+  const { checkpoint, matrices, grids, threads, calibrationFolder } = search;
   const counts = new Float64Array(SYMBOLS);
-  for (const { name, type, shape } of matrices) {
+  const largest = Math.max(0, ...matrices.map(({ sizeBytes }) => sizeBytes));
+  const source = { checkpoint, threads, calibrationFolder, memory: new Uint8Array(largest) };
+  for (const matrix of matrices) {
+    const { name } = matrix;
     search.signal?.throwIfAborted();
     const grid = grids.get(name);
     if (grid === undefined) {
       throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
     }
-    const [rows, columns] = shape;
-    const weights = await checkpoint.readRaw(name);
-    const matrix = { weights, type, rows, columns };
-    const { histogram } = await quantizeTensor(matrix, grid, { threads }).catch((cause) => {
+    const { histogram } = await quantizeMatrix(matrix, grid, source).catch((cause) => {
       throw nativeFailure(name, cause);
     });
     for (const [symbol, count] of histogram.entries()) {

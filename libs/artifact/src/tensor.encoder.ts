@@ -1,7 +1,7 @@
-import { bitsOf, quantizeTensor, sqnrDb, type TensorGrid } from '@entrofleet/codec';
+import { bitsOf, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
-import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
+import { nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
 import { isMatrix, type MatrixInfo } from './encode.plan.ts';
 import type { TensorStats } from './encode.types.ts';
@@ -12,6 +12,7 @@ import {
   stepJson,
   type TensorJson,
 } from './header.writer.ts';
+import { type MatrixSource, quantizeMatrix } from './matrix.quantizer.ts';
 import type { PartialFile } from './partial.file.ts';
 import { appendChunks } from './payload.writer.ts';
 import { elementBytes } from './safetensors.header.ts';
@@ -19,13 +20,10 @@ import { codeSymbols, type SymbolCoding } from './symbol.coding.ts';
 import { elementCount } from './tensor.shape.ts';
 
 /** What does not change from tensor to tensor. */
-export interface TensorEncoding extends SymbolCoding {
-  readonly checkpoint: Checkpoint;
+export interface TensorEncoding extends SymbolCoding, MatrixSource {
   /** By the names of the matrices. */
   readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly payload: PartialFile;
-  /** As large as the largest tensor; holds each tensor's source bytes in turn. */
-  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 export interface EncodedTensor {
@@ -106,16 +104,6 @@ function joined(steps: Uint8Array, segments: Uint8Array): Uint8Array<ArrayBuffer
   bytes.set(steps);
   bytes.set(segments, steps.length);
   return bytes;
-}
-
-async function quantizeMatrix(
-  tensor: MatrixInfo,
-  grid: TensorGrid,
-  { checkpoint, threads, memory }: TensorEncoding,
-): Promise<QuantizedTensor> {
-  const [rows, columns] = tensor.shape;
-  const weights = await checkpoint.readRaw(tensor.name, memory);
-  return quantizeTensor({ weights, type: tensor.type, rows, columns }, grid, { threads });
 }
 
 async function storeRaw(tensor: TensorInfo, encoding: TensorEncoding): Promise<EncodedTensor> {

@@ -1,3 +1,5 @@
+import type { CalibratedTensor } from './calibration.statistics.ts';
+
 /** Rows of a matrix that do one thing in the model, and how much noise in them matters. */
 export interface SensitiveBlock {
   readonly rows: number;
@@ -11,6 +13,18 @@ export interface SensitiveBlock {
    * True where rows' outputs are added up with others: it also follows the whole block.
    */
   readonly shared: boolean;
+  /** What calibration says of the block; without it, noise is relative to the weights. */
+  readonly output?: CalibratedOutput;
+}
+
+/** How noise in the weights of a block comes out of it. */
+export interface CalibratedOutput {
+  /** Mean cost of a squared error in a weight, once later columns have made up for it. */
+  readonly meanPivot: number;
+  /** Weights of the block. */
+  readonly weights: number;
+  /** Power of the outputs; 0 when it is contained in the cost. */
+  readonly power: number;
 }
 
 export interface SensitivityContext {
@@ -59,6 +73,22 @@ export function sensitiveBlocks(
     rows,
     sensitivity: part * weight,
     shared: true,
+  }));
+}
+
+/** Adds what calibration found to the blocks of one tensor. */
+export function calibratedBlocks(
+  blocks: readonly SensitiveBlock[],
+  { columns, calibrated }: { readonly columns: number; readonly calibrated: CalibratedTensor },
+): SensitiveBlock[] {
+  const { functions, meanPivot } = calibrated;
+  return blocks.map((block, i) => ({
+    ...block,
+    output: {
+      meanPivot,
+      weights: block.rows * columns,
+      power: functions.length === blocks.length ? (functions[i]?.outputPower ?? 0) : 0,
+    },
   }));
 }
 

@@ -72,7 +72,7 @@ describe("the paper's quantization", () => {
     const weights = Float32Array.from(values);
     for (const grid of [
       { kind: 'affine', bits: 8 },
-      { kind: 'rows', blocks: [{ rows: 1, stepFactor: 0.2, sharedRms: 0 }] },
+      { kind: 'rows', blocks: [{ rows: 1, stepFactor: 0.2, sharedRms: 0 }], statistics: null },
     ] as const) {
       const quantized = await quantizeTensor(
         { weights: bytesOf(weights), type: 'f32', rows: 1, columns: values.length },
@@ -114,7 +114,7 @@ describe('the per-row grid', () => {
 
   it('is the same for any number of threads and uses bf16 steps', async () => {
     const blocks = [{ rows: 40, stepFactor: 0.3, sharedRms: 0 }];
-    const grid = { kind: 'rows', blocks } as const;
+    const grid = { kind: 'rows', blocks, statistics: null } as const;
     const one = await quantizeTensor({ ...matrix, weights }, grid, { threads: 1 });
     const three = await quantizeTensor({ ...matrix, weights }, grid, { threads: 3 });
     expect(three).toEqual(one);
@@ -128,7 +128,7 @@ describe('the per-row grid', () => {
     const options = { stepFactors: [0.2, 0.4], shared: true, threads: 2 };
     const rates = await measureRates({ ...matrix, weights }, options);
     const blocks = [{ rows: 40, stepFactor: 0.4, sharedRms: rates.rms }];
-    const grid = { kind: 'rows', blocks } as const;
+    const grid = { kind: 'rows', blocks, statistics: null } as const;
     const quantized = await quantizeTensor({ ...matrix, weights }, grid, { threads: 2 });
     expect(rates.bits[1]).toBeCloseTo(quantized.entropyBitsPerWeight, 12);
     expect(rates.noise[1]).toBe(quantized.noisePower / quantized.signalPower);
@@ -141,6 +141,42 @@ describe('the per-row grid', () => {
     const zeros = { ...matrix, weights: new Uint8Array(80_000) };
     const options = { stepFactors: [1], shared: false, threads: 1 };
     expect(await measureRates(zeros, options)).toMatchObject({ bits: [0], noise: [0], rms: 0 });
+  });
+});
+
+describe('a calibrated grid', () => {
+  const matrix = {
+    weights: bytesOf(normalWeights(30)),
+    type: 'f32',
+    rows: 10,
+    columns: 3,
+  } as const;
+  const blocks = [{ rows: 10, stepFactor: 0.5, sharedRms: 0 }];
+  const grid = { kind: 'rows', blocks, statistics: { factor: 'f', spreads: 's' } } as const;
+
+  it('is not quantized without its statistics', () => {
+    expect(() => quantizeTensor(matrix, grid, { threads: 1 })).toThrow(/statistics/);
+  });
+
+  it('gives rows steps in proportion to their spreads', async () => {
+    const spreads = Float32Array.from({ length: 10 }, (_, i) => 0.005 * (1 + (i % 2)));
+    const statistics = { factor: null, spreads };
+    const { steps } = await quantizeTensor(matrix, grid, { threads: 1, statistics });
+    for (let i = 0; i + 1 < 10; i += 2) {
+      expect((steps[i + 1] ?? 0) / (steps[i] ?? 1)).toBeGreaterThan(1.5);
+    }
+  });
+
+  it('feeds errors on where it has a factor', async () => {
+    const order = Uint32Array.of(0, 1, 2);
+    const pivots = Float64Array.of(0.1, 0.1, 1);
+    // Three inputs that always agree: the last column makes up for the others.
+    const factor = { order, pivots, feedback: Float32Array.of(1, 1, 1) };
+    const statistics = { factor, spreads: null };
+    const fed = await quantizeTensor(matrix, grid, { threads: 2, statistics });
+    const plain = await quantizeTensor(matrix, { ...grid, statistics: null }, { threads: 2 });
+    expect(fed.symbols).not.toEqual(plain.symbols);
+    expect(fed.noisePower).toBeGreaterThan(plain.noisePower);
   });
 });
 

@@ -1,4 +1,11 @@
-import { type FloatType, native, type QuantizedTensor, type RowBlock } from '@entrofleet/native';
+import {
+  type FloatType,
+  type GramFactor,
+  native,
+  type QuantizedTensor,
+  type RowBlock,
+} from '@entrofleet/native';
+import { CodecError } from './codec.error.ts';
 import { entropyBits } from './statistics.ts';
 
 /** How the tensors of a variant are quantized; the shape of a parsed recipe. */
@@ -14,7 +21,25 @@ export type TensorGrid =
       readonly kind: 'rows';
       /** They tile the tensor's rows. */
       readonly blocks: readonly RowBlock[];
+      /** Files of what calibration found out; null without calibration. */
+      readonly statistics: StatisticsNames | null;
     };
+
+/** Names of files, each the SHA-256 of its content; null where there is none. */
+export interface StatisticsNames {
+  /** {@link TensorStatistics.factor} */
+  readonly factor: string | null;
+  /** {@link TensorStatistics.spreads} */
+  readonly spreads: string | null;
+}
+
+/** What calibration knows of one tensor. */
+export interface TensorStatistics {
+  /** How its inputs hang together, for error feedback. */
+  readonly factor: GramFactor | null;
+  /** Steps of the rows in proportion, for rows that are not equally important. */
+  readonly spreads: Float32Array | null;
+}
 
 /** A matrix as raw little-endian bytes, row-major. */
 export interface MatrixInput {
@@ -31,19 +56,28 @@ export function bitsOf(grid: TensorGrid): 8 | 4 {
 
 /**
  * Quantizes one matrix.
- * @throws Error with `code` `NonFiniteWeight`
+ * @param options.statistics what the grid's files hold.
+ * @throws Error with `code` `NonFiniteWeight`; CodecError `BadArgument` when statistics are missing.
  */
 export function quantizeTensor(
   matrix: MatrixInput,
   grid: TensorGrid,
-  options: { readonly threads: number },
+  options: { readonly threads: number; readonly statistics?: TensorStatistics | undefined },
 ): Promise<QuantizedTensor> {
-  const { threads } = options;
-  if (grid.kind === 'rows') {
-    return native.quantizeRows({ ...matrix, blocks: grid.blocks, threads });
+  const { threads, statistics } = options;
+  if (grid.kind === 'affine') {
+    const { weights, type } = matrix;
+    return native.quantizeAffine({ weights, type, bits: grid.bits, threads });
   }
-  const { weights, type } = matrix;
-  return native.quantizeAffine({ weights, type, bits: grid.bits, threads });
+  if (grid.statistics !== null && statistics === undefined) {
+    throw new CodecError('BadArgument', 'a calibrated grid needs its statistics');
+  }
+  const spreads = statistics?.spreads ?? undefined;
+  const rows = { ...matrix, blocks: grid.blocks, spreads, threads };
+  const factor = statistics?.factor ?? null;
+  if (factor === null) return native.quantizeRows(rows);
+  const { order, pivots, feedback } = factor;
+  return native.quantizeWithFeedback({ ...rows, order, pivots, feedback });
 }
 
 /** Figures of a matrix whose rows share a step factor, for each of several factors. */
@@ -68,6 +102,8 @@ export async function measureRates(
   options: {
     readonly stepFactors: readonly number[];
     readonly shared: boolean;
+    /** Noise of each row is then counted in units of its spread. */
+    readonly spreads?: Float32Array | undefined;
     readonly threads: number;
   },
 ): Promise<MeasuredRates> {

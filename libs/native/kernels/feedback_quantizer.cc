@@ -18,6 +18,8 @@ constexpr size_t kTileRows = 32;
 constexpr size_t kTracked = 2 * kTileRows;
 // 2 ln 2 / 12.
 constexpr double kSlope = 0.11552453009332422;
+// Bits per weight below which most levels are -1, 0 and 1, so that dropping to 0 saves much.
+constexpr double kPricedEntropy = 2;
 constexpr int kLeastLevel = -static_cast<int>(kRowMagnitudes);
 constexpr int kGreatestLevel = static_cast<int>(kRowMagnitudes);
 
@@ -25,6 +27,8 @@ struct PlannedRows {
   std::vector<float> steps;
   // Ideal code length of each symbol.
   std::array<float, 256> bits;
+  // 1 where the price of bits counts, else 0.
+  double bit_value = 0;
   double signal_power = 0;
 };
 
@@ -80,6 +84,7 @@ PlannedRows plan_rows(const RawMatrix& matrix, const RowSteps& steps, ThreadTeam
   Histogram whole{};
   add_counts(counts, &whole);
   planned.bits = code_lengths(whole);
+  planned.bit_value = entropy_bits(whole.data(), whole.size()) < kPricedEntropy ? 1 : 0;
   for (const double power : powers) planned.signal_power += power;
   return planned;
 }
@@ -128,7 +133,7 @@ float choose_level(float place, float bit_price, const std::array<float, 256>& b
 }
 
 void quantize_tile(const FeedbackFactor& factor, const std::array<float, 256>& bits,
-                   double mean_pivot, Tile& tile) {
+                   double priced_pivot, Tile& tile) {
   const CalibrationKernels& kernels = calibration_kernels(active_isa());
   for (size_t k = 0; k < factor.order.size(); ++k) {
     // What the columns before hand on: of their errors, and of their levels (for the fit).
@@ -136,7 +141,7 @@ void quantize_tile(const FeedbackFactor& factor, const std::array<float, 256>& b
     kernels.add_products({factor.feedback.data() + feedback_row(k), 0, 1, tile.tracked.data(),
                           kTracked, handed, kTracked, 1, k, kTracked});
     const double pivot = factor.pivots[k];
-    const float bit_price = static_cast<float>(kSlope * mean_pivot / pivot);
+    const float bit_price = static_cast<float>(kSlope * priced_pivot / pivot);
     const float* const weights = tile.weights.data() + k * kTileRows;
     float* const tracked = tile.tracked.data() + k * kTracked;
     for (size_t r = 0; r < kTileRows; ++r) {
@@ -199,7 +204,7 @@ QuantizedWeights quantize_with_feedback(const RawMatrix& matrix, const RowSteps&
     const size_t rows = std::min(kTileRows, matrix.rows - first);
     load_tile(kernels, matrix, factor.order, planned, first, rows,
               row_weights[static_cast<size_t>(member)], tile);
-    quantize_tile(factor, planned.bits, mean_pivot, tile);
+    quantize_tile(factor, planned.bits, planned.bit_value * mean_pivot, tile);
     for (size_t r = 0; r < rows; ++r) {
       const float step = fitted_step(tile, r);
       result.steps.elements[first + r] = step;

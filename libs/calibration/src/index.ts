@@ -1,0 +1,2 @@
+export * from './calibration.error.ts';
+export * from './statistics.gatherer.ts';
