@@ -27,6 +27,14 @@ test: setup ## Run every test
 	@sh deploy/bootstrap/helm.sh || true
 	@exec node test/support/run.ts $(TESTS)
 
+.PHONY: test-native
+test-native: setup ## Hold the kernels of every instruction set of this machine against each other
+	@$(MAKE) -C libs/native test-native
+
+.PHONY: test-arm
+test-arm: setup ## The same for Arm, emulated (needs g++-aarch64-linux-gnu and qemu-user)
+	@$(MAKE) -C libs/native test-arm
+
 .PHONY: lint
 lint: setup ## Check format, style, types, dependency directions, shell scripts
 	@sh deploy/bootstrap/lint.sh
@@ -43,8 +51,20 @@ native: setup ## Compile the native addon only
 	@$(MAKE) -C libs/native
 
 .PHONY: bench-codec
-bench-codec: setup ## Measure the entropy decoder
-	@exec node test/bench/codec.bench.ts
+bench-codec: setup ## Size and speed of the codecs beside memcpy and zstd (ISA=avx2,portable ROUNDS=7)
+	@sh deploy/bootstrap/system-packages.sh libzstd-dev= || \
+	  echo 'bench-codec: SKIPPED zstd: libzstd-dev is missing and could not be installed' >&2
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/codec.bench.ts $(if $(ISA),--isa $(ISA)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-compress
+bench-compress: setup ## Speed of compressing 1 GB from file to file, and what bounds it (ROUNDS=3)
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/compress.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
 
 .PHONY: bench-memory
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
@@ -53,6 +73,10 @@ bench-memory: setup ## Measure the peak memory of compression on a checkpoint of
 .PHONY: bench-quality
 bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
 	@exec node test/bench/quality.bench.ts
+
+.PHONY: bench-neon
+bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (needs what test-arm needs)
+	@$(MAKE) -C libs/native bench-neon
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)

@@ -1,77 +1,105 @@
-// Speed of the entropy codec, as JSON, with ratios to a memory copy of the same bytes measured in
-// the same run: `make bench-codec`.
+/**
+ * Size and speed of the entropy codecs beside memcpy and zstd: `make bench-codec`.
+ *
+ *   node test/bench/codec.bench.ts [--isa avx2,portable] [--rounds 7] [--threads 1,2]
+ *                                  [--cases "u8 at 5.6,u4 at 1.4"] [--model FOLDER] [--json]
+ *
+ * Speeds are from DRAM to DRAM: all symbols and all coded bytes together are many times the caches.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { arch } from 'node:process';
+import { parseArgs } from 'node:util';
 import { native } from '@entrofleet/native';
+import { type PreparedCase, prepareGenerated, prepareModel } from './codec.cases.ts';
+import { type CodecMeasurement, codecRows, memcpyRows } from './codec.measurement.ts';
+import { type CaseResult, caseTable, LEGEND } from './codec.table.ts';
 
-const ROWS = 4096;
-const COLUMNS = 4096;
-const SEGMENT_SYMBOLS = 65_536;
-const ROUNDS = 7;
-
-const CASES = [
-  { name: 'u8', bits: 8 },
-  { name: 'u4-paper', bits: 4 },
-  { name: 'rows, step 0.1 x rms', stepFactor: 0.1 },
-  { name: 'rows, step 0.2 x rms', stepFactor: 0.2 },
-  { name: 'rows, step 0.4 x rms', stepFactor: 0.4 },
+const ROOT = resolve(import.meta.dirname, '../..');
+const PROGRAM = resolve(ROOT, `libs/native/build/linux-${arch}/codec_bench`);
+const GENERATED = [
+  { bits: 8, entropyBits: 4.8 },
+  { bits: 8, entropyBits: 5.6 },
+  { bits: 8, entropyBits: 6.6 },
+  { bits: 4, entropyBits: 1.4 },
+  { bits: 4, entropyBits: 2.5 },
+  { bits: 4, entropyBits: 3.5 },
 ] as const;
+const MODEL_RECIPES = [
+  { name: 'u8', recipe: { kind: 'affine', bits: 8 } },
+  { name: 'rd-4.2', recipe: { kind: 'rate', targetBitsPerWeight: 4.2 } },
+] as const;
+/** 8 tensors of 32 Mi symbols; those of 4 bits are twice as many, for the same bytes. */
+const SHAPE = { tensors: 8, rows: 8192, columns: 4096 } as const;
+const LEAST_BYTES = SHAPE.tensors * SHAPE.rows * SHAPE.columns;
 
-/** Sums of six uniform numbers, near enough to normal; the same in every run. */
-function weights(): Uint8Array {
-  let state = 1;
-  const uniform = () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const values = Float32Array.from({ length: ROWS * COLUMNS }, () => {
-    return 0.02 * (uniform() + uniform() + uniform() + uniform() + uniform() + uniform() - 3);
+const { values: options } = parseArgs({
+  options: {
+    isa: { type: 'string', default: native.cpu().isa },
+    rounds: { type: 'string', default: '7' },
+    threads: { type: 'string', default: '1,2' },
+    cases: { type: 'string' },
+    model: { type: 'string', default: resolve(ROOT, '../shared/models/stories15M') },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+function measure({ name, symbolsPath, overheadBits }: PreparedCase, isa: string): CaseResult {
+  const words = ['--symbols', symbolsPath, '--isa', isa, '--rounds', options.rounds];
+  const limits = ['--threads', options.threads, '--least-bytes', String(LEAST_BYTES)];
+  const printed = execFileSync(PROGRAM, ['measure', ...words, ...limits], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  return new Uint8Array(values.buffer);
-}
-
-async function fastest(run: () => Promise<unknown> | unknown): Promise<number> {
-  let bestSeconds = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < ROUNDS; round++) {
-    const start = performance.now();
-    await run();
-    bestSeconds = Math.min(bestSeconds, (performance.now() - start) / 1000);
+  const measurement: CodecMeasurement = JSON.parse(printed);
+  if (measurement.codedBytes['zstd -1'] === undefined) {
+    process.stderr.write('bench-codec: SKIPPED zstd: built without libzstd (libzstd-dev)\n');
   }
-  return bestSeconds;
+  const { bits, entropyBits, bytes } = measurement;
+  const rows = codecRows(measurement, overheadBits);
+  const memcpy = memcpyRows(measurement);
+  return { name, isa, bits, entropyBits, decodedBytes: bytes, memcpy, rows };
 }
 
-function quantize(input: Uint8Array, of: (typeof CASES)[number]) {
-  const base = { weights: input, type: 'f32', threads: 2 } as const;
-  if ('bits' in of) return native.quantizeAffine({ ...base, bits: of.bits });
-  const blocks = [{ rows: ROWS, stepFactor: of.stepFactor, sharedRms: 0 }];
-  return native.quantizeRows({ ...base, rows: ROWS, columns: COLUMNS, blocks });
+function isWanted(name: string): boolean {
+  return options.cases === undefined || options.cases.split(',').includes(name);
 }
 
-async function measure(input: Uint8Array, of: (typeof CASES)[number]) {
-  const { symbols, entropyBitsPerWeight } = await quantize(input, of);
-  const symbolCount = symbols.length;
-  const output = new Uint8Array(symbolCount).fill(1);
-  const encode = { symbols, segmentSymbols: SEGMENT_SYMBOLS };
-  const coded = await native.encodeHuffman({ ...encode, threads: 2 });
-  const decode = { ...coded, segmentSymbols: SEGMENT_SYMBOLS, symbolCount, output, seed: 1 };
-  const copySeconds = await fastest(() => output.set(symbols));
-  const encodeSeconds = await fastest(() => native.encodeHuffman({ ...encode, threads: 1 }));
-  const oneSeconds = await fastest(() => native.decodeHuffman({ ...decode, threads: 1 }));
-  const twoSeconds = await fastest(() => native.decodeHuffman({ ...decode, threads: 2 }));
-  const bitsPerWeight = (8 * coded.payload.length) / (ROWS * COLUMNS);
-  const speed = (seconds: number) => symbolCount / seconds / 1e9;
-  return {
-    case: of.name,
-    entropyBitsPerWeight,
-    bitsPerWeight,
-    sizeOverEntropy: bitsPerWeight / entropyBitsPerWeight,
-    memoryCopyGigabytesPerSecond: speed(copySeconds),
-    encodeGigabytesPerSecond: speed(encodeSeconds),
-    decodeGigabytesPerSecond: { threads1: speed(oneSeconds), threads2: speed(twoSeconds) },
-    decodeOverMemoryCopy: copySeconds / oneSeconds,
-    decodeThreads2Over1: oneSeconds / twoSeconds,
-  };
+async function* preparedCases(folder: string): AsyncGenerator<PreparedCase> {
+  for (const spec of GENERATED) {
+    if (!isWanted(`u${spec.bits} at ${spec.entropyBits}`)) continue;
+    const columns = SHAPE.columns * (8 / spec.bits);
+    yield await prepareGenerated({ folder, program: PROGRAM }, { ...SHAPE, ...spec, columns });
+  }
+  if (!existsSync(options.model)) {
+    process.stderr.write(`bench-codec: SKIPPED the real model: no folder ${options.model}\n`);
+    return;
+  }
+  for (const { name, recipe } of MODEL_RECIPES) {
+    if (!isWanted(`stories15M ${name}`)) continue;
+    const model = { checkpoint: options.model, recipe, name: `stories15M ${name}` };
+    yield await prepareModel({ folder }, model);
+  }
 }
 
-const input = weights();
-const results = [];
-for (const of of CASES) results.push(await measure(input, of));
-console.log(JSON.stringify({ benchmark: 'codec', isa: native.cpu().isa, results }, null, 2));
+const folder = await mkdtemp(join(tmpdir(), 'entrofleet-bench-'));
+const results: CaseResult[] = [];
+try {
+  for await (const prepared of preparedCases(folder)) {
+    for (const isa of options.isa.split(',')) {
+      process.stderr.write(`bench-codec: ${prepared.name} on ${isa}\n`);
+      const result = measure(prepared, isa);
+      results.push(result);
+      if (!options.json) console.log(`${caseTable(result)}\n`);
+    }
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+if (!options.json) console.log(`${LEGEND}\n`);
+const rounded = (_: string, value: unknown) =>
+  typeof value === 'number' ? Number(value.toPrecision(6)) : value;
+console.log(JSON.stringify({ benchmark: 'codec', results }, rounded, options.json ? 2 : 0));

@@ -27,7 +27,7 @@ async function measure(recipe: string, folder: string, sourcePath: string) {
   const groupSizeBytes = GROUP_SIZE_BYTES_DEFAULT;
   const base = { sourcePath, planPath, threads: THREADS };
   const planned = await timed(
-    runCompressor({ task: 'plan', ...base, recipe, groupSizeBytes }, 'done', run),
+    runCompressor({ task: 'plan', ...base, recipe, layout: 'auto', groupSizeBytes }, 'done', run),
   );
   const plan = parsePlan(await readFile(planPath, 'utf8'));
   if (plan === undefined) throw new Error(`${planPath} is no plan`);

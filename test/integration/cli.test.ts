@@ -59,6 +59,38 @@ describe('compress', () => {
     expect(json(...argv, '2', '--force').ref).toEqual(first.ref);
   });
 
+  it('keeps the perplexity of source and artifact in the file, where inspect finds it', async () => {
+    const path = at('evaluated.efa');
+    const tokens = at('rows.json');
+    await writeFile(tokens, JSON.stringify([IDS, IDS.slice(1), IDS.slice(2)]));
+    const argv = ['compress', model, '-o', path, '--recipe', 'rd-5', '--json'];
+    const encoded = json(...argv, '--evaluate', tokens, '--evaluate-rows', '2');
+    const own = json('perplexity', path, '--tokens', tokens, '--rows', '2', '--json');
+    const source = json('perplexity', model, '--tokens', tokens, '--rows', '2', '--json');
+    const evaluation = {
+      perplexity: own.perplexity,
+      sourcePerplexity: source.perplexity,
+      origin: 'rows.json',
+      rows: 2,
+      tokens: 11,
+      tokensSha256: own.tokensSha256,
+    };
+    expect(encoded.evaluation).toMatchObject(evaluation);
+    expect(json('inspect', path, '--json').evaluation).toMatchObject(evaluation);
+    expect(entrofleet('inspect', path).stdout).toMatch(/perplexity \d+\.\d{4}, source \d+/);
+    expect(entrofleet('verify', path).status).toBe(0);
+  });
+
+  it('gives the same weights in every layout', () => {
+    const logits = ['lanes', 'streams', 'paper'].map((layout) => {
+      const path = at(`${layout}.efa`);
+      json('compress', model, '-o', path, '--recipe', 'u8', '--layout', layout, '--json');
+      return json('logits', path, '--ids', idsFile);
+    });
+    expect(logits[1]).toEqual(logits[0]);
+    expect(logits[2]).toEqual(logits[0]);
+  });
+
   it('names the folder that is missing and writes nothing', () => {
     const gone = at('gone');
     const result = entrofleet('compress', gone, '-o', at('none.efa'), '--recipe', 'u8');
@@ -90,7 +122,12 @@ describe('inspect and verify', () => {
     const text = entrofleet('inspect', artifact, '--tensors').stdout;
     expect(text).toContain(String(id));
     expect(text).toMatch(/layer 1 +\d\.\d{3} {2}#+/);
-    expect(text).toContain('model.norm.weight: raw');
+    expect(text).toMatch(/model\.norm\.weight +raw +64/);
+    expect(text).toMatch(
+      /lm_head\.weight +huffman +\d+ x 64 +\d+ +\d\.\d{3} +\d\.\d{3} +\d+\.\d\d %/,
+    );
+    expect(text).toMatch(/entropy +\d\.\d{4} bits per weight; the file is \d+\.\d\d % over it/);
+    expect(text).toContain('not evaluated');
     expect(json('verify', artifact, '--json')).toMatchObject({ ok: true, id, problems: [] });
   });
 

@@ -189,7 +189,7 @@ describe('one worker', () => {
     const { done } = await stepCounts(name, [controller]);
     expect(encodeSteps(done).size).toBeGreaterThan(5);
     expect(new Set(done.values())).toEqual(new Set([1]));
-    await expect.poll(() => readdir(join(blobs(), 'work'))).toEqual([]);
+    await expect.poll(() => readdir(join(blobs(), 'work')), { timeout: 20_000 }).toEqual([]);
   });
 
   it('encodes only that group again whose compressor was killed', async () => {

@@ -64,7 +64,7 @@ describe('compression while things are killed', () => {
 
   const compressors = () => childrenOf(controller.pid, 'entrofleet-compressor');
 
-  async function expectReady(attempts: number): Promise<void> {
+  async function expectReady(attempts: unknown): Promise<void> {
     const model = await api.finishedModel(name);
     expect(model.status.variants[0], JSON.stringify(model.status)).toMatchObject({
       phase: 'Ready',
@@ -123,7 +123,8 @@ describe('compression while things are killed', () => {
     // It is gone: signal 0 only asks.
     await expect.poll(() => isAlive(pid), SOON).toBe(false);
     await controller.restart();
-    await expectReady(2);
+    // One attempt when the compressor had just ended a step, two when it was within one.
+    await expectReady(expect.toBeOneOf([1, 2]));
   });
 
   it('gives the variant back when the controller is asked to stop', async () => {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openArtifact } from '@entrofleet/artifact';
 import { artifactSchema, eventSchema, listSchema, modelSchema } from '@entrofleet/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
@@ -73,7 +74,16 @@ describe('models over the REST API', () => {
     expect(probe.fingerprint.logits.length).toBeGreaterThan(0);
     const response = await fetch(`${url}${ARTIFACTS}/${id}/content`);
     const bytes = Buffer.from(await response.arrayBuffer());
-    expect(bytes.length).toBe(ref.sizeBytes);
+    const file = join(dataFolder, 'downloaded.efa');
+    await writeFile(file, bytes);
+    const reader = await openArtifact(file);
+    await reader.verify();
+    expect(reader.ref).toEqual(ref);
+    expect(reader.evaluation).toMatchObject({
+      perplexity: quality.perplexity,
+      sourcePerplexity: quality.sourcePerplexity,
+    });
+    await reader.close();
     const header = bytes.subarray(0, ref.headerSizeBytes);
     expect(createHash('sha256').update(header).digest('hex')).toBe(id);
     const range = { range: 'bytes=10-19' };

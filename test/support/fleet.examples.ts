@@ -79,8 +79,8 @@ export function exampleModel(change: Partial<Model['status']['variants'][number]
     spec: {
       source: { path: '/models/stories' },
       variants: [
-        { name: 'u8', recipe: 'u8' },
-        { name: 'u4-paper', recipe: 'u4-paper' },
+        { name: 'u8', recipe: 'u8', layout: 'auto' },
+        { name: 'u4-paper', recipe: 'u4-paper', layout: 'auto' },
       ],
       quality: { maxPerplexityRatio: 1.15 },
       serving: { contextLength: 4096 },

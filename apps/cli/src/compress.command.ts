@@ -1,23 +1,32 @@
+import { basename } from 'node:path';
 import {
   type Calibration,
   type Checkpoint,
   type EncodedArtifact,
+  type EvaluationRecord,
   encodeArtifact,
+  LAYOUTS,
+  type Layout,
+  openArtifact,
   openCheckpoint,
 } from '@entrofleet/artifact';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withCalibration } from './calibration.folder.ts';
 import { CliError } from './cli.error.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
+import { measurePerplexity } from './perplexity.measure.ts';
 import { ProgressLine } from './progress.line.ts';
 
 interface CompressOptions {
   readonly output: string;
   readonly recipe: Recipe;
+  readonly layout: Layout;
+  readonly evaluate?: string;
+  readonly evaluateRows?: number;
   readonly threads: number;
   readonly chunkSize: number;
   readonly calibrate?: string;
@@ -37,6 +46,13 @@ export function addCompressCommand(program: Command, context: CommandContext): v
       'u8, u4-paper, rd-<bits per weight> or rd-q<decibels>',
       recipeFrom,
     )
+    .addOption(
+      new Option('--layout <layout>', 'how coded weights are laid out')
+        .choices(LAYOUTS)
+        .default('auto'),
+    )
+    .option('--evaluate <file>', 'measure perplexity on these token rows and keep it in the file')
+    .option('--evaluate-rows <n>', 'use only the first rows', integerFrom(1, 1_000_000))
     .addOption(threadsOption())
     .option(
       '--chunk-size <bytes>',
@@ -88,6 +104,7 @@ async function compress(
         checkpoint,
         recipe,
         path: output,
+        layout: options.layout,
         threads,
         chunkSizeBytes: options.chunkSize,
         signal: context.signal,
@@ -97,8 +114,10 @@ async function compress(
       });
     const encoded = await encodeWith(encode, { checkpoint, options, context, progress });
     progress.end();
-    const result = { path: output, recipe: recipe.text, ...encoded };
-    context.print(options.json === true ? jsonText(result) : compressText(output, encoded));
+    const evaluation = await evaluate({ folder, output }, options, context);
+    const result = { path: output, recipe: recipe.text, ...encoded, evaluation };
+    const text = compressText(output, { ...encoded, evaluation });
+    context.print(options.json === true ? jsonText(result) : text);
   } finally {
     progress.end();
     await checkpoint.close();
@@ -123,4 +142,36 @@ async function encodeWith(
   const { signal } = context;
   const work = { checkpoint, tokensPath: calibrate, skipRows, output, threads, signal, progress };
   return withCalibration(work, encode);
+}
+
+/** Perplexity of the source and of what was written, kept in the artifact's file. */
+async function evaluate(
+  paths: { folder: string; output: string },
+  { evaluate: tokens, evaluateRows, threads }: CompressOptions,
+  { signal }: CommandContext,
+): Promise<EvaluationRecord | null> {
+  if (tokens === undefined) return null;
+  const measure = async (path: string, label: string) => {
+    const progress = new ProgressLine(process.stderr);
+    const use = { tokens, rows: evaluateRows, threads, signal, progress, label };
+    return measurePerplexity(path, use).finally(() => progress.end());
+  };
+  const source = await measure(paths.folder, 'source');
+  const own = await measure(paths.output, 'artifact');
+  const reader = await openArtifact(paths.output);
+  try {
+    const record: EvaluationRecord = {
+      artifact: reader.ref.id,
+      perplexity: own.perplexity,
+      sourcePerplexity: source.perplexity,
+      origin: basename(tokens),
+      rows: own.rows,
+      tokens: own.tokens,
+      tokensSha256: own.tokensSha256,
+    };
+    await reader.writeEvaluation(record);
+    return record;
+  } finally {
+    await reader.close();
+  }
 }

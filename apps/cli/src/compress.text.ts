@@ -1,9 +1,12 @@
-import type { EncodedArtifact } from '@entrofleet/artifact';
+import type { EncodedArtifact, EvaluationRecord } from '@entrofleet/artifact';
 import { sizeText } from './size.text.ts';
 
 /** What `compress` prints at its end. */
-export function compressText(path: string, encoded: Omit<EncodedArtifact, 'tensors'>): string {
-  const { ref, totals } = encoded;
+export function compressText(
+  path: string,
+  result: Omit<EncodedArtifact, 'tensors'> & { readonly evaluation: EvaluationRecord | null },
+): string {
+  const { ref, totals, evaluation } = result;
   const sqnr = totals.sqnrDb === null ? 'no error' : `${totals.sqnrDb.toFixed(2)} dB`;
   const { bitsPerWeight, entropyBitsPerWeight } = totals;
   const over =
@@ -18,6 +21,14 @@ export function compressText(path: string, encoded: Omit<EncodedArtifact, 'tenso
     `bits per weight  ${bitsPerWeight.toFixed(3)}${over}`,
     `entropy          ${entropyBitsPerWeight.toFixed(3)} bits per weight`,
     `SQNR             ${sqnr}`,
+    ...(evaluation === null ? [] : [perplexityLine(evaluation)]),
     '',
   ].join('\n');
+}
+
+function perplexityLine({ perplexity, sourcePerplexity, tokens, rows }: EvaluationRecord): string {
+  return (
+    `perplexity       ${perplexity.toFixed(4)}, source ${sourcePerplexity.toFixed(4)} ` +
+    `(${tokens} tokens of ${rows} rows)`
+  );
 }

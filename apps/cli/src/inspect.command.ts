@@ -1,22 +1,31 @@
 import { openArtifact } from '@entrofleet/artifact';
 import type { Command } from 'commander';
 import { type CommandContext, jsonText } from './command.context.ts';
-import { configSummary, inspectText, layerFacts, recipeText, tensorFacts } from './inspect.text.ts';
+import {
+  codedFacts,
+  configSummary,
+  inspectText,
+  layerFacts,
+  recipeText,
+  tensorFacts,
+} from './inspect.text.ts';
 import { jsonOption } from './options.ts';
 
 export function addInspectCommand(program: Command, context: CommandContext): void {
   program
     .command('inspect')
-    .description('show what an artifact holds, from its header')
+    .description('show what an artifact holds, its bits, entropy and quality, without decoding it')
     .argument('<file>', 'artifact')
     .option('--tensors', 'list every tensor')
     .addOption(jsonOption())
     .action(async (path: string, options: { tensors?: boolean; json?: boolean }) => {
       const reader = await openArtifact(path);
       try {
-        const { header } = reader;
+        const { header, evaluation } = reader;
         if (options.json !== true) {
-          context.print(inspectText(header, { path, withTensors: options.tensors === true }));
+          context.print(
+            inspectText(header, { path, withTensors: options.tensors === true, evaluation }),
+          );
           return;
         }
         const tensors = header.tensors.map(tensorFacts);
@@ -30,6 +39,8 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
             recipe: recipeText(header.recipe),
             config: configSummary(header.config),
             files,
+            coded: codedFacts(header),
+            evaluation: evaluation ?? null,
             layers: layerFacts(tensors),
             tensors,
           }),

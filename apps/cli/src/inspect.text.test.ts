@@ -7,13 +7,16 @@ import {
   type TensorFacts,
 } from './inspect.text.ts';
 
-const tensor = (name: string, bits: number, codec: 'raw' | 'huffman' = 'huffman'): TensorFacts => ({
+const tensor = (name: string, bits: number, codec: 'raw' | 'lanes' = 'lanes'): TensorFacts => ({
   name,
   codec,
   shape: [8, 8],
   weights: 64,
   sizeBytes: bits * 8,
   bitsPerWeight: bits,
+  entropyBitsPerWeight: codec === 'raw' ? null : bits,
+  lossOverEntropy: codec === 'raw' ? null : 0,
+  sqnrDb: null,
 });
 
 test('layers are in the order of their numbers, behind the other tensors; norms do not count', () => {

@@ -1,14 +1,22 @@
-import type { ArtifactHeader, TensorEntry } from '@entrofleet/artifact';
+import type { ArtifactHeader, EvaluationRecord, TensorEntry } from '@entrofleet/artifact';
+import { sqnrDb } from '@entrofleet/codec';
 import { sizeText } from './size.text.ts';
 
 /** Header facts of one tensor; sizes in bytes. */
 export interface TensorFacts {
   readonly name: string;
-  readonly codec: 'raw' | 'huffman';
+  readonly codec: TensorEntry['codec'];
   readonly shape: readonly number[];
   readonly weights: number;
   readonly sizeBytes: number;
+  /** Steps included. */
   readonly bitsPerWeight: number;
+  /** Order-0 entropy of the levels; null for raw tensors, as are the next two. */
+  readonly entropyBitsPerWeight: number | null;
+  /** Bits over entropy, as a share of the entropy; null also when that is 0. */
+  readonly lossOverEntropy: number | null;
+  /** null also when there is no error. */
+  readonly sqnrDb: number | null;
 }
 
 /** What a group of tensors takes: one layer, or one tensor outside the layers. */
@@ -34,7 +42,45 @@ export function tensorFacts(tensor: TensorEntry): TensorFacts {
   const weights = tensor.shape.reduce((product, size) => product * size, 1);
   const { name, codec, shape, payloadBytes } = tensor;
   const bitsPerWeight = (payloadBytes * 8) / weights;
-  return { name, codec, shape, weights, sizeBytes: payloadBytes, bitsPerWeight };
+  const facts = { name, codec, shape, weights, sizeBytes: payloadBytes, bitsPerWeight };
+  if (tensor.codec === 'raw') {
+    return { ...facts, entropyBitsPerWeight: null, lossOverEntropy: null, sqnrDb: null };
+  }
+  const entropy = tensor.entropyMicrobits / 1e6;
+  return {
+    ...facts,
+    entropyBitsPerWeight: entropy,
+    lossOverEntropy: entropy === 0 ? null : bitsPerWeight / entropy - 1,
+    sqnrDb: sqnrDb({ signal: 1, noise: tensor.noiseTrillionths / 1e12 }),
+  };
+}
+
+/** Figures over all coded tensors of an artifact, everything that the file holds for them. */
+export interface CodedFacts {
+  readonly weights: number;
+  /** The whole file but its tokenizer files and raw tensors, so header and hashes included. */
+  readonly bitsPerWeight: number;
+  readonly entropyBitsPerWeight: number;
+  readonly lossOverEntropy: number | null;
+}
+
+export function codedFacts(header: ArtifactHeader): CodedFacts {
+  const coded = header.tensors.map(tensorFacts).filter(({ codec }) => codec !== 'raw');
+  const raw = header.tensors.filter(({ codec }) => codec === 'raw');
+  const otherBytes = [...header.files, ...raw].reduce((sum, item) => sum + item.payloadBytes, 0);
+  const weights = coded.reduce((sum, tensor) => sum + tensor.weights, 0);
+  const entropyBits = coded.reduce(
+    (sum, tensor) => sum + (tensor.entropyBitsPerWeight ?? 0) * tensor.weights,
+    0,
+  );
+  const bits = (header.ref.sizeBytes - otherBytes) * 8;
+  const perWeight = (sum: number) => (weights === 0 ? 0 : sum / weights);
+  return {
+    weights,
+    bitsPerWeight: perWeight(bits),
+    entropyBitsPerWeight: perWeight(entropyBits),
+    lossOverEntropy: entropyBits === 0 ? null : bits / entropyBits - 1,
+  };
 }
 
 /** Bits per weight of the coded tensors by layer, layers in order, the others before them. */
@@ -84,7 +130,7 @@ export function barChart(layers: readonly LayerFacts[]): string[] {
 
 export function inspectText(
   header: ArtifactHeader,
-  options: { path: string; withTensors: boolean },
+  options: { path: string; withTensors: boolean; evaluation: EvaluationRecord | undefined },
 ): string {
   const tensors = header.tensors.map(tensorFacts);
   const summary = Object.entries(configSummary(header.config));
@@ -95,18 +141,62 @@ export function inspectText(
     `recipe    ${recipeText(header.recipe)}`,
     `size      ${ref.sizeBytes} bytes (${sizeText(ref.sizeBytes)}), header ` +
       `${ref.headerSizeBytes}, ${ref.chunkCount} chunks of at most ${ref.chunkSizeBytes}`,
+    ...codedLines(codedFacts(header)),
+    ...evaluationLines(options.evaluation),
     'config',
     ...summary.map(([key, value]) => `  ${key}: ${String(value)}`),
     'files',
     ...files.map((file) => `  ${file.name}: ${file.sizeBytes} bytes, ${file.payloadBytes} stored`),
     `bits per weight, steps included (${tensors.length} tensors)`,
     ...barChart(layerFacts(tensors)),
-    ...(options.withTensors ? ['tensors', ...tensors.map(tensorLine)] : []),
+    ...(options.withTensors ? tensorTable(tensors) : []),
     '',
   ].join('\n');
 }
 
-function tensorLine({ name, codec, shape, sizeBytes, bitsPerWeight }: TensorFacts): string {
-  const size = `${sizeBytes} bytes, ${bitsPerWeight.toFixed(3)} bits`;
-  return `  ${name}: ${codec}, ${shape.join(' x ') || 'scalar'}, ${size}`;
+function codedLines({ weights, ...facts }: CodedFacts): string[] {
+  const { bitsPerWeight, entropyBitsPerWeight, lossOverEntropy } = facts;
+  return [
+    `weights   ${weights} coded at ${bitsPerWeight.toFixed(4)} bits, header and hashes included`,
+    `entropy   ${entropyBitsPerWeight.toFixed(4)} bits per weight; the file is ` +
+      `${percent(lossOverEntropy)} over it`,
+  ];
+}
+
+function evaluationLines(evaluation: EvaluationRecord | undefined): string[] {
+  if (evaluation === undefined) return ['quality   not evaluated'];
+  const { perplexity, sourcePerplexity, tokens, rows, origin } = evaluation;
+  const ratio = (perplexity / sourcePerplexity).toFixed(4);
+  return [
+    `quality   perplexity ${perplexity.toFixed(4)}, source ${sourcePerplexity.toFixed(4)}, ` +
+      `ratio ${ratio} (${tokens} tokens of ${rows} rows, ${origin})`,
+  ];
+}
+
+const COLUMNS = ['tensor', 'codec', 'shape', 'bytes', 'bits', 'entropy', 'over', 'SQNR dB'];
+
+function tensorTable(tensors: readonly TensorFacts[]): string[] {
+  const rows = [COLUMNS, ...tensors.map(tensorCells)];
+  const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const align = (cell: string, i: number) =>
+    i < 3 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0);
+  return rows.map((row) => row.map(align).join('  ').trimEnd());
+}
+
+function tensorCells(tensor: TensorFacts): string[] {
+  const { entropyBitsPerWeight, codec } = tensor;
+  return [
+    tensor.name,
+    codec,
+    tensor.shape.join(' x ') || 'scalar',
+    String(tensor.sizeBytes),
+    tensor.bitsPerWeight.toFixed(3),
+    entropyBitsPerWeight === null ? '' : entropyBitsPerWeight.toFixed(3),
+    codec === 'raw' ? '' : percent(tensor.lossOverEntropy),
+    codec === 'raw' ? '' : (tensor.sqnrDb?.toFixed(2) ?? 'exact'),
+  ];
+}
+
+function percent(share: number | null): string {
+  return share === null ? '-' : `${(share * 100).toFixed(2)} %`;
 }

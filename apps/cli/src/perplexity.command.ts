@@ -1,10 +1,7 @@
-import { perplexity } from '@entrofleet/engine';
 import type { Command } from 'commander';
-import { CliError } from './cli.error.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
-import { withLanguageModel } from './opened.model.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
-import { readTokenRows } from './token.file.ts';
+import { measurePerplexity } from './perplexity.measure.ts';
 
 interface PerplexityOptions {
   readonly tokens: string;
@@ -31,23 +28,10 @@ async function measure(
   options: PerplexityOptions,
   { signal, print }: CommandContext,
 ): Promise<void> {
-  const { threads, tokens } = options;
-  await withLanguageModel(path, { threads, signal }, async (model) => {
-    const read = await readTokenRows(tokens, model.config);
-    const rows = read.rows.slice(0, options.rows);
-    const { contextLength } = model.config;
-    const bad = rows.findIndex((row) => row.length < 2 || row.length > contextLength);
-    if (bad >= 0) {
-      throw new CliError(
-        'BadInput',
-        `row ${bad} of ${tokens} has ${rows[bad]?.length} tokens; the model takes rows of 2 to ` +
-          `${contextLength}`,
-      );
-    }
-    const measured = await perplexity(model, rows, { signal });
-    const text =
-      `perplexity ${measured.perplexity.toFixed(5)} ` +
-      `(${measured.tokens} tokens of ${measured.rows} rows)\n`;
-    print(options.json === true ? jsonText({ path, ...measured }) : text);
-  });
+  const { threads, tokens, rows } = options;
+  const measured = await measurePerplexity(path, { tokens, rows, threads, signal });
+  const text =
+    `perplexity ${measured.perplexity.toFixed(5)} ` +
+    `(${measured.tokens} tokens of ${measured.rows} rows)\n`;
+  print(options.json === true ? jsonText({ path, ...measured }) : text);
 }

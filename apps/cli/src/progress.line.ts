@@ -1,4 +1,4 @@
-import { progressText } from './progress.text.ts';
+import { type ProgressState, progressText } from './progress.text.ts';
 
 const REDRAW_MS = 100;
 const PLAIN_STEP = 0.1;
@@ -15,7 +15,7 @@ export class ProgressLine {
     this.#stream = stream;
   }
 
-  update(progress: { label: string; doneBytes: number; totalBytes: number }): void {
+  update(progress: Omit<ProgressState, 'elapsedSeconds'>): void {
     const nowMs = performance.now();
     const text = progressText({ ...progress, elapsedSeconds: (nowMs - this.#startMs) / 1000 });
     const share = progress.doneBytes / progress.totalBytes;

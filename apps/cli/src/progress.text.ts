@@ -5,6 +5,8 @@ export interface ProgressState {
   readonly doneBytes: number;
   readonly totalBytes: number;
   readonly elapsedSeconds: number;
+  /** What is counted when it is not bytes, e.g. `rows`. */
+  readonly unit?: string;
 }
 
 const BAR_WIDTH = 24;
@@ -17,7 +19,8 @@ export function progressText(state: ProgressState): string {
   const bar = '#'.repeat(full).padEnd(BAR_WIDTH, '.');
   const head = `${label.padEnd(8)} [${bar}] ${String(Math.floor(share * 100)).padStart(3)} %`;
   if (elapsedSeconds <= 0 || doneBytes <= 0) return head;
-  const bytesPerSecond = doneBytes / elapsedSeconds;
-  const left = durationText((totalBytes - doneBytes) / bytesPerSecond);
-  return `${head}  ${sizeText(bytesPerSecond)}/s  ${left} left`;
+  const perSecond = doneBytes / elapsedSeconds;
+  const left = durationText((totalBytes - doneBytes) / perSecond);
+  const rate = state.unit ? `${perSecond.toFixed(1)} ${state.unit}` : sizeText(perSecond);
+  return `${head}  ${rate}/s  ${left} left`;
 }

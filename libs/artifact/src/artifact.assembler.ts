@@ -75,6 +75,7 @@ export async function assembleArtifact(
     chunkSizeBytes: plan.chunkSizeBytes,
     config: checkpoint.config,
     recipe: plan.recipe,
+    sharedCode: plan.sharedCode,
     files: parts.flatMap(({ content }) => content.files),
     tensors: tensors.map((tensor) => tensor.json),
   });

@@ -11,6 +11,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
 import { openChunks } from './chunk.source.ts';
 import { dequantize } from './dequantize.ts';
 import type { EncodeProgress } from './encode.types.ts';
+import { LAYOUTS } from './symbol.coding.ts';
 
 const U8 = { kind: 'affine', bits: 8 } as const;
 const RECIPES = [
@@ -111,6 +112,43 @@ describe('an artifact', () => {
         zeroPoint: quantized.zeroPoint,
       });
       await artifact.close();
+    });
+  });
+
+  it.each(LAYOUTS)('holds the same weights in layout %s', async (layout) => {
+    // Large enough for lanes, with an odd count; a lone symbol; and fewer symbols than lanes.
+    const wave = Array.from({ length: 261 * 263 }, (_, i) => Math.sin(i * i) * Math.cos(i));
+    await writeSource({
+      'a.weight': { shape: [261, 263], values: wave },
+      'b.weight': { shape: [300, 300], values: new Array(90_000).fill(0) },
+      'c.weight': { shape: [3, 5], values: wave.slice(0, 15) },
+    });
+    await withCheckpoint(async (checkpoint) => {
+      for (const recipe of RECIPES) {
+        const plain = join(folder, 'streams.efa');
+        await encode(checkpoint, { recipe, layout: 'streams', path: plain });
+        await encode(checkpoint, { recipe, layout, chunkSizeBytes: 16_384 });
+        const [expected, artifact] = [await openArtifact(plain), await openArtifact(output)];
+        for (const name of ['a.weight', 'b.weight', 'c.weight']) {
+          expect(await artifact.readFloat(name)).toEqual(await expected.readFloat(name));
+        }
+        await artifact.close();
+        await expected.close();
+      }
+    });
+  });
+
+  it('names the codec that its layout asks for', async () => {
+    const values = Array.from({ length: 256 * 256 }, (_, i) => Math.sin(i * i));
+    await writeSource({ 'a.weight': { shape: [256, 256], values } });
+    const rate = { kind: 'rate', targetBitsPerWeight: 3 } as const;
+    await withCheckpoint(async (checkpoint) => {
+      const codecOf = async (more: Parameters<typeof encode>[1]) =>
+        (await encode(checkpoint, more)).tensors[0]?.codec;
+      expect(await codecOf({ recipe: U8 })).toBe('huffman');
+      expect(await codecOf({ recipe: rate })).toBe('lanes');
+      expect(await codecOf({ recipe: U8, layout: 'lanes' })).toBe('lanes');
+      expect(await codecOf({ recipe: rate, layout: 'paper' })).toBe('huffman');
     });
   });
 

@@ -37,6 +37,7 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
     checkpoint,
     recipe,
     calibration,
+    layout: options.layout,
     chunkSizeBytes,
     groupSizeBytes: GROUP_SIZE_BYTES_DEFAULT,
     threads,

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { ArtifactError } from './artifact.error.ts';
 import type { ArtifactHeader } from './artifact.header.ts';
 import { sha256 } from './chunk.hash.ts';
+import { type EvaluationRecord, parseEvaluation, readTrailer } from './evaluation.record.ts';
 import { parseHeader } from './header.parser.ts';
 import { readAt } from './positional.read.ts';
 import { headerRegionBytes, PREAMBLE_BYTES, parsePreamble } from './preamble.ts';
@@ -11,12 +12,15 @@ import { headerRegionBytes, PREAMBLE_BYTES, parsePreamble } from './preamble.ts'
 export class ArtifactFile {
   readonly path: string;
   readonly header: ArtifactHeader;
+  /** What was measured of it, where the file carries that. */
+  readonly evaluation: EvaluationRecord | undefined;
   readonly #handle: FileHandle;
   #closed = false;
 
-  private constructor(path: string, header: ArtifactHeader, handle: FileHandle) {
+  private constructor(path: string, handle: FileHandle, content: Content) {
     this.path = path;
-    this.header = header;
+    this.header = content.header;
+    this.evaluation = content.evaluation;
     this.#handle = handle;
   }
 
@@ -26,7 +30,7 @@ export class ArtifactFile {
       throw readFailed(path, cause);
     });
     try {
-      return new ArtifactFile(path, await readHeader(path, handle), handle);
+      return new ArtifactFile(path, handle, await readContent(path, handle));
     } catch (error) {
       await handle.close();
       throw error;
@@ -73,20 +77,35 @@ export class ArtifactFile {
   }
 }
 
-async function readHeader(path: string, handle: FileHandle): Promise<ArtifactHeader> {
+interface Content {
+  readonly header: ArtifactHeader;
+  readonly evaluation: EvaluationRecord | undefined;
+}
+
+async function readContent(path: string, handle: FileHandle): Promise<Content> {
   const stats = await handle.stat();
   if (!stats.isFile()) throw new ArtifactError('NotAFile', `${path} is not a file`);
-  const preambleBytes = Math.min(stats.size, PREAMBLE_BYTES);
+  const fileEnd = stats.size;
+  const preambleBytes = Math.min(fileEnd, PREAMBLE_BYTES);
   const preamble = await readExactly(path, handle, { offset: 0, sizeBytes: preambleBytes });
   const region = headerRegionBytes(parsePreamble(preamble));
-  const sizeBytes = Math.min(region, stats.size);
+  const sizeBytes = Math.min(region, fileEnd);
   const header = parseHeader(await readExactly(path, handle, { offset: 0, sizeBytes }));
-  if (stats.size === header.ref.sizeBytes) return header;
-  const cut = stats.size < header.ref.sizeBytes;
+  const payloadEnd = header.ref.sizeBytes;
+  if (fileEnd === payloadEnd) return { header, evaluation: undefined };
+  if (fileEnd < payloadEnd) {
+    throw new ArtifactError(
+      'Truncated',
+      `${path} has ${fileEnd} bytes, its header describes ${payloadEnd}; fetch the artifact again`,
+    );
+  }
+  const trailer = await readTrailer(handle, { payloadEnd, fileEnd });
+  const evaluation = trailer && parseEvaluation(trailer, header.ref.id);
+  if (evaluation !== undefined) return { header, evaluation };
   throw new ArtifactError(
-    cut ? 'Truncated' : 'TrailingBytes',
-    `${path} has ${stats.size} bytes, its header describes ${header.ref.sizeBytes}; ` +
-      'fetch the artifact again',
+    'TrailingBytes',
+    `${path} has ${fileEnd - payloadEnd} bytes after the ${payloadEnd} that its header describes, ` +
+      'and they are no evaluation of it; fetch the artifact again',
   );
 }
 

@@ -32,8 +32,7 @@ export interface RawTensorEntry extends PayloadItem {
 }
 
 /** A matrix of quantized weights, entropy coded. */
-export interface HuffmanTensorEntry extends PayloadItem {
-  readonly codec: 'huffman';
+interface CodedTensorItem extends PayloadItem {
   /** Rows, columns. */
   readonly shape: readonly [number, number];
   /** Element type of the source. */
@@ -42,14 +41,31 @@ export interface HuffmanTensorEntry extends PayloadItem {
   readonly zeroPoint: number;
   /** Step of the whole tensor; null: one bf16 step per row in front of the segments. */
   readonly step: number | null;
-  /** Canonical Huffman code length of each of the 256 byte values, 0 when absent. */
-  readonly codeLengths: Uint8Array;
   /** Symbols in every segment but the last. */
   readonly segmentSymbols: number;
   readonly segmentSizes: Uint32Array;
+  /** Order-0 entropy of the levels, in millionths of a bit per weight. */
+  readonly entropyMicrobits: number;
+  /** Power of the quantization error over that of the weights, times 10^12. */
+  readonly noiseTrillionths: number;
 }
 
-export type TensorEntry = RawTensorEntry | HuffmanTensorEntry;
+/** Coded in four streams, see libs/codec/SEGMENT.md. */
+export interface HuffmanTensorEntry extends CodedTensorItem {
+  readonly codec: 'huffman';
+  /** Canonical Huffman code length of each of the 256 byte values, 0 when absent. */
+  readonly codeLengths: Uint8Array;
+}
+
+/** Coded in 64 lanes, see libs/codec/LANES.md. */
+export interface LanesTensorEntry extends CodedTensorItem {
+  readonly codec: 'lanes';
+  /** The code as LANES.md writes it. */
+  readonly code: Uint8Array;
+}
+
+export type CodedTensorEntry = HuffmanTensorEntry | LanesTensorEntry;
+export type TensorEntry = RawTensorEntry | CodedTensorEntry;
 
 /** What one recipe did, in the words of @entrofleet/codec. */
 export type RecipeEntry =
@@ -92,7 +108,7 @@ export interface ArtifactHeader {
 }
 
 /** Bytes of the row steps in front of a tensor's segments. */
-export function stepBytes(tensor: HuffmanTensorEntry): number {
+export function stepBytes(tensor: CodedTensorEntry): number {
   return tensor.step === null ? tensor.shape[0] * BF16_BYTES : 0;
 }
 

@@ -12,7 +12,7 @@ import { parseHeader } from './header.parser.ts';
 import { headerRegion, PREAMBLE_BYTES } from './preamble.ts';
 
 const FOLDER = resolve(import.meta.dirname, '../../../test/fixtures/artifacts');
-const NAMES = ['u8.artifact', 'u4-paper.artifact', 'rd-3.artifact'] as const;
+const NAMES = ['u8-streams.efa', 'u4-paper.efa', 'u4-lanes.efa', 'rd-3-lanes.efa'] as const;
 const RUNS = 400;
 
 let folder: string;
@@ -146,7 +146,19 @@ describe('a hostile header in correct form', () => {
   const nasty = fc.oneof(
     fc.constantFrom<unknown[]>(
       ...[null, -1, 0, 1, 2, 255, 256, 65536, 2 ** 31, 2 ** 32, 2 ** 53, 1e300, 0.5, '', 'raw'],
-      ...['00000000', '7f800000', 'f', 'huffman', 'identity', 'deflate', 'bf16', true, [], {}],
+      ...[
+        '00000000',
+        '7f800000',
+        'f',
+        'huffman',
+        'lanes',
+        'identity',
+        'deflate',
+        'bf16',
+        true,
+        [],
+        {},
+      ],
     ),
     fc.jsonValue({ maxDepth: 2 }),
   );
@@ -188,11 +200,15 @@ describe('a hostile header in correct form', () => {
     ['small chunks', ['chunkSizeBytes'], 64, /integer from 4096 to 4194304/],
     ['no tensors', ['tensors'], [], /\/tensors must not be empty/],
     ['a huge shape', ['tensors', '0', 'shape'], [2 ** 30, 2 ** 30], /\/tensors\/0\/shape/],
-    ['more rows than coded', ['tensors', '0', 'shape'], [2000, 25], /segmentSizes must have/],
+    ['more rows than coded', ['tensors', '0', 'shape'], [200_000, 25], /segmentSizes must have/],
     ['fewer symbols in segments', ['tensors', '0', 'segmentSymbols'], 1, /must have 500 entries/],
     ['a huge segment', ['tensors', '0', 'segmentSizes'], [2 ** 32], /integers from 1 to 4096/],
     ['a segment too small', ['tensors', '0', 'segmentSizes'], [3], /too small for 500 symbols/],
-    ['a code that is none', ['tensors', '0', 'codeLengths'], '12', /prefix code/],
+    ['a code that is none', ['tensors', '0', 'code'], '0012', /prefix code/],
+    ['no code at all', ['tensors', '0', 'code'], null, /code must not be null/],
+    ['a code past the symbols', ['tensors', '0', 'code'], 'ff11', /code must be a first symbol/],
+    ['a shared code that is none', ['sharedCode'], '0012', /sharedCode must be a prefix code/],
+    ['an entropy over its bits', ['tensors', '0', 'entropyMicrobits'], 8_000_001, /8000000/],
     ['a step of infinity', ['tensors', '0', 'step'], '7f800000', /step must be finite/],
     ['a zero point past its bits', ['tensors', '0', 'zeroPoint'], 256, /from 0 to 255/],
     ['an unknown codec', ['tensors', '0', 'codec'], 'zip', /tensors\/0/],
@@ -242,7 +258,8 @@ describe('the preamble', () => {
       copy[at] = value;
       return copy;
     };
-    expect(() => parseHeader(spoil(8, 2))).toThrow(/version 2, .*reads version 1; update/);
+    expect(() => parseHeader(spoil(8, 3))).toThrow(/version 3, .*reads version 2; update/);
+    expect(() => parseHeader(spoil(8, 1))).toThrow(/version 1, .*reads version 2; encode/);
     expect(() => parseHeader(spoil(0, 0x50))).toThrow(/no entrofleet artifact/);
     expect(() => parseHeader(region.subarray(0, 12))).toThrow(/ends after 12 bytes/);
     const padded = headerRegion(Buffer.from('{}'));

@@ -6,8 +6,8 @@ import { ArtifactFile } from './artifact.file.ts';
 import {
   type ArtifactHeader,
   type ArtifactRef,
+  type CodedTensorEntry,
   type FileEntry,
-  type HuffmanTensorEntry,
   type RawTensorEntry,
   stepBytes,
   symbolCount,
@@ -16,7 +16,9 @@ import {
 import { forEachParallel } from './bounded.parallel.ts';
 import { chunkTable, itemChunks } from './chunk.table.ts';
 import { dequantize } from './dequantize.ts';
+import { type EvaluationRecord, writeEvaluation } from './evaluation.record.ts';
 import { parseBf16 } from './float.bits.ts';
+import { decodeSymbols } from './symbol.coding.ts';
 import { elementCount, matrixShape } from './tensor.shape.ts';
 
 /** Chunks hashed at a time: the width of libuv's thread pool, where the hashing happens. */
@@ -66,6 +68,27 @@ export class ArtifactReader {
   /** Content of the model's config.json. */
   get config(): Readonly<Record<string, unknown>> {
     return this.header.config;
+  }
+
+  /** What was measured of the artifact when it was made; undefined when nothing was. */
+  get evaluation(): EvaluationRecord | undefined {
+    return this.#file.evaluation;
+  }
+
+  /**
+   * Keeps a measurement with the artifact, in place of an older one. The id and what readers get
+   * stay as they are; {@link evaluation} shows it once the file is opened again.
+   * @throws ArtifactError `BadArgument` for one of another artifact, `WriteFailed`.
+   */
+  async writeEvaluation(record: EvaluationRecord): Promise<void> {
+    const { id, sizeBytes } = this.ref;
+    if (record.artifact !== id) {
+      throw new ArtifactError(
+        'BadArgument',
+        `the evaluation is of artifact ${record.artifact}, ${this.#file.path} is ${id}`,
+      );
+    }
+    await writeEvaluation(this.#file.path, { payloadEnd: sizeBytes, record });
   }
 
   get tensorNames(): readonly string[] {
@@ -182,19 +205,15 @@ export class ArtifactReader {
   }
 
   async #decode(
-    entry: HuffmanTensorEntry,
+    entry: CodedTensorEntry,
     payload: Uint8Array,
     run: { threads: number; seed: number },
   ): Promise<ResidentTensor> {
     const begin = stepBytes(entry);
     const steps = rowSteps(entry, payload.subarray(0, begin));
     const symbols = new Uint8Array(symbolCount(entry));
-    const seconds = await native.decodeHuffman({
+    const seconds = await decodeSymbols(entry, {
       payload: payload.subarray(begin),
-      segmentSizes: entry.segmentSizes,
-      segmentSymbols: entry.segmentSymbols,
-      symbolCount: symbols.length,
-      codeLengths: entry.codeLengths,
       output: symbols,
       ...run,
     });
@@ -242,7 +261,7 @@ async function readRaw(
   return { format: 'f32', ...matrixShape(entry.shape), data };
 }
 
-function rowSteps(entry: HuffmanTensorEntry, bytes: Uint8Array): Float32Array {
+function rowSteps(entry: CodedTensorEntry, bytes: Uint8Array): Float32Array {
   if (entry.step !== null) return Float32Array.of(entry.step);
   const steps = parseBf16(bytes);
   const bad = steps.findIndex((step) => !(Number.isFinite(step) && step > 0));

@@ -85,12 +85,13 @@ export class Checkpoint {
   }
 
   /**
+   * @param memory takes the bytes where it is large enough, to be used again by the caller.
    * @returns the tensor's little-endian bytes.
    * @throws CheckpointError `MissingTensor`, `SourceChanged`, `ReadFailed`.
    */
-  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  async readRaw(name: string, memory?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const { entry, file } = this.#locate(name);
-    return file.read(entry);
+    return file.read(entry, memory);
   }
 
   /**

@@ -2,6 +2,7 @@ import type { TensorRecipe } from '@entrofleet/codec';
 import type { ArtifactRef } from './artifact.header.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import type { Calibration } from './quantization.plan.ts';
+import type { Layout } from './symbol.coding.ts';
 
 export interface EncodeProgress {
   readonly phase: 'measure' | 'encode' | 'write';
@@ -22,6 +23,8 @@ export interface EncodeOptions {
   readonly path: string;
   /** Any number gives the same bytes. */
   readonly threads: number;
+  /** Default: `auto`. */
+  readonly layout?: Layout;
   /** Default: 256 KiB. */
   readonly chunkSizeBytes?: number;
   readonly onProgress?: (progress: EncodeProgress) => void;
@@ -32,7 +35,7 @@ export interface EncodeOptions {
 export interface TensorStats {
   readonly name: string;
   readonly shape: number[];
-  /** `huffman` or `raw`. */
+  /** `huffman`, `lanes` or `raw`. */
   readonly codec: string;
   /** Payload: steps and segments, or the raw bytes. */
   readonly sizeBytes: number;

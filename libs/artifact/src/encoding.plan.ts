@@ -4,11 +4,19 @@ import { isJsonObject } from './bounded.json.ts';
 import { canonicalJson } from './canonical.json.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
 import { sha256Now } from './chunk.hash.ts';
+import { huffmanCodeText } from './code.text.ts';
 import { type EncodeGroup, groupItems } from './encode.groups.ts';
 import { encodePeakBytes } from './encode.memory.ts';
 import { isMatrix } from './encode.plan.ts';
-import { type Calibration, planQuantization, type QuantizationPlan } from './quantization.plan.ts';
+import {
+  type Calibration,
+  gridsByName,
+  planQuantization,
+  type QuantizationPlan,
+} from './quantization.plan.ts';
+import { measureSharedCode } from './shared.code.ts';
 import { sourceChanged } from './source.file.ts';
+import type { Layout } from './symbol.coding.ts';
 import { tensorsToEncode } from './tied.head.ts';
 
 /** Raised when the same plan would give other bytes, so that no part of before is taken. */
@@ -21,6 +29,9 @@ const VERSION = 1;
 export interface EncodingPlan {
   readonly version: typeof VERSION;
   readonly recipe: RecipeEntry;
+  readonly layout: Layout;
+  /** The model's Huffman code as the header spells it, for layout `paper`. */
+  readonly sharedCode: string | null;
   readonly chunkSizeBytes: number;
   /** State of the source's files that the plan was made from. */
   readonly source: readonly string[];
@@ -36,6 +47,8 @@ export interface EncodingPlanOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
   readonly calibration?: Calibration | undefined;
+  /** Default: `auto`. */
+  readonly layout?: Layout | undefined;
   readonly chunkSizeBytes: number;
   /** Source bytes of a group; a larger tensor is a group of its own. */
   readonly groupSizeBytes: number;
@@ -52,20 +65,35 @@ export interface EncodingPlanOptions {
  */
 export async function planEncoding(options: EncodingPlanOptions): Promise<EncodingPlan> {
   const { checkpoint, recipe, chunkSizeBytes, groupSizeBytes, threads, signal } = options;
+  const layout = layoutOf(options);
   const tensors = await tensorsToEncode(checkpoint);
+  const matrices = tensors.filter(isMatrix);
   const quantization = await planQuantization({
     checkpoint,
-    matrices: tensors.filter(isMatrix),
+    matrices,
     recipe,
     calibration: options.calibration,
     threads,
     signal,
     onProgress: (fraction, tensor) => options.onProgress?.(fraction, tensor),
   });
+  const sharedCode =
+    layout === 'paper' && matrices.length > 0
+      ? await measureSharedCode({
+          checkpoint,
+          matrices,
+          grids: gridsByName(quantization),
+          threads,
+          calibrationFolder: options.calibration?.folder,
+          signal,
+        })
+      : null;
   await checkpoint.requireUnchanged();
   return {
     version: VERSION,
     recipe: recipeEntry(recipe, options.calibration),
+    layout,
+    sharedCode: sharedCode && huffmanCodeText(sharedCode),
     chunkSizeBytes,
     source: checkpoint.stamp,
     tensorBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
@@ -73,6 +101,11 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
     quantization,
     groups: groupItems({ files: checkpoint.files, tensors }, groupSizeBytes),
   };
+}
+
+/** EntroLLM's recipes are coded as the paper codes them, unless another layout is asked for. */
+function layoutOf({ recipe, layout = 'auto' }: EncodingPlanOptions): Layout {
+  return layout === 'auto' && recipe.kind === 'affine' ? 'streams' : layout;
 }
 
 /** @throws CheckpointError `SourceChanged` when the plan was made from another state. */

@@ -3,10 +3,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
-import { referenceDecodeHuffman } from '@entrofleet/codec';
+import { referenceDecodeHuffman, referenceDecodeLanes } from '@entrofleet/codec';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { GOLDEN_RECIPES, writeGoldenSource } from '../../../test/fixtures/golden.source.ts';
+import { GOLDEN_ENCODINGS, writeGoldenSource } from '../../../test/fixtures/golden.source.ts';
 import { encodeArtifact } from './artifact.encoder.ts';
 import { openArtifact } from './artifact.reader.ts';
 import { openCheckpoint } from './checkpoint.reader.ts';
@@ -15,13 +15,15 @@ const FOLDER = resolve(import.meta.dirname, '../../../test/fixtures/artifacts');
 
 /** Ids of the checked-in files. A change here breaks every artifact that is out in the field. */
 const IDS: Readonly<Record<string, string>> = {
-  'u8.artifact': '2e79490029fee9e3d71e0a60ce9653a37da2d31b52f96184cc493d18f9ae429b',
-  'u4-paper.artifact': '12861c93fe0ade655d7b76ab65e3a142d3b52981dabb28f25225aac421726650',
-  'rd-3.artifact': 'de72bea87e736ae5124473cf3dab9642736ac8ced6aa7efea3888c1a42af92a6',
+  'u8-streams.efa': '374ef99b5eefa3f7d5cdb5cc19015bf4b20e59610df9a368bc4b839db93e66bf',
+  'u4-paper.efa': '352585e498027334b1606c7e7c95e8959150c3d5ae852e9ced79ff1975e0a070',
+  'u4-lanes.efa': 'c5abf26bd0a299b6c9be6318e51b3ace0697954e1f448d0be35b1808fd21ca2d',
+  'rd-3-lanes.efa': '2714d3fe90c07e81837c1320678db4812ddf60a004a3724bd6ee41932aedfae5',
 };
 
 const chunks = z.array(z.object({ sha256: z.string(), sizeBytes: z.number() }));
 const headerSchema = z.object({
+  sharedCode: z.string().nullable(),
   files: z.array(z.object({ name: z.string(), codec: z.string(), chunks })),
   tensors: z.array(
     z.object({
@@ -31,8 +33,7 @@ const headerSchema = z.object({
       bits: z.number().default(0),
       zeroPoint: z.number().default(0),
       step: z.string().nullable().default(null),
-      codeFirst: z.number().default(0),
-      codeLengths: z.string().default(''),
+      code: z.string().nullable().default(null),
       segmentSymbols: z.number().default(0),
       segmentSizes: z.array(z.number()).default([]),
       chunks,
@@ -41,10 +42,10 @@ const headerSchema = z.object({
 });
 type Tensor = z.infer<typeof headerSchema>['tensors'][number];
 
-/** A reader written from FORMAT.md and SEGMENT.md alone: no kernel, no code of the real reader. */
+/** A reader written from FORMAT.md, SEGMENT.md and LANES.md alone: no kernel, no code of the real reader. */
 function readPlainly(file: Buffer) {
   expect(file.toString('latin1', 0, 8)).toBe('\x89EFART\r\n');
-  expect(file.readUInt32LE(8)).toBe(1);
+  expect(file.readUInt32LE(8)).toBe(2);
   const jsonBytes = file.readUInt32LE(12);
   const regionBytes = 64 * Math.ceil((16 + jsonBytes) / 64);
   const id = createHash('sha256').update(file.subarray(0, regionBytes)).digest('hex');
@@ -65,30 +66,31 @@ function readPlainly(file: Buffer) {
       return [item.name, item.codec === 'deflate' ? inflateRawSync(bytes) : bytes];
     }),
   );
-  const tensors = new Map(header.tensors.map((item) => [item.name, weights(item, payload(item))]));
+  const tensors = new Map(
+    header.tensors.map((item) => [item.name, weights(item, payload(item), header.sharedCode)]),
+  );
   expect(offset).toBe(file.length);
   return { id, files, tensors };
 }
 
-function weights(tensor: Tensor, payload: Buffer): number[] {
+function weights(tensor: Tensor, payload: Buffer, sharedCode: string | null): number[] {
   const count = tensor.shape.reduce((product, side) => product * side, 1);
   if (tensor.codec === 'raw') {
     return Array.from({ length: count }, (_, i) => payload.readFloatLE(i * 4));
   }
   const [rows = 0, columns = 0] = tensor.shape;
   const stepBytes = tensor.step === null ? rows * 2 : 0;
-  const codeLengths = new Uint8Array(256);
-  codeLengths.set(
-    Array.from(tensor.codeLengths, (digit) => Number.parseInt(digit, 16)),
-    tensor.codeFirst,
-  );
-  const symbols = referenceDecodeHuffman({
+  const coded = {
     payload: payload.subarray(stepBytes),
     segmentSizes: Uint32Array.from(tensor.segmentSizes),
     segmentSymbols: tensor.segmentSymbols,
     symbolCount: tensor.bits === 8 ? count : Math.ceil(count / 2),
-    codeLengths,
-  });
+  };
+  const text = tensor.code ?? sharedCode ?? '';
+  const symbols =
+    tensor.codec === 'lanes'
+      ? referenceDecodeLanes({ ...coded, code: Buffer.from(text, 'hex') })
+      : referenceDecodeHuffman({ ...coded, codeLengths: lengthsOf(text) });
   return Array.from({ length: count }, (_, i) => {
     const row = Math.floor(i / columns);
     const rowStep = Buffer.concat([Buffer.alloc(2), payload.subarray(row * 2, row * 2 + 2)]);
@@ -100,7 +102,17 @@ function weights(tensor: Tensor, payload: Buffer): number[] {
   });
 }
 
-describe.each(Object.entries(GOLDEN_RECIPES))('golden %s', (name, recipe) => {
+function lengthsOf(text: string): Uint8Array {
+  const lengths = new Uint8Array(256);
+  const digits = text.slice(2).replace(/(.)([g-z])/g, (_, digit: string, letter: string) => {
+    return digit.repeat(Number.parseInt(letter, 36) - 14);
+  });
+  const values = Array.from(digits, (digit) => Number.parseInt(digit, 16));
+  lengths.set(values, Number.parseInt(text.slice(0, 2), 16));
+  return lengths;
+}
+
+describe.each(Object.entries(GOLDEN_ENCODINGS))('golden %s', (name, encoding) => {
   it('is read alike by a plain second reader', async () => {
     const path = join(FOLDER, name);
     const plain = readPlainly(await readFile(path));
@@ -125,7 +137,7 @@ describe.each(Object.entries(GOLDEN_RECIPES))('golden %s', (name, recipe) => {
     const checkpoint = await openCheckpoint(folder);
     for (const threads of [1, 3]) {
       const path = join(folder, `${threads}.artifact`);
-      const options = { checkpoint, recipe, path, threads, chunkSizeBytes: 4096 };
+      const options = { checkpoint, ...encoding, path, threads, chunkSizeBytes: 4096 };
       const { ref } = await encodeArtifact(options);
       expect(ref.id).toBe(IDS[name]);
       expect(await readFile(path)).toEqual(await readFile(join(FOLDER, name)));

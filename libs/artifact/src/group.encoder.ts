@@ -1,6 +1,9 @@
+import { ArtifactError } from './artifact.error.ts';
 import { CheckpointError } from './checkpoint.error.ts';
 import type { Checkpoint } from './checkpoint.reader.ts';
+import { parseHuffmanCode } from './code.text.ts';
 import type { EncodeGroup } from './encode.groups.ts';
+import { isMatrix } from './encode.plan.ts';
 import type { EncodingPlan } from './encoding.plan.ts';
 import { encodeFile } from './file.encoder.ts';
 import type { FileJson } from './header.writer.ts';
@@ -43,7 +46,12 @@ export async function encodeGroup(
   }
   const infos = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]));
   const grids = gridsByName(plan.quantization);
-  const encoding = { checkpoint, grids, threads, chunkSizeBytes, payload, calibrationFolder };
+  const { layout } = plan;
+  const sharedCode = plan.sharedCode === null ? null : requireCode(plan.sharedCode);
+  const coding = { layout, sharedCode, chunkSizeBytes, threads };
+  const matrices = group.tensors.flatMap((name) => infos.get(name) ?? []).filter(isMatrix);
+  const memory = new Uint8Array(Math.max(0, ...matrices.map((matrix) => matrix.sizeBytes)));
+  const encoding = { checkpoint, grids, payload, memory, calibrationFolder, ...coding };
   const tensors: EncodedTensor[] = [];
   let doneBytes = 0;
   for (const name of group.tensors) {
@@ -55,6 +63,12 @@ export async function encodeGroup(
     work.onProgress?.(doneBytes, name);
   }
   return { files, tensors };
+}
+
+function requireCode(text: string): Uint8Array {
+  const lengths = parseHuffmanCode(text);
+  if (lengths !== undefined) return lengths;
+  throw new ArtifactError('BadArgument', "the plan's shared code spells no code lengths");
 }
 
 function unplanned(checkpoint: Checkpoint, name: string): CheckpointError {

@@ -12,9 +12,17 @@ import { sha256Now } from './chunk.hash.ts';
 import { badHeader, HeaderFields } from './header.fields.ts';
 import { ARTIFACT_LIMITS } from './limits.ts';
 import { headerRegionBytes, PREAMBLE_BYTES, parsePreamble } from './preamble.ts';
-import { type PayloadCursor, parseFile, parseTensor } from './tensor.entry.ts';
+import { type PayloadCursor, parseFile, parseSharedCode, parseTensor } from './tensor.entry.ts';
 
-const KEYS = ['chunkSizeBytes', 'config', 'files', 'format', 'recipe', 'tensors'] as const;
+const KEYS = [
+  'chunkSizeBytes',
+  'config',
+  'files',
+  'format',
+  'recipe',
+  'sharedCode',
+  'tensors',
+] as const;
 
 /**
  * Parses and checks the header region of an artifact (FORMAT.md, section Header): every length,
@@ -47,10 +55,11 @@ export function parseHeader(bytes: Uint8Array): ArtifactHeader {
   const files = parseItems(fields.array('files', ARTIFACT_LIMITS.files), 'files', (value, path) =>
     parseFile(value, path, cursor),
   );
+  const sharedCode = parseSharedCode(fields);
   const tensors = parseItems(
     fields.array('tensors', ARTIFACT_LIMITS.tensors),
     'tensors',
-    (value, path) => parseTensor(value, path, cursor),
+    (value, path) => parseTensor(value, path, { cursor, sharedCode }),
   );
   if (tensors.length === 0) throw badHeader('/tensors', 'must not be empty');
   return {

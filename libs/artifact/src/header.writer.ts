@@ -20,18 +20,20 @@ export interface RawTensorJson {
   readonly chunks: readonly ChunkEntry[];
 }
 
-export interface HuffmanTensorJson extends Omit<RawTensorJson, 'codec'> {
-  readonly codec: 'huffman';
+export interface CodedTensorJson extends Omit<RawTensorJson, 'codec'> {
+  readonly codec: 'huffman' | 'lanes';
   readonly bits: 8 | 4;
   readonly zeroPoint: number;
   readonly step: string | null;
-  readonly codeFirst: number;
-  readonly codeLengths: string;
+  /** null: the header's `sharedCode`. */
+  readonly code: string | null;
   readonly segmentSymbols: number;
   readonly segmentSizes: readonly number[];
+  readonly entropyMicrobits: number;
+  readonly noiseTrillionths: number;
 }
 
-export type TensorJson = RawTensorJson | HuffmanTensorJson;
+export type TensorJson = RawTensorJson | CodedTensorJson;
 
 /**
  * The header region: preamble, canonical JSON, padding.
@@ -41,6 +43,7 @@ export function writeHeader(content: {
   chunkSizeBytes: number;
   config: unknown;
   recipe: RecipeEntry;
+  sharedCode: string | null;
   files: readonly FileJson[];
   tensors: readonly TensorJson[];
 }): Uint8Array {
@@ -52,15 +55,4 @@ export function writeHeader(content: {
 export function stepJson(steps: Float32Array): string | null {
   const [step = 0] = steps;
   return steps.length === 1 ? formatFloatBits(step) : null;
-}
-
-/** Fields of the code table, from its first to its last used symbol. */
-export function codeTableJson(lengths: Uint8Array): { codeFirst: number; codeLengths: string } {
-  const codeFirst = Math.max(
-    0,
-    lengths.findIndex((length) => length > 0),
-  );
-  const end = lengths.findLastIndex((length) => length > 0) + 1;
-  const digits = Array.from(lengths.subarray(codeFirst, end), (length) => length.toString(16));
-  return { codeFirst, codeLengths: digits.join('') };
 }

@@ -19,9 +19,9 @@ export {
   planEncoding,
   planText,
 } from './encoding.plan.ts';
+export type { EvaluationRecord } from './evaluation.record.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
-
 export { encodePart, hasPart } from './part.file.ts';
-
 export * from './quantization.plan.ts';
+export { LAYOUTS, type Layout } from './symbol.coding.ts';

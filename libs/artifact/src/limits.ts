@@ -16,7 +16,8 @@ export const ARTIFACT_LIMITS = {
   tensorRank: 8,
   /** Elements of one tensor: 2^35 is 32 times the largest embedding known. */
   tensorElements: 2 ** 35,
-  segmentSymbolsDefault: 64 * 1024,
+  /** Symbols a writer puts into a segment, where a chunk has room for them. */
+  segmentSymbolsDefault: 256 * 1024,
   segmentSymbolsMax: 16 * 1024 * 1024,
   fileSizeBytes: 128 * 1024 * 1024,
 } as const;

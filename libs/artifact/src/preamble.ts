@@ -3,7 +3,7 @@ import { ARTIFACT_LIMITS } from './limits.ts';
 
 /** Shows the kind of file, and by its high bit and line ends also a transfer in text mode. */
 const MAGIC = Uint8Array.of(0x89, 0x45, 0x46, 0x41, 0x52, 0x54, 0x0d, 0x0a);
-const VERSION = 1;
+const VERSION = 2;
 const ALIGNMENT_BYTES = 64;
 
 export const PREAMBLE_BYTES = 16;

@@ -50,11 +50,18 @@ export class SourceFile {
   }
 
   /**
+   * @param memory takes the bytes where it is large enough; touching fresh memory costs about four
+   *   times what reading cached bytes does.
    * @returns exactly `sizeBytes` bytes.
    * @throws CheckpointError `SourceChanged` when the file has become shorter, `ReadFailed`.
    */
-  async read(range: { offset: number; sizeBytes: number }): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(range.sizeBytes);
+  async read(
+    range: { offset: number; sizeBytes: number },
+    memory?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { sizeBytes } = range;
+    const fits = memory !== undefined && memory.length >= sizeBytes;
+    const bytes = fits ? memory.subarray(0, sizeBytes) : new Uint8Array(sizeBytes);
     const got = await readAt(this.#handle, bytes, range.offset).catch((cause) => {
       throw readFailed(this.name, cause);
     });

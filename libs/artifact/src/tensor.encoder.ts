@@ -1,34 +1,34 @@
-import { bitsOf, quantizeTensor, sqnrDb, type TensorGrid } from '@entrofleet/codec';
+import { bitsOf, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
-import { readStatistics } from './calibration.statistics.ts';
 import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
-import { isMatrix, type MatrixInfo, segmentSymbolsFor } from './encode.plan.ts';
+import { isMatrix, type MatrixInfo } from './encode.plan.ts';
 import type { TensorStats } from './encode.types.ts';
 import { bf16Bytes } from './float.bits.ts';
 import {
-  codeTableJson,
-  type HuffmanTensorJson,
+  type CodedTensorJson,
   type RawTensorJson,
   stepJson,
   type TensorJson,
 } from './header.writer.ts';
 import type { PartialFile } from './partial.file.ts';
 import { appendChunks } from './payload.writer.ts';
+import { quantizePlanned } from './planned.quantize.ts';
 import { elementBytes } from './safetensors.header.ts';
+import { codeSymbols, type SymbolCoding } from './symbol.coding.ts';
 import { elementCount } from './tensor.shape.ts';
 
 /** What does not change from tensor to tensor. */
-export interface TensorEncoding {
+export interface TensorEncoding extends SymbolCoding {
   readonly checkpoint: Checkpoint;
   /** By the names of the matrices. */
   readonly grids: ReadonlyMap<string, TensorGrid>;
-  readonly threads: number;
-  readonly chunkSizeBytes: number;
   readonly payload: PartialFile;
   /** Where the statistics of calibrated grids lie. */
   readonly calibrationFolder?: string | undefined;
+  /** As large as the largest tensor; holds each tensor's source bytes in turn. */
+  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 export interface EncodedTensor {
@@ -54,30 +54,28 @@ export async function encodeTensor(
 }
 
 async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promise<EncodedTensor> {
-  const { threads, chunkSizeBytes } = encoding;
+  const { chunkSizeBytes } = encoding;
   const { name, shape, type } = tensor;
   const grid = gridOf(tensor, encoding);
   const quantized = await quantizeMatrix(tensor, grid, encoding);
-  const segmentSymbols = segmentSymbolsFor(chunkSizeBytes);
-  const { symbols } = quantized;
-  const coded = await native.encodeHuffman({ symbols, segmentSymbols, threads });
+  const coded = await codeSymbols(quantized.symbols, encoding);
   const steps = quantized.steps.length === 1 ? new Uint8Array(0) : bf16Bytes(quantized.steps);
-  const bytes = new Uint8Array(steps.length + coded.payload.length);
-  bytes.set(steps);
-  bytes.set(coded.payload, steps.length);
-  const { segmentSizes } = coded;
+  const bytes = steps.length === 0 ? coded.payload : joined(steps, coded.payload);
+  const { codec, code, segmentSymbols, segmentSizes } = coded;
   const cut = cutCoded({ stepBytes: steps.length, segmentSizes, chunkSizeBytes });
-  const json: HuffmanTensorJson = {
+  const json: CodedTensorJson = {
     name,
-    codec: 'huffman',
+    codec,
     shape,
     type,
     bits: bitsOf(grid),
     zeroPoint: quantized.zeroPoint,
     step: stepJson(quantized.steps),
-    ...codeTableJson(coded.codeLengths),
+    code,
     segmentSymbols,
     segmentSizes: Array.from(segmentSizes),
+    entropyMicrobits: Math.round(quantized.entropyBitsPerWeight * 1e6),
+    noiseTrillionths: noiseTrillionths(quantized),
     chunks: await appendChunks(encoding.payload, bytes, cut),
   };
   const weights = elementCount(shape);
@@ -100,21 +98,28 @@ function gridOf({ name }: MatrixInfo, { grids }: TensorEncoding): TensorGrid {
   throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
 }
 
-/** A function of its own, so that the source bytes can be freed before the symbols are coded. */
+/** An integer, so that every machine writes the same digits. */
+function noiseTrillionths({ signalPower, noisePower }: QuantizedTensor): number {
+  if (noisePower === 0) return 0;
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.round((noisePower / signalPower) * 1e12));
+}
+
+function joined(steps: Uint8Array, segments: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(steps.length + segments.length);
+  bytes.set(steps);
+  bytes.set(segments, steps.length);
+  return bytes;
+}
+
 async function quantizeMatrix(
   tensor: MatrixInfo,
   grid: TensorGrid,
-  { checkpoint, threads, calibrationFolder: folder }: TensorEncoding,
+  { checkpoint, threads, memory, calibrationFolder }: TensorEncoding,
 ): Promise<QuantizedTensor> {
   const [rows, columns] = tensor.shape;
-  const weights = await checkpoint.readRaw(tensor.name);
-  const names = grid.kind === 'rows' ? grid.statistics : null;
-  const statistics =
-    names === null || folder === undefined
-      ? undefined
-      : await readStatistics(names, { folder, rows, columns });
+  const weights = await checkpoint.readRaw(tensor.name, memory);
   const matrix = { weights, type: tensor.type, rows, columns };
-  return quantizeTensor(matrix, grid, { threads, statistics });
+  return quantizePlanned(matrix, grid, { threads, calibrationFolder });
 }
 
 async function storeRaw(tensor: TensorInfo, encoding: TensorEncoding): Promise<EncodedTensor> {

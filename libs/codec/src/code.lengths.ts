@@ -1,7 +1,7 @@
 import { CodecError } from './codec.error.ts';
 
 /** Longest code word, in bits. */
-export const CODE_LENGTH_MAX = 12;
+export const CODE_LENGTH_MAX = 15;
 
 const SYMBOLS = 256;
 

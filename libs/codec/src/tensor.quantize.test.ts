@@ -1,6 +1,6 @@
 import { type FloatType, native } from '@entrofleet/native';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { entropyBits } from './statistics.ts';
 import { measureRates, quantizeTensor } from './tensor.quantize.ts';
 
@@ -154,8 +154,9 @@ describe('a calibrated grid', () => {
   const blocks = [{ rows: 10, stepFactor: 0.5, sharedRms: 0 }];
   const grid = { kind: 'rows', blocks, statistics: { factor: 'f', spreads: 's' } } as const;
 
-  it('is not quantized without its statistics', () => {
-    expect(() => quantizeTensor(matrix, grid, { threads: 1 })).toThrow(/statistics/);
+  it('is not quantized without its statistics', async () => {
+    const call = quantizeTensor(matrix, grid, { threads: 1 });
+    await expect(call).rejects.toThrow(/statistics/);
   });
 
   it('gives rows steps in proportion to their spreads', async () => {
@@ -204,7 +205,16 @@ describe('bad weights', () => {
 });
 
 describe('float conversion', () => {
-  it('is exact for every f16 and bf16 number', async () => {
+  const isas = ['portable', 'neon', 'avx2', 'avx512'] as const;
+  const original = isas.find((isa) => isa === native.cpu().isa) ?? 'portable';
+  const found = isas.filter((isa) => native.forceIsa(isa));
+  native.forceIsa(original);
+  afterEach(() => {
+    native.forceIsa(original);
+  });
+
+  it.each(found)('is exact for every f16 and bf16 number on %s', async (isa) => {
+    native.forceIsa(isa);
     const all = Uint16Array.from({ length: 65_536 }, (_, i) => i);
     const finiteHalf = all.filter((b) => (b & 0x7c00) !== 0x7c00);
     const halves = await native.toFloat32({

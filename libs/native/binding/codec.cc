@@ -1,5 +1,7 @@
 // CodecBinding of src/codec.types.ts. Arguments are read on the JavaScript thread; the work runs on
 // Node's pool.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -83,63 +85,180 @@ Napi::Value rate_curve_call(const Napi::CallbackInfo& info) {
   });
 }
 
+template <typename Array, typename Elements>
+Array copied(Napi::Env env, const Elements& elements) {
+  Array array = Array::New(env, elements.size());
+  std::copy(elements.begin(), elements.end(), array.Data());
+  return array;
+}
+
+template <typename Coded>
+Napi::Object segments_value(Napi::Env env, Coded& coded) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("payload", hand_over<uint8_t, Napi::Uint8Array>(env, coded.payload));
+  value.Set("segmentSizes", copied<Napi::Uint32Array>(env, coded.segment_sizes));
+  return value;
+}
+
+size_t segment_symbols_of(const CodecArguments& arguments) {
+  return static_cast<size_t>(arguments.integer("segmentSymbols", 1, kMostSegmentSymbols));
+}
+
+Napi::Value count_symbols_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return rejecting(env, [&] {
+    CodecArguments arguments(info, "countSymbols");
+    const std::span<uint8_t> symbols = arguments.bytes("symbols");
+    const size_t threads = arguments.threads();
+    return run(
+        env, arguments.buffers(),
+        [=] { return count_symbols(symbols.data(), symbols.size(), threads); },
+        [](Napi::Env env, Histogram& counts) -> Napi::Value {
+          return counts_array(env, {&counts, 1});
+        });
+  });
+}
+
+// The one call that does its work at once: it takes microseconds.
+Napi::Value huffman_code_lengths_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    CodecArguments arguments(info, "huffmanCodeLengths");
+    const CodeLengths lengths = optimal_code_lengths(arguments.histogram("histogram"));
+    return copied<Napi::Uint8Array>(env, lengths);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_error(env, current_codec_failure());
+  }
+}
+
 Napi::Value encode_huffman_call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return rejecting(env, [&] {
     CodecArguments arguments(info, "encodeHuffman");
     const std::span<uint8_t> symbols = arguments.bytes("symbols");
-    const size_t segment_symbols =
-        static_cast<size_t>(arguments.integer("segmentSymbols", 1, kMostSegmentSymbols));
+    const size_t segment_symbols = segment_symbols_of(arguments);
     const size_t threads = arguments.threads();
+    std::optional<CodeLengths> given;
+    if (arguments.has("codeLengths")) given = arguments.code_lengths("codeLengths");
     return run(
         env, arguments.buffers(),
-        [=] { return encode_huffman(symbols.data(), symbols.size(), segment_symbols, threads); },
+        [=] {
+          return encode_huffman(symbols.data(), symbols.size(), segment_symbols, threads, given);
+        },
         [](Napi::Env env, CodedSymbols& coded) -> Napi::Value {
-          Napi::Object value = Napi::Object::New(env);
-          value.Set("payload", hand_over<uint8_t, Napi::Uint8Array>(env, coded.payload));
-          Napi::Uint32Array sizes = Napi::Uint32Array::New(env, coded.segment_sizes.size());
-          std::copy(coded.segment_sizes.begin(), coded.segment_sizes.end(), sizes.Data());
-          value.Set("segmentSizes", sizes);
-          Napi::Uint8Array lengths = Napi::Uint8Array::New(env, coded.code_lengths.size());
-          std::copy(coded.code_lengths.begin(), coded.code_lengths.end(), lengths.Data());
-          value.Set("codeLengths", lengths);
+          Napi::Object value = segments_value(env, coded);
+          value.Set("codeLengths", copied<Napi::Uint8Array>(env, coded.code_lengths));
           return value;
         });
   });
+}
+
+Napi::Value encode_lanes_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return rejecting(env, [&] {
+    CodecArguments arguments(info, "encodeLanes");
+    const std::span<uint8_t> symbols = arguments.bytes("symbols");
+    const size_t segment_symbols = segment_symbols_of(arguments);
+    const size_t threads = arguments.threads();
+    return run(
+        env, arguments.buffers(),
+        [=] { return encode_lanes(symbols.data(), symbols.size(), segment_symbols, threads); },
+        [](Napi::Env env, LaneCodedSymbols& coded) -> Napi::Value {
+          Napi::Object value = segments_value(env, coded);
+          value.Set("code", copied<Napi::Uint8Array>(env, coded.code));
+          return value;
+        });
+  });
+}
+
+// All fields of a decode call but its code.
+struct DecodeCall {
+  SegmentedPayload segments;
+  std::span<uint8_t> output;
+  size_t threads;
+  uint64_t seed;
+  SegmentWatch watch;
+
+  explicit DecodeCall(CodecArguments& arguments) {
+    const std::span<uint8_t> payload = arguments.bytes("payload");
+    segments.payload = payload.data();
+    segments.payload_bytes = payload.size();
+    segments.segment_sizes = arguments.words("segmentSizes");
+    segments.segment_symbols = segment_symbols_of(arguments);
+    segments.symbol_count = static_cast<size_t>(arguments.integer("symbolCount", 0, kMostInteger));
+    output = arguments.bytes("output");
+    if (output.size() != segments.symbol_count) {
+      arguments.refuse("output", std::to_string(segments.symbol_count) +
+                                     " bytes (symbolCount), not " + std::to_string(output.size()));
+    }
+    threads = arguments.threads();
+    seed = arguments.has("seed") ? arguments.integer("seed", 0, kMostInteger) : 0;
+    watch = arguments.watch();
+  }
+};
+
+// Resolves to the seconds that `decode(input, output, threads, seed, watch)` took.
+template <typename Input, typename Decode>
+Napi::Value run_decode(Napi::Env env, const CodecArguments& arguments, const DecodeCall& call,
+                       std::shared_ptr<Input> input, Decode decode) {
+  return run(
+      env, arguments.buffers(),
+      [=] {
+        const auto begin = std::chrono::steady_clock::now();
+        decode(*input, call.output.data(), call.threads, call.seed, call.watch);
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+        return elapsed.count();
+      },
+      [](Napi::Env env, double& seconds) -> Napi::Value {
+        return Napi::Number::New(env, seconds);
+      });
 }
 
 Napi::Value decode_huffman_call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return rejecting(env, [&] {
     CodecArguments arguments(info, "decodeHuffman");
-    const std::span<uint8_t> payload = arguments.bytes("payload");
-    const std::span<uint8_t> output = arguments.bytes("output");
-    auto input = std::make_shared<CodedInput>();
-    input->payload = payload.data();
-    input->payload_bytes = payload.size();
-    input->segment_sizes = arguments.words("segmentSizes");
-    input->segment_symbols =
-        static_cast<size_t>(arguments.integer("segmentSymbols", 1, kMostSegmentSymbols));
-    input->symbol_count = static_cast<size_t>(arguments.integer("symbolCount", 0, kMostInteger));
-    input->code_lengths = arguments.code_lengths("codeLengths");
-    if (output.size() != input->symbol_count) {
-      arguments.refuse("output", std::to_string(input->symbol_count) +
-                                     " bytes (symbolCount), not " + std::to_string(output.size()));
-    }
-    const size_t threads = arguments.threads();
-    const uint64_t seed = arguments.integer("seed", 0, kMostInteger);
-    return run(
-        env, arguments.buffers(),
-        [=] {
-          const auto begin = std::chrono::steady_clock::now();
-          decode_huffman(*input, output.data(), threads, seed);
-          const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-          return elapsed.count();
-        },
-        [](Napi::Env env, double& seconds) -> Napi::Value {
-          return Napi::Number::New(env, seconds);
-        });
+    const DecodeCall call(arguments);
+    auto input = std::make_shared<CodedInput>(
+        CodedInput{call.segments, arguments.code_lengths("codeLengths")});
+    return run_decode(env, arguments, call, std::move(input), decode_huffman);
   });
+}
+
+Napi::Value decode_lanes_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return rejecting(env, [&] {
+    CodecArguments arguments(info, "decodeLanes");
+    const DecodeCall call(arguments);
+    const std::span<uint8_t> code = arguments.bytes("code");
+    auto input = std::make_shared<LaneCodedInput>(
+        LaneCodedInput{call.segments, {code.begin(), code.end()}});
+    return run_decode(env, arguments, call, std::move(input), decode_lanes);
+  });
+}
+
+// Fresh memory in whole pages: zero, aligned for any store, and in huge pages where the system has
+// them, since touching it for the first time page by page takes longer than decoding into it.
+Napi::Value allocate_output_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    CodecArguments arguments(info, "allocateOutput");
+    const size_t bytes = static_cast<size_t>(arguments.integer("sizeBytes", 0, kMostInteger));
+    if (bytes == 0) return Napi::Uint8Array::New(env, 0);
+    void* const memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
+        env, memory, bytes, [bytes](Napi::Env, void* mapped) { munmap(mapped, bytes); });
+    return Napi::Uint8Array::New(env, bytes, buffer, 0);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_error(env, current_codec_failure());
+  }
 }
 
 Napi::Value to_float32_call(const Napi::CallbackInfo& info) {
@@ -178,8 +297,13 @@ void add_codec(Napi::Env env, Napi::Object exports) {
   add("quantizeAffine", quantize_affine_call);
   add("quantizeRows", quantize_rows_call);
   add("rateCurve", rate_curve_call);
+  add("countSymbols", count_symbols_call);
+  add("huffmanCodeLengths", huffman_code_lengths_call);
   add("encodeHuffman", encode_huffman_call);
   add("decodeHuffman", decode_huffman_call);
+  add("encodeLanes", encode_lanes_call);
+  add("decodeLanes", decode_lanes_call);
+  add("allocateOutput", allocate_output_call);
   add("toFloat32", to_float32_call);
 }
 

@@ -89,6 +89,35 @@ CodeLengths CodecArguments::code_lengths(const char* name) {
   return lengths;
 }
 
+Histogram CodecArguments::histogram(const char* name) {
+  const Napi::Value value = field(name);
+  if (!is_array_of(value, napi_float64_array)) refuse(name, "a Float64Array");
+  const Napi::Float64Array array = value.As<Napi::Float64Array>();
+  Histogram counts;
+  if (array.ElementLength() != counts.size()) refuse(name, "256 counts");
+  double left = static_cast<double>(kMostInteger);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const double count = array.Data()[i];
+    if (!(count >= 0 && count <= left) || count != std::floor(count)) {
+      refuse(name, "integers from 0 that sum to less than 2^53");
+    }
+    left -= count;
+    counts[i] = static_cast<uint64_t>(count);
+  }
+  return counts;
+}
+
+SegmentWatch CodecArguments::watch() {
+  constexpr const char* kField = "control";
+  if (!has(kField)) return {};
+  const Napi::Value value = field(kField);
+  if (!is_array_of(value, napi_int32_array)) refuse(kField, "an Int32Array");
+  Napi::Int32Array array = value.As<Napi::Int32Array>();
+  if (array.ElementLength() != 2) refuse(kField, "two elements: cancel and done");
+  buffers_.Set(buffers_.Length(), array);
+  return {array.Data(), array.Data() + 1};
+}
+
 size_t CodecArguments::threads() const {
   return static_cast<size_t>(integer("threads", 1, kMostThreads));
 }

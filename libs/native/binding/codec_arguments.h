@@ -9,6 +9,7 @@
 
 #include "kernels/codec_quantizer.h"
 #include "kernels/codec_row_quantizer.h"
+#include "kernels/codec_sharing.h"
 #include "kernels/codec_tables.h"
 
 namespace entrofleet {
@@ -26,6 +27,11 @@ class CodecArguments {
   std::span<uint8_t> bytes(const char* field);
   std::vector<uint32_t> words(const char* field) const;
   CodeLengths code_lengths(const char* field);
+  // 256 counts of a Float64Array that sum to less than 2^53.
+  Histogram histogram(const char* field);
+  // The field `control`, an Int32Array that buffers() keeps alive, if there is one.
+  SegmentWatch watch();
+  bool has(const char* field) const;
   // 1 to kMostThreads.
   size_t threads() const;
   // The fields `weights` and `type`.
@@ -42,7 +48,6 @@ class CodecArguments {
   std::span<uint32_t> indices(const char* field);
   // None, or `rows` of the field `spreads`, all finite and above 0.
   std::span<const float> spreads(size_t rows);
-  bool has(const char* field) const;
 
   // Holds every array whose bytes were asked for: whoever keeps this may read and write them.
   const Napi::Array& buffers() const { return buffers_; }

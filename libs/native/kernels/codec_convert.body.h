@@ -26,13 +26,43 @@ inline float from_float16(uint16_t half) {
   return value;
 }
 
+// Converts whole groups of 8 where the instruction set has an instruction for it, and returns how
+// many elements that were. Every binary16 has its binary32, so it gives the same as from_float16()
+// but for the payload of a NaN, which no caller looks at. Group i reads raw[2i, 2i + 16) and writes
+// weights[i, i + 8), with i + 8 <= count.
+inline size_t convert_float16_lanes(const uint8_t* raw, size_t count, float* weights) {
+  size_t i = 0;
+#if defined(__F16C__)
+  typedef short HalfLanes __attribute__((vector_size(16)));
+  for (; count - i >= 8; i += 8) {
+    HalfLanes halves;
+    __builtin_memcpy(&halves, raw + 2 * i, sizeof(halves));
+    const FloatLanes floats = __builtin_ia32_vcvtph2ps256(halves);
+    __builtin_memcpy(weights + i, &floats, sizeof(floats));
+  }
+#elif defined(__aarch64__)
+  typedef __fp16 HalfLanes __attribute__((vector_size(16)));
+  for (; count - i >= 8; i += 8) {
+    HalfLanes halves;
+    __builtin_memcpy(&halves, raw + 2 * i, sizeof(halves));
+    const FloatLanes floats = __builtin_convertvector(halves, FloatLanes);
+    __builtin_memcpy(weights + i, &floats, sizeof(floats));
+  }
+#else
+  static_cast<void>(raw);
+  static_cast<void>(count);
+  static_cast<void>(weights);
+#endif
+  return i;
+}
+
 void convert(const uint8_t* raw, FloatType type, size_t count, float* weights) {
   if (type == FloatType::kFloat32) {
     __builtin_memcpy(weights, raw, count * sizeof(float));
     return;
   }
   if (type == FloatType::kFloat16) {
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = convert_float16_lanes(raw, count, weights); i < count; ++i) {
       uint16_t half;
       __builtin_memcpy(&half, raw + 2 * i, sizeof(half));
       weights[i] = from_float16(half);

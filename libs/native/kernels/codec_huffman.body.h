@@ -9,7 +9,7 @@ uint64_t coded_bits(const EncodeTable& table, const uint8_t* symbols, size_t cou
 
 bool encode_stream(const EncodeTable& table, const uint8_t* symbols, size_t count, uint8_t* output,
                    uint8_t* output_end) {
-  constexpr size_t kGroup = 4;
+  constexpr size_t kGroup = 3;
   const uint32_t* entries = table.entries;
   uint64_t pending = 0;
   unsigned pending_bits = 0;
@@ -19,7 +19,7 @@ bool encode_stream(const EncodeTable& table, const uint8_t* symbols, size_t coun
     pending_bits += entry >> 16;
   };
   size_t i = 0;
-  // Each group begins with fewer than 8 pending bits and adds at most 4 * 12: no bit is lost.
+  // Each group begins with fewer than 8 pending bits and adds at most 3 * 15: no bit is lost.
   for (; count - i >= kGroup && output_end - output >= 8; i += kGroup) {
     for (size_t next = 0; next < kGroup; ++next) append(symbols[i + next]);
     __builtin_memcpy(output, &pending, sizeof(pending));
@@ -69,21 +69,35 @@ struct WideEntries {
 constexpr size_t kWindowMask = kDecodeEntries - 1;
 // A refill leaves at least 57 bits in the window, enough for four lookups of 12.
 constexpr size_t kLookupsPerRefill = 4;
-constexpr size_t kRefillBytes = kLookupsPerRefill * kMostCodeBits / 8;
+constexpr size_t kLookupsBytes = kLookupsPerRefill * kLookupBits / 8;
+// A long code stops the lookups of its refill and is taken after them: three lookups and a long
+// code have at most 3 * 12 + 15 bits.
+constexpr size_t kRefillBytes = 7;
+// It is read from at most kLookupsBytes after the refill's first byte.
+constexpr size_t kRefillReadBytes = kLookupsBytes + 8;
 
-// How many refills a stream can take without any check. Refill k (from 0) reads 8 bytes at byte
-// bit / 8 + 6k at most, and its lookups move the output by kSymbols each at most, the last of them
-// storing sizeof(Entry) bytes.
+// How many refills a stream can take without any check. Refill k (from 0) begins at byte
+// bit / 8 + 7k at most and reads kRefillReadBytes from there. It moves the output by kSymbols for
+// each lookup at most (a long code is one symbol in place of a lookup), and stores no more than
+// sizeof(Entry) bytes from where the output then is.
 template <typename Entries>
 inline size_t unchecked_refills(const StreamCursor& stream, size_t payload_bytes) {
   const size_t byte = stream.bit >> 3;
-  if (byte > payload_bytes || payload_bytes - byte < 8) return 0;
-  const size_t by_input = (payload_bytes - byte - 8) / kRefillBytes + 1;
+  if (byte > payload_bytes || payload_bytes - byte < kRefillReadBytes) return 0;
+  const size_t by_input = (payload_bytes - byte - kRefillReadBytes) / kRefillBytes + 1;
   const size_t room = static_cast<size_t>(stream.output_end - stream.output);
   if (room < sizeof(typename Entries::Entry)) return 0;
   const size_t by_output = (room - sizeof(typename Entries::Entry)) /
                            (kLookupsPerRefill * Entries::kSymbols);
   return by_input < by_output ? by_input : by_output;
+}
+
+// The entry of the code at the window's begin.
+inline uint16_t single_entry(const DecodeTable& table, uint64_t window) {
+  const uint16_t entry = table.single[window & kWindowMask];
+  if ((entry & 0xff) != 0) return entry;
+  const size_t rest = (window >> kLookupBits) & ((size_t{1} << kTailBits) - 1);
+  return table.tails[(static_cast<size_t>(entry) >> 8) << kTailBits | rest];
 }
 
 // Decodes kStreams streams side by side until one of them is nearly done. A corrupt stream may run
@@ -106,6 +120,7 @@ inline void decode_unchecked(const DecodeTable& table, const uint8_t* payload,
     if (refills == 0) return;
     for (; refills > 0; --refills) {
       uint64_t windows[kStreams];
+      Entry last[kStreams];
 #pragma GCC unroll 4
       for (size_t s = 0; s < kStreams; ++s) {
         __builtin_memcpy(&windows[s], payload + (bits[s] >> 3), sizeof(windows[s]));
@@ -121,7 +136,17 @@ inline void decode_unchecked(const DecodeTable& table, const uint8_t* payload,
           const Entry symbols = entry >> Entries::kShift;
           __builtin_memcpy(outputs[s], &symbols, sizeof(symbols));
           outputs[s] += (entry >> 6) & Entries::kCountMask;
+          last[s] = entry;
         }
+      }
+#pragma GCC unroll 4
+      for (size_t s = 0; s < kStreams; ++s) {
+        if (__builtin_expect((last[s] & 63) != 0, 1)) continue;
+        uint64_t window;
+        __builtin_memcpy(&window, payload + (bits[s] >> 3), sizeof(window));
+        const uint16_t entry = single_entry(table, window >> (bits[s] & 7));
+        *outputs[s]++ = static_cast<uint8_t>(entry >> 8);
+        bits[s] += entry & 0xff;
       }
     }
     for (size_t s = 0; s < kStreams; ++s) {
@@ -145,7 +170,7 @@ inline void decode_checked(const DecodeTable& table, const uint8_t* payload, siz
   while (stream->output != stream->output_end) {
     const uint64_t window =
         load_within(payload, payload_bytes, stream->bit >> 3) >> (stream->bit & 7);
-    const uint16_t entry = table.single[window & kWindowMask];
+    const uint16_t entry = single_entry(table, window);
     *stream->output++ = static_cast<uint8_t>(entry >> 8);
     stream->bit += entry & 0xff;
   }

@@ -5,8 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu.h"
+#include "kernels/codec_lanes.h"
 #include "kernels/codec_tables.h"
+#include "kernels/cpu.h"
 
 namespace entrofleet {
 
@@ -58,6 +59,11 @@ struct CodedSegment {
   size_t end;
 };
 
+using DecodeLanes = size_t (*)(const LaneDecodeTable& table, LaneReader* readers, size_t blocks,
+                               uint8_t* output);
+
+constexpr size_t kStreamedAlignment = 64;
+
 struct CodecKernels {
   // Little-endian elements at any alignment to floats; NaN and infinity are kept.
   void (*convert)(const uint8_t* raw, FloatType type, size_t count, float* weights);
@@ -85,6 +91,17 @@ struct CodecKernels {
   // the output then holds is not defined. Reads nothing outside the payload.
   bool (*decode_segment)(const DecodeTable& table, const CodedSegment& segment, uint8_t* output,
                          size_t count);
+  // Decodes up to `blocks` blocks of kLaneBlock symbols, the first group's 64 before the second's,
+  // and returns how many: it stops before a block that finds fewer than kGroupLanes words, which is
+  // the most a block takes, left to read in either group. Advances both readers by what it decoded.
+  DecodeLanes decode_lanes;
+  // The same for an output that is aligned to kStreamedAlignment and too large to be read from a
+  // cache afterwards: where the instruction set can, symbols go past the caches.
+  DecodeLanes stream_lanes;
+  // Encodes `blocks` blocks of kLaneBlock symbols, the last one first, by running decode_lanes
+  // backwards. Each group's writer has room for kGroupLanes words a block before its begin.
+  void (*encode_lanes)(const LaneEncodeTable& table, const uint8_t* symbols, size_t blocks,
+                       LaneWriter* writers);
 };
 
 // The kernels for an instruction set that this machine has.

@@ -3,44 +3,33 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <numeric>
 #include <string>
 
 #include "kernels/codec_failure.h"
-#include "kernels/thread_team.h"
+#include "kernels/codec_lane_segment.h"
 
 namespace entrofleet {
 namespace {
 
-// Waking another thread costs about as much as decoding one segment.
-constexpr size_t kSegmentsPerThread = 2;
-constexpr size_t kCountingSymbols = size_t{1} << 18;
+// Segments that a member encodes before all are copied to their places: few enough to be still in
+// its cache then, and enough for the wait at the end of a round not to matter.
+constexpr size_t kSegmentsPerRound = 2;
+
+// An output of which the caches would keep no more than its end.
+constexpr size_t kStreamedSymbols = size_t{16} << 20;
 
 struct StreamSymbols {
   size_t first;
   size_t count;
 };
 
-struct SegmentCut {
-  size_t symbol_count;
-  size_t segment_symbols;
-
-  size_t segments() const {
-    return symbol_count / segment_symbols + (symbol_count % segment_symbols != 0);
-  }
-
-  size_t symbols_of(size_t segment) const {
-    return std::min(segment_symbols, symbol_count - segment * segment_symbols);
-  }
-
-  // Streams take a quarter of the segment each, rounded up; the last ones what is left.
-  StreamSymbols stream(size_t segment, size_t stream) const {
-    const size_t symbols = symbols_of(segment);
-    const size_t quarter = (symbols + kSegmentStreams - 1) / kSegmentStreams;
-    const size_t first = std::min(stream * quarter, symbols);
-    return {segment * segment_symbols + first, std::min(quarter, symbols - first)};
-  }
-};
+// Streams take a quarter of the segment each, rounded up; the last ones what is left.
+StreamSymbols stream_symbols(const SegmentCut& cut, size_t segment, size_t stream) {
+  const size_t symbols = cut.symbols_of(segment);
+  const size_t quarter = (symbols + kSegmentStreams - 1) / kSegmentStreams;
+  const size_t first = std::min(stream * quarter, symbols);
+  return {segment * cut.segment_symbols + first, std::min(quarter, symbols - first)};
+}
 
 struct StreamSizes {
   uint32_t bytes[kSegmentStreams];
@@ -52,20 +41,9 @@ struct StreamSizes {
   }
 };
 
-Histogram count_symbols(const CodecKernels& kernels, ThreadTeam& team, const uint8_t* symbols,
-                        size_t count) {
-  std::vector<Histogram> parts(static_cast<size_t>(team.size()));
-  const size_t chunks = count / kCountingSymbols + (count % kCountingSymbols != 0);
-  team.share(chunks, [&](size_t chunk, int member) {
-    const size_t first = chunk * kCountingSymbols;
-    kernels.count_bytes(symbols + first, std::min(kCountingSymbols, count - first),
-                        parts[static_cast<size_t>(member)].data());
-  });
-  Histogram sum{};
-  for (const Histogram& part : parts) {
-    for (size_t value = 0; value < part.size(); ++value) sum[value] += part[value];
-  }
-  return sum;
+[[noreturn]] void refuse_change() {
+  throw CodecFailure{"BadArgument", "the symbols were changed while they were encoded",
+                     std::nullopt};
 }
 
 bool encode_segment(const CodecKernels& kernels, const EncodeTable& table, const uint8_t* symbols,
@@ -74,7 +52,7 @@ bool encode_segment(const CodecKernels& kernels, const EncodeTable& table, const
   std::memcpy(output, sizes.bytes, kSegmentHeaderBytes);
   output += kSegmentHeaderBytes;
   for (size_t s = 0; s < kSegmentStreams; ++s) {
-    const StreamSymbols stream = cut.stream(segment, s);
+    const StreamSymbols stream = stream_symbols(cut, segment, s);
     uint8_t* const end = output + sizes.bytes[s];
     if (!kernels.encode_stream(table, symbols + stream.first, stream.count, output, end)) {
       return false;
@@ -84,65 +62,50 @@ bool encode_segment(const CodecKernels& kernels, const EncodeTable& table, const
   return true;
 }
 
-// SplitMix64 (Steele, Lea and Flood 2014).
-struct Shuffler {
-  uint64_t state;
+void require_codes(const CodeLengths& lengths, const Histogram& counts) {
+  require_prefix_code(lengths);
+  for (size_t symbol = 0; symbol < counts.size(); ++symbol) {
+    if (counts[symbol] == 0 || lengths[symbol] != 0) continue;
+    throw CodecFailure{"BadCodeTable",
+                       "symbol " + std::to_string(symbol) + " occurs and has no code", symbol};
+  }
+}
 
-  uint64_t next() {
-    state += 0x9e3779b97f4a7c15;
-    uint64_t mixed = state;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-    return mixed ^ (mixed >> 31);
-  }
+int encoding_threads(size_t threads, const SegmentCut& cut) {
+  return useful_threads(threads, std::max(cut.segments(), counting_pieces(cut.symbol_count)));
+}
 
-  // Fisher and Yates. The bias of the remainder does not matter for balance.
-  std::vector<size_t> shuffled(size_t count) {
-    std::vector<size_t> order(count);
-    std::iota(order.begin(), order.end(), size_t{0});
-    for (size_t left = count; left > 1; --left) std::swap(order[left - 1], order[next() % left]);
-    return order;
+uint64_t coded_bits(const LaneEncodeTable& table, const Histogram& counts) {
+  uint64_t bits = 0;
+  for (size_t symbol = 0; symbol < counts.size(); ++symbol) {
+    bits += counts[symbol] * table.length[symbol];
   }
-};
-
-std::vector<size_t> segment_begins(const CodedInput& input, size_t segments) {
-  const size_t stated = input.segment_sizes.size();
-  if (stated != segments) {
-    throw CodecFailure{"BadArgument",
-                       std::to_string(stated) + " segments where " +
-                           std::to_string(input.symbol_count) + " symbols make " +
-                           std::to_string(segments),
-                       std::nullopt};
-  }
-  std::vector<size_t> begins(segments + 1);
-  for (size_t segment = 0; segment < segments; ++segment) {
-    begins[segment + 1] = begins[segment] + input.segment_sizes[segment];
-  }
-  if (begins.back() != input.payload_bytes) {
-    throw CodecFailure{"BadArgument",
-                       "the segments have " + std::to_string(begins.back()) +
-                           " bytes and the payload " + std::to_string(input.payload_bytes),
-                       std::nullopt};
-  }
-  return begins;
+  return bits;
 }
 
 }  // namespace
 
+Histogram count_symbols(const uint8_t* symbols, size_t count, size_t threads) {
+  ThreadTeam team(useful_threads(threads, counting_pieces(count)));
+  return count_symbols(codec_kernels(active_isa()), team, symbols, count);
+}
+
 CodedSymbols encode_huffman(const uint8_t* symbols, size_t count, size_t segment_symbols,
-                            size_t threads) {
+                            size_t threads, const std::optional<CodeLengths>& given) {
   const CodecKernels& kernels = codec_kernels(active_isa());
   const SegmentCut cut{count, segment_symbols};
   const size_t segments = cut.segments();
-  ThreadTeam team(useful_threads(threads, std::max(segments, count / kCountingSymbols)));
+  ThreadTeam team(encoding_threads(threads, cut));
+  const Histogram counts = count_symbols(kernels, team, symbols, count);
+  if (given.has_value()) require_codes(*given, counts);
   CodedSymbols result;
-  result.code_lengths = optimal_code_lengths(count_symbols(kernels, team, symbols, count));
+  result.code_lengths = given.has_value() ? *given : optimal_code_lengths(counts);
   const EncodeTable table(result.code_lengths);
 
   std::vector<StreamSizes> sizes(segments);
   team.share(segments, [&](size_t segment, int) {
     for (size_t s = 0; s < kSegmentStreams; ++s) {
-      const StreamSymbols stream = cut.stream(segment, s);
+      const StreamSymbols stream = stream_symbols(cut, segment, s);
       const uint64_t bits = kernels.coded_bits(table, symbols + stream.first, stream.count);
       sizes[segment].bytes[s] = static_cast<uint32_t>((bits + 7) / 8);
     }
@@ -162,39 +125,75 @@ CodedSymbols encode_huffman(const uint8_t* symbols, size_t count, size_t segment
       unchanged.store(false, std::memory_order_relaxed);
     }
   });
-  if (!unchanged.load()) {
-    throw CodecFailure{"BadArgument", "the symbols were changed while they were encoded",
-                       std::nullopt};
-  }
+  if (!unchanged.load()) refuse_change();
   return result;
 }
 
-void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, uint64_t seed) {
+void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, uint64_t seed,
+                    const SegmentWatch& watch) {
   const CodecKernels& kernels = codec_kernels(active_isa());
-  const SegmentCut cut{input.symbol_count, input.segment_symbols};
-  const size_t segments = cut.segments();
-  const std::vector<size_t> begins = segment_begins(input, segments);
-  if (segments == 0) return;
+  segment_begins(input);
+  if (input.symbol_count == 0) return;
   const DecodeTable table(input.code_lengths);
-  const std::vector<size_t> order = Shuffler{seed}.shuffled(segments);
-  ThreadTeam& team = kept_team(useful_threads(threads, segments / kSegmentsPerThread));
-  std::vector<size_t> first_corrupt(static_cast<size_t>(team.size()), segments);
-  team.share(segments, [&](size_t i, int member) {
-    const size_t segment = order[i];
-    const CodedSegment coded = {input.payload, input.payload_bytes, begins[segment],
-                                begins[segment + 1]};
-    if (!kernels.decode_segment(table, coded, output + segment * input.segment_symbols,
-                                cut.symbols_of(segment))) {
-      size_t& corrupt = first_corrupt[static_cast<size_t>(member)];
-      corrupt = std::min(corrupt, segment);
+  decode_segments(input, output, threads, seed, watch,
+                  [&](const CodedSegment& segment, uint8_t* symbols, size_t count) {
+                    return kernels.decode_segment(table, segment, symbols, count);
+                  });
+}
+
+LaneCodedSymbols encode_lanes(const uint8_t* symbols, size_t count, size_t segment_symbols,
+                              size_t threads) {
+  const CodecKernels& kernels = codec_kernels(active_isa());
+  const SegmentCut cut{count, segment_symbols};
+  const size_t segments = cut.segments();
+  ThreadTeam team(encoding_threads(threads, cut));
+  const Histogram counts = count_symbols(kernels, team, symbols, count);
+  const LaneCode code = optimal_lane_code(counts);
+  const LaneEncodeTable table(code);
+  LaneCodedSymbols result;
+  result.code = lane_code_bytes(code);
+  // Sizes are known only once a segment is encoded, so the payload has room for the most that these
+  // counts can come to, and what is left of it is never touched.
+  const size_t room = segments * lane_segment_bound(0) + coded_bits(table, counts) / 8 + 1;
+  result.payload = OwnedArray<uint8_t>(segments == 0 ? 0 : room);
+  uint8_t* const payload = result.payload.elements.get();
+
+  const size_t per_round = std::min(segments, kSegmentsPerRound * static_cast<size_t>(team.size()));
+  std::vector<LaneSegmentWriter> writers;
+  for (size_t i = 0; i < per_round; ++i) writers.emplace_back(cut.symbols_of(0));
+  size_t end = 0;
+  for (size_t first = 0; first < segments; first += per_round) {
+    const size_t in_round = std::min(per_round, segments - first);
+    team.share(in_round, [&](size_t i, int) {
+      const size_t segment = first + i;
+      writers[i].encode(kernels, table, symbols + segment * segment_symbols,
+                        cut.symbols_of(segment));
+    });
+    std::vector<size_t> begins;
+    for (size_t i = 0; i < in_round; ++i) {
+      begins.push_back(end);
+      end += writers[i].bytes();
+      result.segment_sizes.push_back(static_cast<uint32_t>(writers[i].bytes()));
     }
-  });
-  const size_t corrupt = *std::min_element(first_corrupt.begin(), first_corrupt.end());
-  if (corrupt == segments) return;
-  throw CodecFailure{"CorruptSegment",
-                     "segment " + std::to_string(corrupt) + " of " + std::to_string(segments) +
-                         " is corrupt",
-                     corrupt};
+    if (end > room) refuse_change();
+    team.share(in_round, [&](size_t i, int) { writers[i].copy_to(payload + begins[i]); });
+  }
+  result.payload.size = end;
+  return result;
+}
+
+void decode_lanes(const LaneCodedInput& input, uint8_t* output, size_t threads, uint64_t seed,
+                  const SegmentWatch& watch) {
+  const CodecKernels& kernels = codec_kernels(active_isa());
+  segment_begins(input);
+  const LaneDecodeTable table(read_lane_code(input.code));
+  const bool streamed = input.symbol_count >= kStreamedSymbols;
+  decode_segments(input, output, threads, seed, watch,
+                  [&](const CodedSegment& segment, uint8_t* symbols, size_t count) {
+                    return decode_lane_segment(kernels, table, segment.payload + segment.begin,
+                                               segment.end - segment.begin,
+                                               {symbols, count, streamed});
+                  });
 }
 
 }  // namespace entrofleet

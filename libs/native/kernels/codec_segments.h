@@ -1,15 +1,19 @@
-// Huffman coding of whole tensors as independent segments, on several threads.
+// Entropy coding of whole tensors as independent segments, on several threads: Huffman
+// (libs/codec/SEGMENT.md) and lanes (libs/codec/LANES.md).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/codec_quantizer.h"
+#include "kernels/codec_sharing.h"
 #include "kernels/codec_tables.h"
 
 namespace entrofleet {
 
-// Bounds a stream to 2^22 symbols of 12 bits, far below what 32 bits count.
+// Bounds a Huffman stream to 2^22 symbols of 15 bits and a lane stream to 2^23 of 14, far below
+// what 32 bits count.
 constexpr size_t kMostSegmentSymbols = size_t{1} << 24;
 
 struct CodedSymbols {
@@ -18,25 +22,42 @@ struct CodedSymbols {
   CodeLengths code_lengths{};
 };
 
-struct CodedInput {
-  const uint8_t* payload;
-  size_t payload_bytes;
-  std::vector<uint32_t> segment_sizes;
-  // 1 to kMostSegmentSymbols.
-  size_t segment_symbols;
-  size_t symbol_count;
+struct CodedInput : SegmentedPayload {
   CodeLengths code_lengths;
 };
 
-// The payload depends on the symbols and segment_symbols alone. Throws CodecFailure BadArgument
-// when someone changes the symbols meanwhile.
-CodedSymbols encode_huffman(const uint8_t* symbols, size_t count, size_t segment_symbols,
-                            size_t threads);
+struct LaneCodedSymbols {
+  OwnedArray<uint8_t> payload{0};
+  std::vector<uint32_t> segment_sizes;
+  // In the byte form of LANES.md.
+  std::vector<uint8_t> code;
+};
 
-// Decodes into `output`, which has symbol_count bytes. Segments are shuffled by `seed` and dealt
-// out to the threads beforehand, so that they need neither locks nor shared counters (EntroLLM,
-// section 2.3). Throws CodecFailure BadArgument when the sizes do not fit the payload or
-// the symbol count, BadCodeTable, or CorruptSegment with the index of the first corrupt segment.
-void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, uint64_t seed);
+struct LaneCodedInput : SegmentedPayload {
+  std::vector<uint8_t> code;
+};
+
+// How often each value occurs.
+Histogram count_symbols(const uint8_t* symbols, size_t count, size_t threads);
+
+// The payload depends on the symbols, segment_symbols and the code lengths alone, which are optimal
+// for the symbols unless given. Throws CodecFailure BadCodeTable when the given ones are no prefix
+// code or have none for a symbol that occurs (its index), or BadArgument when someone changes the
+// symbols meanwhile.
+CodedSymbols encode_huffman(const uint8_t* symbols, size_t count, size_t segment_symbols,
+                            size_t threads,
+                            const std::optional<CodeLengths>& given = std::nullopt);
+
+// Throws what decode_segments does, or BadCodeTable.
+void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, uint64_t seed,
+                    const SegmentWatch& watch = {});
+
+// As encode_huffman, with the optimal code.
+LaneCodedSymbols encode_lanes(const uint8_t* symbols, size_t count, size_t segment_symbols,
+                              size_t threads);
+
+// Throws what decode_segments does, or BadCodeTable.
+void decode_lanes(const LaneCodedInput& input, uint8_t* output, size_t threads, uint64_t seed,
+                  const SegmentWatch& watch = {});
 
 }  // namespace entrofleet

@@ -51,7 +51,7 @@ uint32_t kraft_sum(const CodeLengths& lengths) {
   return sum;
 }
 
-// As many whole codes as fit `most_symbols` and kMostCodeBits bits.
+// As many whole codes as fit `most_symbols` and kLookupBits bits.
 uint64_t symbols_of(const DecodeTable& table, uint32_t window, int most_symbols, int shift) {
   uint64_t symbols = 0;
   int used = 0;
@@ -59,12 +59,24 @@ uint64_t symbols_of(const DecodeTable& table, uint32_t window, int most_symbols,
   while (count < most_symbols) {
     const uint16_t entry = table.single[window >> used];
     const int length = entry & 0xff;
-    if (used + length > kMostCodeBits) break;
+    if (length == 0 || used + length > kLookupBits) break;
     symbols |= static_cast<uint64_t>(entry >> 8) << (8 * count);
     used += length;
     ++count;
   }
   return static_cast<uint64_t>(used) | static_cast<uint64_t>(count) << 6 | symbols << shift;
+}
+
+// The first code of a window opens the next tail.
+void add_long_code(DecodeTable& table, uint32_t code, uint16_t entry, size_t* used_tails) {
+  const size_t length = entry & 0xff;
+  uint16_t& window = table.single[code & (kDecodeEntries - 1)];
+  if (window == 0) window = static_cast<uint16_t>(++*used_tails << 8);
+  const size_t tail = window >> 8;
+  for (size_t rest = code >> kLookupBits; rest < size_t{1} << kTailBits;
+       rest += size_t{1} << (length - kLookupBits)) {
+    table.tails[tail << kTailBits | rest] = entry;
+  }
 }
 
 }  // namespace
@@ -137,13 +149,14 @@ void require_prefix_code(const CodeLengths& lengths) {
     if (lengths[last] == 1) return;
     throw CodecFailure{"BadCodeTable", "the code of a lone symbol must have 1 bit", last};
   }
+  constexpr uint32_t kWhole = 1u << kMostCodeBits;
   const uint32_t sum = kraft_sum(lengths);
-  if (sum == kDecodeEntries) return;
+  if (sum == kWhole) return;
   throw CodecFailure{"BadCodeTable",
                      std::string("the code lengths are ") +
-                         (sum > kDecodeEntries ? "those of no prefix code" : "incomplete") +
+                         (sum > kWhole ? "those of no prefix code" : "incomplete") +
                          ": their Kraft sum is " + std::to_string(sum) + "/" +
-                         std::to_string(kDecodeEntries),
+                         std::to_string(kWhole),
                      std::nullopt};
 }
 
@@ -154,7 +167,7 @@ EncodeTable::EncodeTable(const CodeLengths& lengths) {
   }
 }
 
-DecodeTable::DecodeTable(const CodeLengths& lengths) : single{}, narrow{}, wide{} {
+DecodeTable::DecodeTable(const CodeLengths& lengths) : single{}, tails{}, narrow{}, wide{} {
   require_prefix_code(lengths);
   size_t used = 0;
   for (size_t symbol = 0; symbol < 256; ++symbol) {
@@ -166,11 +179,17 @@ DecodeTable::DecodeTable(const CodeLengths& lengths) : single{}, narrow{}, wide{
   // Only a complete code gives every window a symbol, which decoding relies on.
   if (used < 2) return;
   const std::array<uint16_t, 256> codes = canonical_codes(lengths);
+  size_t used_tails = 0;
   for (size_t symbol = 0; symbol < 256; ++symbol) {
     const size_t length = lengths[symbol];
     if (length == 0) continue;
+    const uint16_t entry = static_cast<uint16_t>(length | symbol << 8);
+    if (length > kLookupBits) {
+      add_long_code(*this, codes[symbol], entry, &used_tails);
+      continue;
+    }
     for (size_t window = codes[symbol]; window < kDecodeEntries; window += size_t{1} << length) {
-      single[window] = static_cast<uint16_t>(length | symbol << 8);
+      single[window] = entry;
     }
   }
   size_t narrow_symbols = 0;

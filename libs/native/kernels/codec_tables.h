@@ -7,8 +7,14 @@
 
 namespace entrofleet {
 
-constexpr int kMostCodeBits = 12;
-constexpr size_t kDecodeEntries = size_t{1} << kMostCodeBits;
+constexpr int kMostCodeBits = 15;
+// Longer codes are rare: they take a second look-up, so that the tables of the first stay small.
+constexpr int kLookupBits = 12;
+constexpr size_t kDecodeEntries = size_t{1} << kLookupBits;
+constexpr int kTailBits = kMostCodeBits - kLookupBits;
+// A tail is a set of longer codes that begin alike: at least two of the 256 symbols. Number 0 is
+// none.
+constexpr size_t kMostTails = 128;
 constexpr size_t kSegmentStreams = 4;
 // Byte sizes of all streams but the last, 32 bits each.
 constexpr size_t kSegmentHeaderBytes = 4 * (kSegmentStreams - 1);
@@ -34,11 +40,12 @@ struct EncodeTable {
   uint32_t entries[256];
 };
 
-// The next kMostCodeBits bits of a stream to the symbols they begin with.
+// The next kLookupBits bits of a stream to the symbols they begin with.
 struct DecodeTable {
   // Throws as require_prefix_code does.
   explicit DecodeTable(const CodeLengths& lengths);
 
+  // All entries are 0 bits, no symbol, for a window that begins a code longer than kLookupBits.
   // Narrow entries hold up to 3 symbols: bits 0-5 bits they take, 6-7 how many, from 8 the symbols.
   // The table is half of a 32 KiB first-level cache.
   static constexpr int kNarrowSymbols = 3;
@@ -51,8 +58,10 @@ struct DecodeTable {
   uint8_t lone_symbol_value = 0;
   // Codes so short that the symbols which only wide entries have room for pay for the larger table.
   bool prefers_wide = false;
-  // length | symbol << 8.
+  // length | symbol << 8; 0 | tail << 8 for a window that begins a longer code.
   uint16_t single[kDecodeEntries];
+  // By tail and the kTailBits bits after the window: length of the whole code | symbol << 8.
+  uint16_t tails[(kMostTails + 1) << kTailBits];
   uint32_t narrow[kDecodeEntries];
   uint64_t wide[kDecodeEntries];
 };

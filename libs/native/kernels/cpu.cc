@@ -19,7 +19,7 @@ Isa detect() {
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vbmi") &&
                       __builtin_cpu_supports("avx512vbmi2") &&
-                      __builtin_cpu_supports("avx512vnni");
+                      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni");
   if (avx2 && avx512) return Isa::kAvx512;
   if (avx2) return Isa::kAvx2;
   return Isa::kPortable;

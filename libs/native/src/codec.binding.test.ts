@@ -162,12 +162,128 @@ describe('decoding', () => {
   });
 });
 
+describe('a code for several tensors', () => {
+  const one = Uint8Array.from({ length: 5000 }, (_, i) => (i * i) % 37);
+  const other = Uint8Array.from({ length: 3000 }, (_, i) => 30 + ((i * i) % 53));
+
+  it('is made from the sum of their counts', async () => {
+    const histogram = new Float64Array(256);
+    for (const symbols of [one, other]) {
+      const counts = await native.countSymbols({ symbols, threads: 2 });
+      counts.forEach((count, value) => {
+        histogram[value] = (histogram[value] ?? 0) + count;
+      });
+    }
+    const codeLengths = native.huffmanCodeLengths({ histogram });
+    const both = Uint8Array.of(...one, ...other);
+    const whole = await native.encodeHuffman({ symbols: both, segmentSymbols: 1000, threads: 1 });
+    expect(whole.codeLengths).toEqual(codeLengths);
+    for (const symbols of [one, other]) {
+      const cut = { segmentSymbols: 1000, threads: 2 };
+      const coded = await native.encodeHuffman({ symbols, ...cut, codeLengths });
+      expect(coded.codeLengths).toEqual(codeLengths);
+      const output = new Uint8Array(symbols.length);
+      await native.decodeHuffman({ ...coded, ...cut, symbolCount: symbols.length, output });
+      expect(output).toEqual(symbols);
+    }
+  });
+
+  it('must have a code word for each symbol, and be a code', async () => {
+    const { codeLengths } = await native.encodeHuffman({
+      ...{ symbols: one, segmentSymbols: 1000, threads: 1 },
+    });
+    const cut = { symbols: other, segmentSymbols: 1000, threads: 1 };
+    const missing = Math.min(...other.filter((symbol) => codeLengths[symbol] === 0));
+    await expect(native.encodeHuffman({ ...cut, codeLengths })).rejects.toMatchObject({
+      code: 'BadCodeTable',
+      index: missing,
+    });
+    const none = new Uint8Array(256).fill(3);
+    await expect(native.encodeHuffman({ ...cut, codeLengths: none })).rejects.toMatchObject({
+      code: 'BadCodeTable',
+    });
+  });
+
+  it('is refused for counts that are none', () => {
+    const empty = native.huffmanCodeLengths({ histogram: new Float64Array(256) });
+    expect(empty).toEqual(new Uint8Array(256));
+    const bad = [-1, 0.5, Number.NaN, 2 ** 53].map((c) => new Float64Array(256).fill(c, 0, 1));
+    const tooMany = new Float64Array(256).fill(2 ** 52);
+    for (const histogram of [...bad, tooMany, new Float64Array(255)]) {
+      expect(() => native.huffmanCodeLengths({ histogram })).toThrow(
+        expect.objectContaining({ code: 'BadArgument' }),
+      );
+    }
+  });
+});
+
+describe.each(['Huffman', 'Lanes'] as const)('a call that decodes %s', (layout) => {
+  const symbols = Uint8Array.from({ length: 200_000 }, (_, i) => (i * i) % 37);
+  const cut = { segmentSymbols: 1000, symbolCount: symbols.length };
+
+  /** A function that decodes with the given control. */
+  async function decoder() {
+    const output = new Uint8Array(symbols.length);
+    const use = { ...cut, threads: 3, output };
+    if (layout === 'Lanes') {
+      const coded = await native.encodeLanes({ symbols, ...cut, threads: 1 });
+      return (control: Int32Array) => native.decodeLanes({ ...coded, ...use, control });
+    }
+    const coded = await native.encodeHuffman({ symbols, ...cut, threads: 1 });
+    return (control: Int32Array) => native.decodeHuffman({ ...coded, ...use, control });
+  }
+
+  it('counts the segments that are done', async () => {
+    const control = new Int32Array(new SharedArrayBuffer(8));
+    await (await decoder())(control);
+    expect([...control]).toEqual([0, 200]);
+  });
+
+  it('is cancelled before its next segment', async () => {
+    const control = Int32Array.of(1, 0);
+    const call = (await decoder())(control);
+    await expect(call).rejects.toMatchObject({ code: 'Cancelled' });
+    expect([...control]).toEqual([1, 0]);
+  });
+
+  it('takes a control of two elements', async () => {
+    await expect((await decoder())(new Int32Array(1))).rejects.toMatchObject({
+      code: 'BadArgument',
+      message: expect.stringContaining('control'),
+    });
+  });
+});
+
+describe('memory for an output', () => {
+  it('is zero, of the size asked for, and decoded into past the caches too', async () => {
+    const symbolCount = 17 * 2 ** 20 + 5;
+    const output = native.allocateOutput({ sizeBytes: symbolCount });
+    expect(output.length).toBe(symbolCount);
+    expect(output.subarray(0, 5000)).toEqual(new Uint8Array(5000));
+    const pattern = Uint8Array.from({ length: 999_983 }, (_, i) => (i * i) % 37);
+    const symbols = Buffer.alloc(symbolCount, pattern);
+    const cut = { segmentSymbols: 2 ** 18, threads: 2 };
+    const coded = await native.encodeLanes({ symbols, ...cut });
+    await native.decodeLanes({ ...coded, ...cut, symbolCount, output });
+    expect(symbols.equals(output)).toBe(true);
+  });
+
+  it('may be empty, and is refused where there is none', () => {
+    expect(native.allocateOutput({ sizeBytes: 0 })).toEqual(new Uint8Array(0));
+    const wrong = () => native.allocateOutput({ sizeBytes: -1 });
+    expect(wrong).toThrow(expect.objectContaining({ code: 'BadArgument' }));
+    const tooMuch = () => native.allocateOutput({ sizeBytes: 2 ** 50 });
+    expect(tooMuch).toThrow(expect.objectContaining({ code: 'OutOfMemory' }));
+  });
+});
+
 describe('arguments', () => {
   const weights = new Uint8Array(8);
   const affine = { weights, type: 'f32', bits: 8, threads: 1 };
   const block = { rows: 1, stepFactor: 1, sharedRms: 0 };
   const matrix = { weights, type: 'f32', rows: 1, columns: 2, blocks: [block], threads: 1 };
   const curve = { ...matrix, stepFactors: [1], shared: false };
+  const encode = { symbols: weights, segmentSymbols: 1, threads: 1 };
   const decode = {
     payload: new Uint8Array(0),
     segmentSizes: new Uint32Array(0),
@@ -213,6 +329,12 @@ describe('arguments', () => {
     ['decodeHuffman', { ...decode, segmentSizes: new Uint32Array(1) }, 'segments'],
     ['decodeHuffman', { ...decode, payload: new Uint8Array(1) }, 'payload'],
     ['decodeHuffman', { ...decode, seed: -1 }, 'seed'],
+    ['decodeHuffman', { ...decode, control: [0, 0] }, 'control'],
+    ['countSymbols', { symbols: [1], threads: 1 }, 'symbols'],
+    ['encodeHuffman', { ...encode, codeLengths: new Uint8Array(1) }, 'codeLengths'],
+    ['encodeLanes', { ...encode, segmentSymbols: 0 }, 'segmentSymbols'],
+    ['decodeLanes', { ...decode, code: [0, 0, 0] }, 'code'],
+    ['decodeLanes', { ...decode, code: weights, symbolCount: 1 }, 'output'],
   ] as const)('of %s that do not fit are refused: %o', async (name, input, field) => {
     const call: (input: never) => Promise<unknown> = native[name];
     await expect(call(input as never)).rejects.toMatchObject({

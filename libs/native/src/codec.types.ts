@@ -43,18 +43,47 @@ export interface RateCurve {
 
 export interface EncodedSymbols {
   /** Segments one after the other, no gaps. */
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   /** Byte length of each segment. */
   readonly segmentSizes: Uint32Array;
-  /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 12. */
+  /** Canonical Huffman code length of each of the 256 symbols, 0 when absent, at most 15. */
   readonly codeLengths: Uint8Array;
+}
+
+/** The lane layout, libs/codec/LANES.md. */
+export interface LaneEncodedSymbols {
+  /** Segments one after the other, no gaps. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+  /** Byte length of each segment. */
+  readonly segmentSizes: Uint32Array;
+  /** The code in its byte form, at most 129 bytes. */
+  readonly code: Uint8Array;
+}
+
+/** What every decode call takes beside the code. */
+export interface DecodeInput {
+  payload: Uint8Array;
+  segmentSizes: Uint32Array;
+  segmentSymbols: number;
+  symbolCount: number;
+  /** `symbolCount` bytes, possibly part of a larger buffer: nothing else is written. */
+  output: Uint8Array;
+  threads: number;
+  /** Of the shuffle that assigns segments to threads; 0 unless given. */
+  seed?: number;
+  /**
+   * Two elements, to follow and to stop the call while it runs. Set the first to anything but 0
+   * and the call rejects with `Cancelled` before its next segment; the second grows by one with
+   * each segment that is done.
+   */
+  control?: Int32Array;
 }
 
 /**
  * Codec half of the addon. Every call runs on worker threads and leaves the event loop free.
  * Calls reject with an Error whose `code` is a CamelCase reason: `BadArgument`, `NonFiniteWeight`
  * (`index` is that of the first such weight), `BadCodeTable`, `CorruptSegment` (`index` is that of
- * the first corrupt segment), `OutOfMemory` or `ThreadsUnavailable`. The same input gives the same
+ * the first corrupt segment), `Cancelled`, `OutOfMemory` or `ThreadsUnavailable`. The same input gives the same
  * bytes for any `threads` and any instruction set. Buffers must not be transferred during a call.
  */
 export interface CodecBinding {
@@ -107,29 +136,52 @@ export interface CodecBinding {
     threads: number;
   }): Promise<RateCurve>;
 
-  /** Canonical, length-limited Huffman over independent segments of `segmentSymbols` symbols. */
+  /** How often each of the 256 byte values occurs. */
+  countSymbols(input: { symbols: Uint8Array; threads: number }): Promise<Float64Array>;
+
+  /**
+   * Optimal Huffman code lengths under the limit of 12 bits for 256 counts, which may be the sum of
+   * several histograms: one table for a whole model. A value that does not occur has length 0.
+   * @throws Error with `code` `BadArgument`
+   */
+  huffmanCodeLengths(input: { histogram: Float64Array }): Uint8Array;
+
+  /**
+   * Canonical, length-limited Huffman over independent segments of `segmentSymbols` symbols, with
+   * the optimal code unless `codeLengths` is given. Rejects with `BadCodeTable` when those given are
+   * no prefix code, or have none for a symbol that occurs (`index` is that symbol).
+   */
   encodeHuffman(input: {
     symbols: Uint8Array;
     segmentSymbols: number;
     threads: number;
+    codeLengths?: Uint8Array;
   }): Promise<EncodedSymbols>;
 
   /**
-   * Decodes segments in parallel into `output`, which must have `symbolCount` bytes. Segments are
-   * assigned to threads by a shuffle seeded with `seed` (paper, section 2.3), without locks.
-   * Nothing outside `payload` is read and nothing outside `output` is written, whatever the input.
+   * Decodes segments in parallel into `output`. Segments are assigned to threads by a shuffle and
+   * by their size in bytes (paper, section 2.3), without locks. Nothing outside `payload` is read
+   * and nothing outside `output` is written, whatever the input.
    * @returns wall-clock seconds spent decoding.
    */
-  decodeHuffman(input: {
-    payload: Uint8Array;
-    segmentSizes: Uint32Array;
+  decodeHuffman(input: DecodeInput & { codeLengths: Uint8Array }): Promise<number>;
+
+  /** The grouped prefix code in 64 interleaved lanes, over segments as {@link encodeHuffman}. */
+  encodeLanes(input: {
+    symbols: Uint8Array;
     segmentSymbols: number;
-    symbolCount: number;
-    codeLengths: Uint8Array;
-    output: Uint8Array;
     threads: number;
-    seed: number;
-  }): Promise<number>;
+  }): Promise<LaneEncodedSymbols>;
+
+  /** As {@link decodeHuffman}. */
+  decodeLanes(input: DecodeInput & { code: Uint8Array }): Promise<number>;
+
+  /**
+   * Zeroed memory to decode into: aligned, and in huge pages where the system has them, which makes
+   * decoding a large tensor into fresh memory faster than into an ordinary new array.
+   * @throws Error with `code` `BadArgument` or `OutOfMemory`
+   */
+  allocateOutput(input: { sizeBytes: number }): Uint8Array;
 
   /** Converts raw f16, bf16 or f32 bytes to float32. Rejects with `NonFiniteWeight`. */
   toFloat32(input: {

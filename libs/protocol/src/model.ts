@@ -5,15 +5,27 @@ import { sha256Schema, variantNameSchema } from './names.ts';
 import { qualityReportSchema } from './quality.ts';
 import { recipeSchema } from './recipe.ts';
 
+/** As libs/artifact/FORMAT.md names them. */
+export const layoutSchema = z
+  .enum(['auto', 'lanes', 'streams', 'paper'])
+  .describe(
+    'How coded weights are laid out: lanes decode fastest with wide vectors, streams on small ' +
+      'cores; paper is one Huffman code for the model. Every device reads every layout',
+  );
+
 const variantObjectSchema = z.strictObject({
   name: variantNameSchema,
   recipe: recipeSchema,
+  layout: layoutSchema.default('auto'),
 });
 
 /** One wanted encoding. The short form `"u8"` means `{ name: "u8", recipe: "u8" }`. */
 export const variantSpecSchema = z
-  .union([recipeSchema.transform((recipe) => ({ name: recipe, recipe })), variantObjectSchema])
-  .pipe(z.strictObject({ name: variantNameSchema, recipe: z.string() }));
+  .union([
+    recipeSchema.transform((recipe) => ({ name: recipe, recipe, layout: 'auto' as const })),
+    variantObjectSchema,
+  ])
+  .pipe(z.strictObject({ name: variantNameSchema, recipe: z.string(), layout: layoutSchema }));
 export type VariantSpec = z.infer<typeof variantObjectSchema>;
 
 export const modelSpecSchema = z.strictObject({

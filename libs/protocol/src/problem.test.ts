@@ -44,8 +44,8 @@ describe('fieldErrors', () => {
   it('accepts the short form of a variant and normalises recipes', () => {
     const parsed = modelInputSchema.parse(model(['u4', { name: 'mine', recipe: 'rd' }]));
     expect(parsed.spec.variants).toEqual([
-      { name: 'u4-paper', recipe: 'u4-paper' },
-      { name: 'mine', recipe: 'rd-4.2' },
+      { name: 'u4-paper', recipe: 'u4-paper', layout: 'auto' },
+      { name: 'mine', recipe: 'rd-4.2', layout: 'auto' },
     ]);
   });
 });

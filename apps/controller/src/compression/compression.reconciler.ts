@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { EncodingPlan } from '@entrofleet/artifact';
-import type { Model } from '@entrofleet/protocol';
+import type { Model, VariantStatus } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { BlobStore } from '../adapters/blobs.ts';
 import { Log } from '../adapters/log.ts';
@@ -48,19 +48,27 @@ export class CompressionReconciler {
     const { maxPerplexityRatio } = model.spec.quality;
     const attempt = { key, work, maxPerplexityRatio, superseded: new AbortController() };
     const folder = await WorkFolder.of(this.config.workFolder, key, work);
-    if (group === undefined) return this.advance(attempt, folder, signal);
+    const status = statusOf(model, key);
+    if (group === undefined) {
+      // A person who retries a failed variant gives every step all its attempts back.
+      if (status?.attempts === 0) await folder.forgetStarts();
+      return this.advance(attempt, folder, signal);
+    }
+    // A group left over from before a retry: the variant's own job has to begin first.
+    if (status?.phase === 'Pending') return [];
     await this.encodeGroup(attempt, { folder, group, signal });
     return [];
   }
 
   /** False when the variant is Failed, or Ready with its row and file really there. */
   async needsWork(model: Model, key: VariantKey): Promise<boolean> {
-    const status = model.status.variants.find((variant) => variant.name === key.variant);
+    const status = statusOf(model, key);
     if (status === undefined || status.phase === 'Failed') return false;
     if (status.phase !== 'Ready' || status.artifactId === null) return true;
     const artifact = await this.artifacts.find({ ...key, id: status.artifactId });
-    const sizeBytes = await this.blobs.sizeBytes(status.artifactId);
-    return artifact === undefined || artifact.ref.sizeBytes !== sizeBytes;
+    // An evaluation stands behind the payload.
+    const sizeBytes = (await this.blobs.sizeBytes(status.artifactId)) ?? 0;
+    return artifact === undefined || sizeBytes < artifact.ref.sizeBytes;
   }
 
   private async advance(
@@ -69,7 +77,7 @@ export class CompressionReconciler {
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const held = await folder.readPlan();
-    if (!(await this.begin(attempt, { folder, isNew: held === undefined }))) return [];
+    if (!(await this.begin(attempt, held === undefined))) return [];
     const plan = held ?? (await this.plan(attempt, folder, signal));
     if (plan === undefined) return [];
     const missing = await folder.missingGroups(plan);
@@ -87,20 +95,14 @@ export class CompressionReconciler {
   }
 
   /** @returns false when nobody wants the work any more. */
-  private async begin(
-    attempt: Attempt,
-    of: { folder: WorkFolder; isNew: boolean },
-  ): Promise<boolean> {
-    let isFirst = false;
-    const begun = await this.record.change(attempt, (variant) => {
-      isFirst = variant.attempts === 0;
-      const progress = of.isNew ? 0 : variant.progress;
-      return { phase: 'Compressing', progress, attempts: Math.max(1, variant.attempts) };
-    });
+  private async begin(attempt: Attempt, isNew: boolean): Promise<boolean> {
+    const begun = await this.record.change(attempt, (variant) => ({
+      phase: 'Compressing',
+      progress: isNew ? 0 : variant.progress,
+      attempts: Math.max(1, variant.attempts),
+    }));
     if (begun === undefined) return false;
-    // A person who retries a failed variant gives every step all its attempts back.
-    if (isFirst) await of.folder.forgetStarts();
-    if (of.isNew) this.log.info('compressing', { ...attempt.key, attempt: begun.attempts });
+    if (isNew) this.log.info('compressing', { ...attempt.key, attempt: begun.attempts });
     return true;
   }
 
@@ -116,6 +118,7 @@ export class CompressionReconciler {
         task: 'plan',
         sourcePath: attempt.work.sourcePath,
         recipe: attempt.work.recipe,
+        layout: attempt.work.layout,
         groupSizeBytes: this.config.compressionGroupBytes,
         threads: this.config.compressionThreads,
         planPath: folder.planPath,
@@ -196,4 +199,8 @@ export class CompressionReconciler {
     if (evaluated === undefined) return undefined;
     return { draftPath, assembled: assembled.result, evaluated: evaluated.result };
   }
+}
+
+function statusOf(model: Model, key: VariantKey): VariantStatus | undefined {
+  return model.status.variants.find((variant) => variant.name === key.variant);
 }

@@ -1,4 +1,9 @@
-import { artifactRefSchema, probeSchema, qualityReportSchema } from '@entrofleet/protocol';
+import {
+  artifactRefSchema,
+  layoutSchema,
+  probeSchema,
+  qualityReportSchema,
+} from '@entrofleet/protocol';
 import { z } from 'zod';
 
 const evaluationSchema = z.strictObject({
@@ -19,6 +24,7 @@ const planTaskSchema = sourceSchema.extend({
   task: z.literal('plan'),
   ...threadsSchema.shape,
   recipe: z.string(),
+  layout: layoutSchema,
   groupSizeBytes: z.int().min(1),
   planPath: z.string(),
 });

@@ -34,6 +34,7 @@ export async function planTask(task: PlanTask, onProgress: OnProgress): Promise<
     const plan = await planEncoding({
       checkpoint,
       recipe,
+      layout: task.layout,
       chunkSizeBytes: LIMITS.chunkSizeBytes,
       groupSizeBytes: task.groupSizeBytes,
       threads: task.threads,

@@ -48,7 +48,8 @@ export class StepRunner {
       const started = await this.record.change(attempt, (variant) => ({
         phase: of.step === 'evaluate' ? 'Evaluating' : 'Compressing',
         progress: Math.max(variant.progress, variantProgress(of.step, 0)),
-        attempts: Math.max(variant.attempts, note.starts),
+        // A 0 tells the variant's own job that a person lets it begin anew.
+        attempts: variant.attempts === 0 ? 0 : Math.max(variant.attempts, note.starts),
         // Other groups may begin while one has failed; its message stays until all are done.
         message: of.step === 'encode' ? variant.message : '',
       }));

@@ -1,4 +1,5 @@
-import { openArtifact } from '@entrofleet/artifact';
+import { createHash } from 'node:crypto';
+import { type EvaluationRecord, openArtifact } from '@entrofleet/artifact';
 import {
   createProbe,
   kvCacheBytes,
@@ -92,6 +93,7 @@ async function measureVariant(
         onProgress: ({ rowsDone, rowsTotal }) =>
           onProgress(SOURCE_EVALUATED + (1 - SOURCE_EVALUATED) * (rowsDone / rowsTotal)),
       });
+      await artifact.writeEvaluation(record(artifact.ref.id, measured.perplexity, evaluated));
       return {
         memoryBytes: artifact.memoryBytes,
         contextLength: model.config.contextLength,
@@ -115,6 +117,24 @@ function comparison(variantPerplexity: number, evaluated: Evaluated): VariantEva
       rows: evaluated.rows.length,
       tokens: evaluated.tokens,
     },
+  };
+}
+
+/** Whoever copies the artifact out of the blob store sees its quality. */
+function record(
+  artifact: string,
+  variantPerplexity: number,
+  { origin, rows, tokens, sourcePerplexity }: Evaluated,
+): EvaluationRecord {
+  const tokensSha256 = createHash('sha256').update(JSON.stringify(rows)).digest('hex');
+  return {
+    artifact,
+    perplexity: variantPerplexity,
+    sourcePerplexity,
+    origin,
+    rows: rows.length,
+    tokens,
+    tokensSha256,
   };
 }
 

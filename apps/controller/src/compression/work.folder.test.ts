@@ -22,6 +22,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const work = (recipe = 'u8') => ({
   sourcePath: source,
   recipe,
+  layout: 'auto' as const,
   evaluation: { rows: 1, rowTokens: 8 },
 });
 const open = (recipe?: string) => WorkFolder.of(root, KEY, work(recipe));

@@ -15,7 +15,7 @@ const SOURCE_FILE = /\.(?:json|safetensors)$/;
 /**
  * What has been made of one variant so far, on a file system that all workers share: the encoding
  * plan, and a part file for every group that is encoded. It belongs to one state of the source and
- * one recipe; it is the only memory of unfinished work, and losing it costs time, no more.
+ * one recipe and layout; it is the only memory of unfinished work, and losing it costs time, no more.
  *
  * `<root>/<model>/<variant>/<identity>/` holds plan and parts, `<root>/<model>/<variant>/attempts/`
  * a file for every start of a step that was not finished yet.
@@ -112,7 +112,7 @@ export class WorkFolder {
 export async function workIdentity(work: VariantWork): Promise<string | undefined> {
   const stamps = await folderStamps(work.sourcePath, SOURCE_FILE).catch(() => undefined);
   if (stamps === undefined) return undefined;
-  const identity = JSON.stringify([VERSION, work.recipe, stamps]);
+  const identity = JSON.stringify([VERSION, work.recipe, work.layout, stamps]);
   return createHash('sha256').update(identity).digest('hex');
 }
 

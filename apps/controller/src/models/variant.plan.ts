@@ -12,6 +12,7 @@ import {
 export interface VariantWork {
   readonly sourcePath: string;
   readonly recipe: string;
+  readonly layout: VariantSpec['layout'];
   readonly evaluation: ModelSpec['evaluation'];
 }
 
@@ -19,7 +20,8 @@ export interface VariantWork {
 export function variantWork(spec: ModelSpec, variant: string): VariantWork | undefined {
   const wanted = spec.variants.find((v) => v.name === variant);
   if (wanted === undefined) return undefined;
-  return { sourcePath: spec.source.path, recipe: wanted.recipe, evaluation: spec.evaluation };
+  const { recipe, layout } = wanted;
+  return { sourcePath: spec.source.path, recipe, layout, evaluation: spec.evaluation };
 }
 
 export function isSameWork(a: VariantWork | undefined, b: VariantWork | undefined): boolean {
@@ -27,6 +29,7 @@ export function isSameWork(a: VariantWork | undefined, b: VariantWork | undefine
   return (
     a.sourcePath === b.sourcePath &&
     a.recipe === b.recipe &&
+    a.layout === b.layout &&
     a.evaluation.tokensPath === b.evaluation.tokensPath &&
     a.evaluation.rows === b.evaluation.rows &&
     a.evaluation.rowTokens === b.evaluation.rowTokens
@@ -59,7 +62,7 @@ export function plannedStatus(
   );
 }
 
-function pendingVariant(variant: VariantSpec): VariantStatus {
+function pendingVariant(variant: Pick<VariantSpec, 'name' | 'recipe'>): VariantStatus {
   return {
     name: variant.name,
     recipe: variant.recipe,

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { type PerplexityResult, perplexity } from '@entrofleet/engine';
+import { CliError } from './cli.error.ts';
+import { withLanguageModel } from './opened.model.ts';
+import type { ProgressLine } from './progress.line.ts';
+import { readTokenRows } from './token.file.ts';
+
+export interface MeasureOptions {
+  /** Path of a JSON file of token rows. */
+  readonly tokens: string;
+  /** Use only so many of the first rows. */
+  readonly rows: number | undefined;
+  readonly threads: number;
+  readonly signal: AbortSignal;
+  readonly progress?: ProgressLine;
+  readonly label?: string;
+}
+
+export interface MeasuredPerplexity extends PerplexityResult {
+  /** Of the rows as JSON without spaces. */
+  readonly tokensSha256: string;
+}
+
+/**
+ * Perplexity of an artifact or folder over the rows of a file.
+ * @throws CliError `BadInput` when a row does not fit the model.
+ */
+export async function measurePerplexity(
+  path: string,
+  options: MeasureOptions,
+): Promise<MeasuredPerplexity> {
+  const { tokens, signal, progress, label = 'evaluate' } = options;
+  return withLanguageModel(path, options, async (model) => {
+    const read = await readTokenRows(tokens, model.config);
+    const rows = read.rows.slice(0, options.rows);
+    const { contextLength } = model.config;
+    const bad = rows.findIndex((row) => row.length < 2 || row.length > contextLength);
+    if (bad >= 0) {
+      throw new CliError(
+        'BadInput',
+        `row ${bad} of ${tokens} has ${rows[bad]?.length} tokens; the model takes rows of 2 to ` +
+          `${contextLength}`,
+      );
+    }
+    const measured = await perplexity(model, rows, {
+      signal,
+      onProgress: ({ rowsDone, rowsTotal }) => {
+        progress?.update({ label, doneBytes: rowsDone, totalBytes: rowsTotal, unit: 'rows' });
+      },
+    });
+    const tokensSha256 = createHash('sha256').update(JSON.stringify(rows)).digest('hex');
+    return { ...measured, tokensSha256 };
+  });
+}

@@ -1,0 +1,44 @@
+import type { TensorGrid } from '@entrofleet/codec';
+import { native } from '@entrofleet/native';
+import { ArtifactError } from './artifact.error.ts';
+import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
+import type { MatrixInfo } from './encode.plan.ts';
+import { quantizePlanned } from './planned.quantize.ts';
+
+const SYMBOLS = 256;
+
+/**
+ * The one Huffman code of a model that layout `paper` has: that of the counts of all coded tensors
+ * together. Takes a pass over the source that quantizes every matrix, one at a time.
+ * @returns one code length per byte value.
+ * @throws CheckpointError; the signal's reason.
+ */
+export async function measureSharedCode(search: {
+  readonly checkpoint: Checkpoint;
+  readonly matrices: readonly MatrixInfo[];
+  readonly grids: ReadonlyMap<string, TensorGrid>;
+  readonly threads: number;
+  readonly calibrationFolder?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Uint8Array> {
+  const { checkpoint, matrices, grids, threads, calibrationFolder } = search;
+  const counts = new Float64Array(SYMBOLS);
+  for (const { name, type, shape } of matrices) {
+    search.signal?.throwIfAborted();
+    const grid = grids.get(name);
+    if (grid === undefined) {
+      throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
+    }
+    const [rows, columns] = shape;
+    const weights = await checkpoint.readRaw(name);
+    const matrix = { weights, type, rows, columns };
+    const options = { threads, calibrationFolder };
+    const { histogram } = await quantizePlanned(matrix, grid, options).catch((cause) => {
+      throw nativeFailure(name, cause);
+    });
+    for (const [symbol, count] of histogram.entries()) {
+      counts[symbol] = (counts[symbol] ?? 0) + count;
+    }
+  }
+  return native.huffmanCodeLengths({ histogram: counts });
+}
