@@ -59,7 +59,7 @@ export function bitsOf(grid: TensorGrid): 8 | 4 {
  * @param options.statistics what the grid's files hold.
  * @throws Error with `code` `NonFiniteWeight`; CodecError `BadArgument` when statistics are missing.
  */
-export function quantizeTensor(
+export async function quantizeTensor(
   matrix: MatrixInput,
   grid: TensorGrid,
   options: { readonly threads: number; readonly statistics?: TensorStatistics | undefined },

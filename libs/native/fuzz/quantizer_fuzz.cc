@@ -9,6 +9,7 @@
 
 #include "fuzz/fuzz_input.h"
 #include "kernels/codec_quantizer.h"
+#include "kernels/codec_row_quantizer.h"
 #include "kernels/codec_segments.h"
 
 namespace entrofleet::fuzz {
@@ -96,18 +97,23 @@ void check_floats(const RawWeights& weights, const std::string& isa) {
   require(same_on(isa, [&] { return floats(1); }) == floats(2));
 }
 
-void check_histograms(const RawMatrix& matrix, const std::string& isa, FuzzInput& input) {
+void check_curve(const RawMatrix& matrix, const std::string& isa, FuzzInput& input) {
   const std::vector<double> factors = {0.01 * (1 + input.byte()), 1e-3};
-  const size_t stride = 1 + input.byte() % 4;
-  same_on(isa, [&] {
-    std::pair<std::string, std::vector<Histogram>> result;
-    try {
-      result.second = histogram_rows(matrix, factors, stride, 1);
-    } catch (const CodecFailure& failure) {
-      result.first = verdict_of(failure);
-    }
-    return result;
-  });
+  const bool shared = input.byte() % 2 == 0;
+  const auto curve = [&](size_t threads) {
+    return outcome([&] {
+      const RateCurve measured = rate_curve(matrix, {factors, shared, {}}, threads);
+      Outcome result;
+      for (const Histogram& histogram : measured.histograms) {
+        result.numbers.insert(result.numbers.end(), histogram.begin(), histogram.end());
+      }
+      for (const double noise : measured.noise_powers) {
+        result.numbers.push_back(std::bit_cast<uint64_t>(noise));
+      }
+      return result;
+    });
+  };
+  require(same_on(isa, [&] { return curve(1); }) == curve(2));
 }
 
 std::vector<uint8_t> weight_bytes(FuzzInput& input, FloatType type) {
@@ -131,7 +137,7 @@ void quantize_anything(FuzzInput& input) {
   const int work = input.byte() % 4;
   const size_t wanted_columns = 1 + input.number(2) % 3000;
   const double factor = 0.002 * (1 + input.byte());
-  const uint8_t histogram_seed = input.byte();
+  const uint8_t curve_seed = input.byte();
   const ExactBytes bytes(weight_bytes(input, type));
   const RawWeights weights{bytes.elements.get(), type, bytes.size / element_size(type)};
   const size_t columns = std::min(wanted_columns, std::max<size_t>(1, weights.count));
@@ -145,11 +151,15 @@ void quantize_anything(FuzzInput& input) {
           [&](size_t threads) { return outcome_of(quantize_affine(weights, bits, threads)); });
   } else if (work == 2) {
     check(used, isa, 8,
-          [&](size_t threads) { return outcome_of(quantize_rows(matrix, factor, threads)); });
+          [&](size_t threads) {
+            const double shared_rms = curve_seed % 2 == 0 ? 0 : 0.5;
+            const std::vector<RowBlock> blocks = {{rows, factor, shared_rms}};
+            return outcome_of(quantize_rows(matrix, {blocks, {}}, threads));
+          });
   } else {
-    FuzzInput more(&histogram_seed, 1);
+    FuzzInput more(&curve_seed, 1);
     check_floats(weights, isa);
-    check_histograms(matrix, isa, more);
+    check_curve(matrix, isa, more);
   }
 }
 
