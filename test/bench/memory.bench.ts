@@ -25,7 +25,8 @@ async function measure(recipe: string, folder: string, sourcePath: string) {
   const planPath = join(folder, recipe, 'plan.json');
   const draftPath = join(folder, recipe, 'model.efa');
   const groupSizeBytes = GROUP_SIZE_BYTES_DEFAULT;
-  const base = { sourcePath, planPath, threads: THREADS };
+  const calibrationFolder = join(folder, recipe, 'calibration');
+  const base = { sourcePath, planPath, threads: THREADS, calibrationFolder };
   const planned = await timed(
     runCompressor({ task: 'plan', ...base, recipe, layout: 'auto', groupSizeBytes }, 'done', run),
   );

@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { openArtifact } from '@entrofleet/artifact';
 import { artifactSchema, eventSchema, listSchema, modelSchema } from '@entrofleet/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,6 +10,7 @@ import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { ApiClient } from '../support/api.client.ts';
 import { startController, startMosquitto, startRedis } from '../support/services.ts';
 
+const CLI = resolve(import.meta.dirname, '../../apps/cli/dist/main.js');
 const MODELS = '/api/v1/models';
 const ARTIFACTS = '/api/v1/artifacts';
 const EVALUATION = { rows: 4, rowTokens: 32 };
@@ -90,6 +92,40 @@ describe('models over the REST API', () => {
     const part = await fetch(`${url}${ARTIFACTS}/${id}/content`, { headers: range });
     expect(part.status).toBe(206);
     expect(Buffer.from(await part.arrayBuffer())).toEqual(bytes.subarray(10, 20));
+  });
+
+  it('calibrates a variant to the bytes of the command line, whichever layout is asked for', async () => {
+    const tokensPath = join(folder, 'calibration.json');
+    const rows = Array.from({ length: 6 }, (_, r) =>
+      Array.from({ length: 32 }, (_, i) => (r * 37 + i * i) % 300),
+    );
+    await writeFile(tokensPath, JSON.stringify(rows));
+    const calibration = { tokensPath, skipRows: 2, rows: 3 };
+    const variants = [{ name: 'small', recipe: 'rd-3', layout: 'streams', calibration }];
+    expect((await api.post(MODELS, body('calibrated', { variants }))).status).toBe(202);
+    const model = modelSchema.parse(await api.finishedModel('calibrated'));
+    const output = join(folder, 'calibrated.efa');
+    const used = join(folder, 'used.json');
+    await writeFile(used, JSON.stringify(rows.slice(2, 5)));
+    const argv = ['compress', source, '-o', output, '--recipe', 'rd-3', '--layout', 'streams'];
+    const { status } = spawnSync(process.execPath, [CLI, ...argv, '--calibrate', used]);
+    expect(status).toBe(0);
+    const reader = await openArtifact(output);
+    expect(model.status.variants[0]).toMatchObject({ phase: 'Ready', artifactId: reader.ref.id });
+    expect(new Set(reader.header.tensors.map(({ codec }) => codec))).toEqual(
+      new Set(['huffman', 'raw']),
+    );
+    await reader.close();
+  });
+
+  it('names what is wrong with calibration before any work begins', async () => {
+    const calibration = { tokensPath: join(folder, 'none.json') };
+    const missing = [{ name: 'a', recipe: 'rd-3', calibration }];
+    const refused = await api.post(MODELS, body('uncalibrated', { variants: missing }));
+    expect(refused).toMatchObject({ status: 422, body: { reason: 'BadCalibrationTokens' } });
+    const paper = [{ name: 'a', recipe: 'u8', calibration }];
+    const unfit = await api.post(MODELS, body('uncalibrated', { variants: paper }));
+    expect(JSON.stringify(unfit.body)).toContain('are not calibrated');
   });
 
   it('tells what happened', async () => {

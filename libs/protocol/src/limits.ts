@@ -3,6 +3,8 @@
  * allocates; a writer refuses to produce anything beyond them.
  */
 export const LIMITS = {
+  /** Rows of calibration tokens; gains end long before. */
+  calibrationRows: 65_536,
   /** DNS-1123 label, as Kubernetes limits object names that become label values. */
   nameLength: 63,
   labelsPerObject: 64,

@@ -13,11 +13,36 @@ export const layoutSchema = z
       'cores; paper is one Huffman code for the model. Every device reads every layout',
   );
 
-const variantObjectSchema = z.strictObject({
-  name: variantNameSchema,
-  recipe: recipeSchema,
-  layout: layoutSchema.default('auto'),
-});
+/** Tokens that tell a recipe what its rounding must preserve. */
+export const calibrationSchema = z
+  .strictObject({
+    tokensPath: z
+      .string()
+      .min(1)
+      .max(4096)
+      .describe('JSON file with rows of token ids on the controller, not those of the evaluation'),
+    skipRows: z.int().min(0).max(LIMITS.calibrationRows).default(0),
+    rows: z
+      .int()
+      .min(1)
+      .max(LIMITS.calibrationRows)
+      .default(128)
+      .describe('At most so many rows are used, after those that are skipped'),
+  })
+  .describe('Round so that the outputs on these tokens change least; recipes rd-... only');
+export type CalibrationSpec = z.infer<typeof calibrationSchema>;
+
+const variantObjectSchema = z
+  .strictObject({
+    name: variantNameSchema,
+    recipe: recipeSchema,
+    layout: layoutSchema.default('auto'),
+    calibration: calibrationSchema.optional(),
+  })
+  .refine(({ recipe, calibration }) => calibration === undefined || recipe.startsWith('rd-'), {
+    path: ['calibration'],
+    message: "EntroLLM's recipes are not calibrated; use rd-<bits per weight> or rd-q<decibels>",
+  });
 
 /** One wanted encoding. The short form `"u8"` means `{ name: "u8", recipe: "u8" }`. */
 export const variantSpecSchema = z
@@ -25,7 +50,16 @@ export const variantSpecSchema = z
     recipeSchema.transform((recipe) => ({ name: recipe, recipe, layout: 'auto' as const })),
     variantObjectSchema,
   ])
-  .pipe(z.strictObject({ name: variantNameSchema, recipe: z.string(), layout: layoutSchema }));
+  .pipe(
+    z.strictObject({
+      name: variantNameSchema,
+      recipe: z.string(),
+      layout: layoutSchema,
+      calibration: z
+        .strictObject({ tokensPath: z.string(), skipRows: z.int(), rows: z.int() })
+        .optional(),
+    }),
+  );
 export type VariantSpec = z.infer<typeof variantObjectSchema>;
 
 export const modelSpecSchema = z.strictObject({

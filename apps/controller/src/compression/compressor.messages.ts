@@ -1,5 +1,6 @@
 import {
   artifactRefSchema,
+  calibrationSchema,
   layoutSchema,
   probeSchema,
   qualityReportSchema,
@@ -17,6 +18,7 @@ const threadsSchema = z.strictObject({ threads: z.int().min(1) });
 const checkTaskSchema = sourceSchema.extend({
   task: z.literal('check'),
   evaluation: evaluationSchema,
+  calibrations: z.array(calibrationSchema),
 });
 export type CheckTask = z.infer<typeof checkTaskSchema>;
 
@@ -25,8 +27,10 @@ const planTaskSchema = sourceSchema.extend({
   ...threadsSchema.shape,
   recipe: z.string(),
   layout: layoutSchema,
+  calibration: calibrationSchema.optional(),
   groupSizeBytes: z.int().min(1),
   planPath: z.string(),
+  calibrationFolder: z.string(),
 });
 export type PlanTask = z.infer<typeof planTaskSchema>;
 
@@ -36,6 +40,7 @@ const encodeTaskSchema = sourceSchema.extend({
   planPath: z.string(),
   group: z.int().min(0),
   partPath: z.string(),
+  calibrationFolder: z.string(),
 });
 export type EncodeTask = z.infer<typeof encodeTaskSchema>;
 

@@ -2,6 +2,7 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   assembleParts,
+  type Calibration,
   type Checkpoint,
   type EncodingPlan,
   encodePart,
@@ -10,11 +11,17 @@ import {
   planEncoding,
   planText,
 } from '@entrofleet/artifact';
+import { gatherStatistics } from '@entrofleet/calibration';
+import type { ModelConfig } from '@entrofleet/engine';
 import { LIMITS, parseRecipe } from '@entrofleet/protocol';
 import { Retryable } from '../errors.ts';
+import { readCalibrationTokens } from './calibration.tokens.ts';
 import type { Assembled, AssembleTask, EncodeTask, PlanTask } from './compressor.messages.ts';
 import { SourceError } from './source.error.ts';
 import { openSource } from './source.opening.ts';
+
+/** Share of planning that calibration takes, where there is one. */
+const CALIBRATED = 0.8;
 
 type OnProgress = (fraction: number) => void;
 
@@ -29,21 +36,38 @@ export async function planTask(task: PlanTask, onProgress: OnProgress): Promise<
     throw new SourceError({ reason: 'UnknownRecipe', message, pointer: '/spec/variants' });
   }
   // Checks config, shapes and tokenizer as well, before hours go into groups.
-  const { checkpoint } = await openSource(task.sourcePath, { threads: task.threads });
+  const { checkpoint, config } = await openSource(task.sourcePath, { threads: task.threads });
   try {
+    const calibration = await calibrate(task, { checkpoint, config, onProgress });
+    const begun = calibration === undefined ? 0 : CALIBRATED;
     const plan = await planEncoding({
       checkpoint,
       recipe,
       layout: task.layout,
+      calibration,
       chunkSizeBytes: LIMITS.chunkSizeBytes,
       groupSizeBytes: task.groupSizeBytes,
       threads: task.threads,
-      onProgress,
+      onProgress: (fraction) => onProgress(begun + (1 - begun) * fraction),
     });
     await writeDurably(task.planPath, planText(plan));
   } finally {
     await checkpoint.close();
   }
+}
+
+async function calibrate(
+  { calibration, calibrationFolder: folder, threads }: PlanTask,
+  of: { checkpoint: Checkpoint; config: ModelConfig; onProgress: OnProgress },
+): Promise<Calibration | undefined> {
+  if (calibration === undefined) return undefined;
+  const { checkpoint, config, onProgress } = of;
+  const rows = await readCalibrationTokens(calibration, config);
+  const statistics = await gatherStatistics({
+    ...{ checkpoint, rows, folder, threads },
+    onProgress: ({ layersDone, layers }) => onProgress((layersDone / layers) * CALIBRATED),
+  });
+  return { statistics, folder };
 }
 
 /**
@@ -57,6 +81,7 @@ export async function encodeTask(task: EncodeTask, onProgress: OnProgress): Prom
       checkpoint,
       plan,
       path: task.partPath,
+      calibrationFolder: task.calibrationFolder,
       threads: task.threads,
       onProgress: (doneBytes) => {
         const sizeBytes = plan.groups[task.group]?.sizeBytes ?? doneBytes;

@@ -1,15 +1,15 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '@entrofleet/engine';
 import type { ModelSpec } from '@entrofleet/protocol';
-import { z } from 'zod';
-import { messageOf } from '../errors.ts';
-import { SourceError } from './source.error.ts';
+import { readTokenFile } from './token.file.ts';
 
-const FILE_BYTES_MAX = 64 * 1024 * 1024;
 const DEFAULT_FILE = 'eval-tokens.json';
-
-const rowsSchema = z.array(z.array(z.int().min(0)).min(2)).min(1);
+const USE = {
+  what: 'evaluation tokens',
+  reason: 'BadEvaluationTokens',
+  pointer: '/spec/evaluation/tokensPath',
+} as const;
 
 export interface EvaluationTokens {
   /** For people: where the rows came from. */
@@ -34,40 +34,9 @@ export async function evaluationFile(source: {
  */
 export async function readEvaluationTokens(
   path: string,
-  limits: { evaluation: ModelSpec['evaluation']; config: ModelConfig },
+  { evaluation, config }: { evaluation: ModelSpec['evaluation']; config: ModelConfig },
 ): Promise<EvaluationTokens> {
-  const parsed = rowsSchema.safeParse(await readJson(path));
-  if (!parsed.success) throw bad(path, 'must hold rows of at least two token ids: [[1, 2], ...]');
-  const { rows, rowTokens } = limits.evaluation;
-  const length = Math.min(rowTokens, limits.config.contextLength);
-  const kept = parsed.data.slice(0, rows).map((row) => row.slice(0, length));
-  const { vocabularySize } = limits.config;
-  const outside = kept.flat().find((token) => token >= vocabularySize);
-  if (outside !== undefined) {
-    throw bad(path, `holds token ${outside}, but the model has ${vocabularySize} tokens`);
-  }
-  return { origin: path, rows: kept };
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    const file = await open(path);
-    try {
-      const { size } = await file.stat();
-      if (size > FILE_BYTES_MAX) throw new Error(`is larger than ${FILE_BYTES_MAX} bytes`);
-      return JSON.parse(await file.readFile('utf8'));
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw bad(path, `cannot be read: ${messageOf(error)}`);
-  }
-}
-
-function bad(path: string, detail: string): SourceError {
-  return new SourceError({
-    reason: 'BadEvaluationTokens',
-    message: `evaluation tokens ${path} ${detail}`,
-    pointer: '/spec/evaluation/tokensPath',
-  });
+  const { rows, rowTokens } = evaluation;
+  const range = { skipRows: 0, rows, rowTokens };
+  return { origin: path, rows: await readTokenFile(path, { use: USE, range, config }) };
 }

@@ -11,19 +11,18 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /**
- * Opens the source as the compression will: config, weights' headers, tokenizer, evaluation
- * tokens. The weights' values are read only by the compression.
+ * Opens the source as the compression will: config, weights' headers, tokenizer, tokens of
+ * evaluation and calibration. The weights' values are read only by the compression.
  * @throws Unprocessable naming the field and the reason; Unavailable when it cannot be found out.
  */
 export async function checkSource(spec: ModelSpec): Promise<void> {
   if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   running++;
   try {
-    await runCompressor(
-      { task: 'check', sourcePath: spec.source.path, evaluation: spec.evaluation },
-      'done',
-      { signal: AbortSignal.timeout(TIMEOUT_MS) },
-    );
+    const { source, evaluation, variants } = spec;
+    const calibrations = variants.flatMap(({ calibration }) => calibration ?? []);
+    const task = { task: 'check', sourcePath: source.path, evaluation, calibrations } as const;
+    await runCompressor(task, 'done', { signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
     if (error instanceof SourceError) {
       const { reason, message, pointer } = error;

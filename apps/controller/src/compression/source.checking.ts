@@ -1,3 +1,4 @@
+import { readCalibrationTokens } from './calibration.tokens.ts';
 import type { CheckTask } from './compressor.messages.ts';
 import { evaluationFile, readEvaluationTokens } from './evaluation.tokens.ts';
 import { openSource } from './source.opening.ts';
@@ -9,6 +10,7 @@ import { openSource } from './source.opening.ts';
 export async function checkTask(task: CheckTask): Promise<void> {
   const { checkpoint, config } = await openSource(task.sourcePath, { threads: 1 });
   try {
+    for (const calibration of task.calibrations) await readCalibrationTokens(calibration, config);
     const tokensFile = await evaluationFile(task);
     if (tokensFile === undefined) return;
     await readEvaluationTokens(tokensFile, { evaluation: task.evaluation, config });

@@ -23,6 +23,7 @@ const work = (recipe = 'u8') => ({
   sourcePath: source,
   recipe,
   layout: 'auto' as const,
+  calibration: undefined,
   evaluation: { rows: 1, rowTokens: 8 },
 });
 const open = (recipe?: string) => WorkFolder.of(root, KEY, work(recipe));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type EncodingPlan, hasPart, parsePlan } from '@entrofleet/artifact';
 import type { VariantKey } from '../models/variant.key.ts';
 import type { VariantWork } from '../models/variant.plan.ts';
-import { folderStamps } from './source.stamp.ts';
+import { fileStamps, folderStamps } from './source.stamp.ts';
 
 /** Raised when the layout of a work folder changes, so that old ones are not found any more. */
 const VERSION = 1;
@@ -37,6 +37,11 @@ export class WorkFolder {
 
   get planPath(): string {
     return join(this.#folder, 'plan.json');
+  }
+
+  /** Files that a calibrated plan refers to. */
+  get calibrationFolder(): string {
+    return join(this.#folder, 'calibration');
   }
 
   partPath(group: number): string {
@@ -112,7 +117,9 @@ export class WorkFolder {
 export async function workIdentity(work: VariantWork): Promise<string | undefined> {
   const stamps = await folderStamps(work.sourcePath, SOURCE_FILE).catch(() => undefined);
   if (stamps === undefined) return undefined;
-  const identity = JSON.stringify([VERSION, work.recipe, work.layout, stamps]);
+  const { recipe, layout, calibration } = work;
+  const tokens = calibration && (await fileStamps([calibration.tokensPath]).catch(() => undefined));
+  const identity = JSON.stringify([VERSION, recipe, layout, calibration, tokens, stamps]);
   return createHash('sha256').update(identity).digest('hex');
 }
 
