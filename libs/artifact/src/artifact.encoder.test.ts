@@ -162,8 +162,8 @@ describe('an artifact', () => {
   });
 
   it('names the codec that its layout asks for', async () => {
-    const values = Array.from({ length: 256 * 256 }, (_, i) => Math.sin(i * i));
-    await writeSource({ 'a.weight': { shape: [256, 256], values } });
+    const values = Array.from({ length: 512 * 1024 }, (_, i) => Math.sin(i * i));
+    await writeSource({ 'a.weight': { shape: [1024, 512], values } });
     const rate = { kind: 'rate', targetBitsPerWeight: 3 } as const;
     await withCheckpoint(async (checkpoint) => {
       const codecOf = async (more: Parameters<typeof encode>[1]) =>

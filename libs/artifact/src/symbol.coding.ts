@@ -14,7 +14,7 @@ export type Layout = (typeof LAYOUTS)[number];
 /** Request to stop, and segments done. */
 const CONTROL_WORDS = 2;
 /** Below this a tensor is too small to pay for the state of its lanes. */
-const LANES_SYMBOLS_MIN = 64 * 1024;
+const LANES_SYMBOLS_MIN = 512 * 1024;
 
 export interface SymbolCoding {
   readonly layout: Layout;
