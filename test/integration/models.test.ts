@@ -101,6 +101,34 @@ describe('models over the REST API', () => {
     expect(reasons.filter((reason) => reason === 'VariantReady')).toHaveLength(3);
   });
 
+  it('calibrates a variant on the tokens it names', async () => {
+    const tokensPath = join(folder, 'calibration.json');
+    await writeFile(tokensPath, JSON.stringify([[9999, 9999], [1, 300, 301], [5, 6, 7]]));
+    const variant = { recipe: 'rd-4', calibration: { tokensPath, skipRows: 1 } };
+    const paper = { ...variant, name: 'paper', recipe: 'u8' };
+    expect((await api.post(MODELS, body('paper', { variants: [paper] }))).status).toBe(422);
+    const variants = [
+      { ...variant, name: 'tuned' },
+      { ...variant, name: 'untokened', calibration: { tokensPath: '/no/such/file' } },
+    ];
+    const posted = await api.post(MODELS, body('calibrated', { variants }));
+    expect(posted.status).toBe(202);
+    const model = modelSchema.parse(await api.finishedModel('calibrated'));
+    const [tuned, untokened] = model.status.variants;
+    expect(tuned).toMatchObject({ phase: 'Ready', recipe: 'rd-4' });
+    expect(untokened?.phase).toBe('Failed');
+    expect(untokened?.message).toContain('calibration tokens /no/such/file cannot be read');
+    const response = await fetch(`${url}${ARTIFACTS}/${tuned?.artifactId}/content`);
+    const file = join(dataFolder, 'calibrated.efa');
+    await writeFile(file, Buffer.from(await response.arrayBuffer()));
+    const reader = await openArtifact(file);
+    expect(reader.header.recipe).toMatchObject({
+      targetBitsPerWeight: 4,
+      calibration: { tokensSha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    });
+    await reader.close();
+  });
+
   it('warns of a variant beyond the bound, and judges again when the bound changes', async () => {
     const strict = { variants: ['u4'], quality: { maxPerplexityRatio: 1 } };
     await api.post(MODELS, body('strict', strict));

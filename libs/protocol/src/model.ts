@@ -13,11 +13,31 @@ export const layoutSchema = z
       'cores; paper is one Huffman code for the model. Every device reads every layout',
   );
 
-const variantObjectSchema = z.strictObject({
-  name: variantNameSchema,
-  recipe: recipeSchema,
-  layout: layoutSchema.default('auto'),
+/** Tokens that rd recipes spend their bits by; best text like that which the model will meet. */
+export const calibrationSpecSchema = z.strictObject({
+  tokensPath: z
+    .string()
+    .min(1)
+    .max(4096)
+    .describe('JSON file with rows of token ids, on the controller'),
+  skipRows: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Rows at the beginning to leave out, such as those that quality is measured on'),
 });
+
+const variantObjectSchema = z
+  .strictObject({
+    name: variantNameSchema,
+    recipe: recipeSchema,
+    layout: layoutSchema.default('auto'),
+    calibration: calibrationSpecSchema.optional(),
+  })
+  .refine(({ recipe, calibration }) => calibration === undefined || recipe.startsWith('rd-'), {
+    path: ['calibration'],
+    message: 'only rd recipes are calibrated',
+  });
 
 /** One wanted encoding. The short form `"u8"` means `{ name: "u8", recipe: "u8" }`. */
 export const variantSpecSchema = z
@@ -25,7 +45,14 @@ export const variantSpecSchema = z
     recipeSchema.transform((recipe) => ({ name: recipe, recipe, layout: 'auto' as const })),
     variantObjectSchema,
   ])
-  .pipe(z.strictObject({ name: variantNameSchema, recipe: z.string(), layout: layoutSchema }));
+  .pipe(
+    z.strictObject({
+      name: variantNameSchema,
+      recipe: z.string(),
+      layout: layoutSchema,
+      calibration: calibrationSpecSchema.extend({ skipRows: z.int().min(0) }).optional(),
+    }),
+  );
 export type VariantSpec = z.infer<typeof variantObjectSchema>;
 
 export const modelSpecSchema = z.strictObject({

@@ -119,6 +119,7 @@ export class CompressionReconciler {
         sourcePath: attempt.work.sourcePath,
         recipe: attempt.work.recipe,
         layout: attempt.work.layout,
+        calibration: attempt.work.calibration,
         groupSizeBytes: this.config.compressionGroupBytes,
         threads: this.config.compressionThreads,
         planPath: folder.planPath,

@@ -1,5 +1,6 @@
 import {
   artifactRefSchema,
+  calibrationSpecSchema,
   layoutSchema,
   probeSchema,
   qualityReportSchema,
@@ -25,6 +26,7 @@ const planTaskSchema = sourceSchema.extend({
   ...threadsSchema.shape,
   recipe: z.string(),
   layout: layoutSchema,
+  calibration: calibrationSpecSchema.optional(),
   groupSizeBytes: z.int().min(1),
   planPath: z.string(),
 });

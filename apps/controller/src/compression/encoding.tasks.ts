@@ -1,7 +1,8 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   assembleParts,
+  type Calibration,
   type Checkpoint,
   type EncodingPlan,
   encodePart,
@@ -10,11 +11,13 @@ import {
   planEncoding,
   planText,
 } from '@entrofleet/artifact';
+import { gatherStatistics } from '@entrofleet/calibration';
 import { LIMITS, parseRecipe } from '@entrofleet/protocol';
 import { Retryable } from '../errors.ts';
 import type { Assembled, AssembleTask, EncodeTask, PlanTask } from './compressor.messages.ts';
+import { readCalibrationTokens } from './evaluation.tokens.ts';
 import { SourceError } from './source.error.ts';
-import { openSource } from './source.opening.ts';
+import { type OpenSource, openSource } from './source.opening.ts';
 
 type OnProgress = (fraction: number) => void;
 
@@ -29,11 +32,12 @@ export async function planTask(task: PlanTask, onProgress: OnProgress): Promise<
     throw new SourceError({ reason: 'UnknownRecipe', message, pointer: '/spec/variants' });
   }
   // Checks config, shapes and tokenizer as well, before hours go into groups.
-  const { checkpoint } = await openSource(task.sourcePath, { threads: task.threads });
+  const { checkpoint, config } = await openSource(task.sourcePath, { threads: task.threads });
   try {
     const plan = await planEncoding({
       checkpoint,
       recipe,
+      calibration: await calibrate(task, { checkpoint, config }),
       layout: task.layout,
       chunkSizeBytes: LIMITS.chunkSizeBytes,
       groupSizeBytes: task.groupSizeBytes,
@@ -58,6 +62,7 @@ export async function encodeTask(task: EncodeTask, onProgress: OnProgress): Prom
       plan,
       path: task.partPath,
       threads: task.threads,
+      calibrationFolder: calibrationFolderOf(task.planPath),
       onProgress: (doneBytes) => {
         const sizeBytes = plan.groups[task.group]?.sizeBytes ?? doneBytes;
         onProgress(Math.min(1, doneBytes / sizeBytes));
@@ -75,6 +80,21 @@ export async function assembleTask(task: AssembleTask, onProgress: OnProgress): 
       (index) => task.partPaths[index] ?? '',
     ),
   );
+}
+
+/** Leaves the statistics' files beside the plan, where {@link encodeTask} finds them. */
+async function calibrate(
+  { calibration, planPath, threads }: PlanTask,
+  { checkpoint, config }: OpenSource,
+): Promise<Calibration | undefined> {
+  if (calibration === undefined) return undefined;
+  const rows = await readCalibrationTokens(calibration, config);
+  const folder = calibrationFolderOf(planPath);
+  return { statistics: await gatherStatistics({ checkpoint, rows, folder, threads }), folder };
+}
+
+function calibrationFolderOf(planPath: string): string {
+  return join(dirname(planPath), 'calibration');
 }
 
 async function readPlan(path: string): Promise<EncodingPlan> {

@@ -1,13 +1,24 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '@entrofleet/engine';
-import type { ModelSpec } from '@entrofleet/protocol';
+import type { ModelSpec, VariantSpec } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { messageOf } from '../errors.ts';
 import { SourceError } from './source.error.ts';
 
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
 const DEFAULT_FILE = 'eval-tokens.json';
+
+const EVALUATION = {
+  what: 'evaluation',
+  reason: 'BadEvaluationTokens',
+  pointer: '/spec/evaluation/tokensPath',
+};
+const CALIBRATION = {
+  what: 'calibration',
+  reason: 'BadCalibrationTokens',
+  pointer: '/spec/variants',
+};
 
 const rowsSchema = z.array(z.array(z.int().min(0)).min(2)).min(1);
 
@@ -49,7 +60,29 @@ export async function readEvaluationTokens(
   return { origin: path, rows: kept };
 }
 
-async function readJson(path: string): Promise<unknown> {
+/**
+ * Reads all rows of token ids but the first, cut to the model's context.
+ * @throws SourceError `BadCalibrationTokens`.
+ */
+export async function readCalibrationTokens(
+  { tokensPath, skipRows }: NonNullable<VariantSpec['calibration']>,
+  { contextLength, vocabularySize }: ModelConfig,
+): Promise<readonly (readonly number[])[]> {
+  const parsed = rowsSchema.safeParse(await readJson(tokensPath, CALIBRATION));
+  if (!parsed.success)
+    throw bad(tokensPath, 'must hold rows of at least two token ids', CALIBRATION);
+  const rows = parsed.data.slice(skipRows).map((row) => row.slice(0, contextLength));
+  if (rows.length === 0) throw bad(tokensPath, `has only ${parsed.data.length} rows`, CALIBRATION);
+  const outside = rows.flat().find((token) => token >= vocabularySize);
+  if (outside === undefined) return rows;
+  throw bad(
+    tokensPath,
+    `holds token ${outside}, but the model has ${vocabularySize} tokens`,
+    CALIBRATION,
+  );
+}
+
+async function readJson(path: string, use = EVALUATION): Promise<unknown> {
   try {
     const file = await open(path);
     try {
@@ -60,14 +93,11 @@ async function readJson(path: string): Promise<unknown> {
       await file.close();
     }
   } catch (error) {
-    throw bad(path, `cannot be read: ${messageOf(error)}`);
+    throw bad(path, `cannot be read: ${messageOf(error)}`, use);
   }
 }
 
-function bad(path: string, detail: string): SourceError {
-  return new SourceError({
-    reason: 'BadEvaluationTokens',
-    message: `evaluation tokens ${path} ${detail}`,
-    pointer: '/spec/evaluation/tokensPath',
-  });
+function bad(path: string, detail: string, use = EVALUATION): SourceError {
+  const { what, reason, pointer } = use;
+  return new SourceError({ reason, message: `${what} tokens ${path} ${detail}`, pointer });
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type EncodingPlan, hasPart, parsePlan } from '@entrofleet/artifact';
 import type { VariantKey } from '../models/variant.key.ts';
 import type { VariantWork } from '../models/variant.plan.ts';
-import { folderStamps } from './source.stamp.ts';
+import { fileStamps, folderStamps } from './source.stamp.ts';
 
 /** Raised when the layout of a work folder changes, so that old ones are not found any more. */
 const VERSION = 1;
@@ -112,7 +112,9 @@ export class WorkFolder {
 export async function workIdentity(work: VariantWork): Promise<string | undefined> {
   const stamps = await folderStamps(work.sourcePath, SOURCE_FILE).catch(() => undefined);
   if (stamps === undefined) return undefined;
-  const identity = JSON.stringify([VERSION, work.recipe, work.layout, stamps]);
+  const { recipe, layout, calibration } = work;
+  const tokens = calibration && (await fileStamps([calibration.tokensPath]).catch(() => []));
+  const identity = JSON.stringify([VERSION, recipe, layout, stamps, calibration, tokens]);
   return createHash('sha256').update(identity).digest('hex');
 }
 

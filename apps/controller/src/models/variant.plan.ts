@@ -13,6 +13,7 @@ export interface VariantWork {
   readonly sourcePath: string;
   readonly recipe: string;
   readonly layout: VariantSpec['layout'];
+  readonly calibration?: VariantSpec['calibration'];
   readonly evaluation: ModelSpec['evaluation'];
 }
 
@@ -20,8 +21,9 @@ export interface VariantWork {
 export function variantWork(spec: ModelSpec, variant: string): VariantWork | undefined {
   const wanted = spec.variants.find((v) => v.name === variant);
   if (wanted === undefined) return undefined;
-  const { recipe, layout } = wanted;
-  return { sourcePath: spec.source.path, recipe, layout, evaluation: spec.evaluation };
+  const { recipe, layout, calibration } = wanted;
+  const { source, evaluation } = spec;
+  return { sourcePath: source.path, recipe, layout, calibration, evaluation };
 }
 
 export function isSameWork(a: VariantWork | undefined, b: VariantWork | undefined): boolean {
@@ -30,6 +32,8 @@ export function isSameWork(a: VariantWork | undefined, b: VariantWork | undefine
     a.sourcePath === b.sourcePath &&
     a.recipe === b.recipe &&
     a.layout === b.layout &&
+    a.calibration?.tokensPath === b.calibration?.tokensPath &&
+    a.calibration?.skipRows === b.calibration?.skipRows &&
     a.evaluation.tokensPath === b.evaluation.tokensPath &&
     a.evaluation.rows === b.evaluation.rows &&
     a.evaluation.rowTokens === b.evaluation.rowTokens
