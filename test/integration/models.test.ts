@@ -103,7 +103,14 @@ describe('models over the REST API', () => {
 
   it('calibrates a variant on the tokens it names', async () => {
     const tokensPath = join(folder, 'calibration.json');
-    await writeFile(tokensPath, JSON.stringify([[9999, 9999], [1, 300, 301], [5, 6, 7]]));
+    await writeFile(
+      tokensPath,
+      JSON.stringify([
+        [9999, 9999],
+        [1, 300, 301],
+        [5, 6, 7],
+      ]),
+    );
     const variant = { recipe: 'rd-4', calibration: { tokensPath, skipRows: 1 } };
     const paper = { ...variant, name: 'paper', recipe: 'u8' };
     expect((await api.post(MODELS, body('paper', { variants: [paper] }))).status).toBe(422);
