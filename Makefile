@@ -70,13 +70,13 @@ fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECOND
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
 	@exec node test/bench/memory.bench.ts
 
-.PHONY: bench-quality
-bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
-	@exec node test/bench/quality.bench.ts
-
 .PHONY: bench-neon
 bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (needs what test-arm needs)
 	@$(MAKE) -C libs/native bench-neon
+
+.PHONY: bench-quality
+bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
+	@exec node test/bench/quality.bench.ts
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)

@@ -72,8 +72,9 @@ export async function compressStages(
     return result;
   };
   try {
+    const memory = new Uint8Array(Math.max(...checkpoint.tensors.map((t) => t.sizeBytes)));
     for (const { name, type } of checkpoint.tensors) {
-      const weights = await stage('read', () => checkpoint.readRaw(name));
+      const weights = await stage('read', () => checkpoint.readRaw(name, memory));
       const { symbols } = await stage('convert, measure, quantize, count', () =>
         native.quantizeAffine({ weights, type, bits: 8, threads }),
       );
@@ -81,13 +82,8 @@ export async function compressStages(
       const { payload } = await stage('count, encode', () =>
         native.encodeHuffman({ symbols, segmentSymbols, threads }),
       );
-      const bytes = await stage('join with row steps', async () => {
-        const joined = new Uint8Array(payload.length);
-        joined.set(payload);
-        return joined;
-      });
-      await stage('sha256', () => hashChunks(bytes));
-      await stage('write', () => file.write(bytes));
+      await stage('sha256', () => hashChunks(payload));
+      await stage('write', () => file.write(payload));
     }
     await stage('fsync', async () => {
       await file.sync();

@@ -86,7 +86,8 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
     const source = {
       config: reader.config,
       tensorNames: reader.tensorNames,
-      readResident: (name: string) => reader.readResident(name, { threads }),
+      readResident: (name: string, { signal }: { signal?: AbortSignal | undefined } = {}) =>
+        reader.readResident(name, { threads, signal }),
     };
     const language = await loadModel(source, { threads, signal });
     const tokenizer = await readTokenizer(reader, language.config);

@@ -1,24 +1,21 @@
-import { basename } from 'node:path';
 import {
   type Calibration,
   type Checkpoint,
   type EncodedArtifact,
-  type EvaluationRecord,
   encodeArtifact,
   LAYOUTS,
   type Layout,
-  openArtifact,
   openCheckpoint,
 } from '@entrofleet/artifact';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { evaluateArtifact } from './artifact.evaluation.ts';
 import { withCalibration } from './calibration.folder.ts';
 import { CliError } from './cli.error.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
-import { measurePerplexity } from './perplexity.measure.ts';
 import { ProgressLine } from './progress.line.ts';
 
 interface CompressOptions {
@@ -114,7 +111,11 @@ async function compress(
       });
     const encoded = await encodeWith(encode, { checkpoint, options, context, progress });
     progress.end();
-    const evaluation = await evaluate({ folder, output }, options, context);
+    const { evaluate: tokens, evaluateRows: rows } = options;
+    const evaluation =
+      tokens === undefined
+        ? null
+        : await evaluateArtifact({ folder, output, tokens, rows, threads, signal: context.signal });
     const result = { path: output, recipe: recipe.text, ...encoded, evaluation };
     const text = compressText(output, { ...encoded, evaluation });
     context.print(options.json === true ? jsonText(result) : text);
@@ -142,36 +143,4 @@ async function encodeWith(
   const { signal } = context;
   const work = { checkpoint, tokensPath: calibrate, skipRows, output, threads, signal, progress };
   return withCalibration(work, encode);
-}
-
-/** Perplexity of the source and of what was written, kept in the artifact's file. */
-async function evaluate(
-  paths: { folder: string; output: string },
-  { evaluate: tokens, evaluateRows, threads }: CompressOptions,
-  { signal }: CommandContext,
-): Promise<EvaluationRecord | null> {
-  if (tokens === undefined) return null;
-  const measure = async (path: string, label: string) => {
-    const progress = new ProgressLine(process.stderr);
-    const use = { tokens, rows: evaluateRows, threads, signal, progress, label };
-    return measurePerplexity(path, use).finally(() => progress.end());
-  };
-  const source = await measure(paths.folder, 'source');
-  const own = await measure(paths.output, 'artifact');
-  const reader = await openArtifact(paths.output);
-  try {
-    const record: EvaluationRecord = {
-      artifact: reader.ref.id,
-      perplexity: own.perplexity,
-      sourcePerplexity: source.perplexity,
-      origin: basename(tokens),
-      rows: own.rows,
-      tokens: own.tokens,
-      tokensSha256: own.tokensSha256,
-    };
-    await reader.writeEvaluation(record);
-    return record;
-  } finally {
-    await reader.close();
-  }
 }

@@ -46,7 +46,7 @@ export async function openModel(path: string, threads: number): Promise<OpenedMo
     config: reader.config,
     tensorNames: reader.tensorNames,
     fileNames: reader.fileNames,
-    readResident: (name) => reader.readResident(name, { threads }),
+    readResident: (name, { signal } = {}) => reader.readResident(name, { threads, signal }),
     readFile: (name) => reader.readFile(name),
     close: () => reader.close(),
   };

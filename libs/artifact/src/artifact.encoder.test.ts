@@ -138,6 +138,29 @@ describe('an artifact', () => {
     });
   });
 
+  it('is decoded no further once that is called off', async () => {
+    const rows = 4096;
+    await writeSource({
+      'a.weight': {
+        shape: [rows, 512],
+        values: new Array(rows * 512).fill(1).map((_, i) => i % 7),
+      },
+    });
+    await withCheckpoint(async (checkpoint) => {
+      await encode(checkpoint, { layout: 'lanes' });
+      const artifact = await openArtifact(output);
+      const reason = new Error('enough');
+      const gone = AbortSignal.abort(reason);
+      await expect(artifact.readResident('a.weight', { signal: gone })).rejects.toBe(reason);
+      const stop = new AbortController();
+      const reading = artifact.readResident('a.weight', { signal: stop.signal });
+      stop.abort(reason);
+      await expect(reading).rejects.toBe(reason);
+      expect(await artifact.readResident('a.weight')).toMatchObject({ rows });
+      await artifact.close();
+    });
+  });
+
   it('names the codec that its layout asks for', async () => {
     const values = Array.from({ length: 256 * 256 }, (_, i) => Math.sin(i * i));
     await writeSource({ 'a.weight': { shape: [256, 256], values } });

@@ -36,8 +36,8 @@ export async function encodeArtifact(options: EncodeOptions): Promise<EncodedArt
   const plan = await planEncoding({
     checkpoint,
     recipe,
-    calibration,
     layout: options.layout,
+    calibration,
     chunkSizeBytes,
     groupSizeBytes: GROUP_SIZE_BYTES_DEFAULT,
     threads,

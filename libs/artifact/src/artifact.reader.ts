@@ -34,6 +34,8 @@ export interface ResidentOptions {
    * on damaged bytes, but may give wrong weights.
    */
   readonly trusted?: boolean;
+  /** Ends decoding within a segment's time. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Work of the entropy decoder since the artifact was opened. */
@@ -132,22 +134,25 @@ export class ArtifactReader {
    * Reads a tensor in the form the engine computes with. Chunks are verified, then the segments
    * are decoded in parallel into the resident buffer. Takes the coded plus the resident size in
    * memory while it runs.
-   * @throws ArtifactError `UnknownTensor`, `HashMismatch`, `BadTensor`, `Truncated`, `ReadFailed`.
+   * @throws ArtifactError `UnknownTensor`, `HashMismatch`, `BadTensor`, `Truncated`, `ReadFailed`;
+   * the signal's reason.
    */
   async readResident(name: string, options: ResidentOptions = {}): Promise<ResidentTensor> {
     const found = this.#tensors.get(name);
     if (found === undefined) {
       throw new ArtifactError('UnknownTensor', `${this.#file.path} has no tensor "${name}"`);
     }
+    const { signal, threads = 1 } = options;
+    signal?.throwIfAborted();
     const payload = await this.#readItem(found.entry, options.trusted === true);
-    const threads = options.threads ?? 1;
     const { entry, seed } = found;
     const work =
       entry.codec === 'raw'
         ? readRaw(entry, payload, threads)
-        : this.#decode(entry, payload, { threads, seed });
+        : this.#decode(entry, payload, { threads, seed, signal });
     return work.catch((cause: unknown) => {
       if (cause instanceof ArtifactError) throw cause;
+      signal?.throwIfAborted();
       const detail = cause instanceof Error ? cause.message : String(cause);
       throw new ArtifactError(
         'BadTensor',
@@ -207,11 +212,11 @@ export class ArtifactReader {
   async #decode(
     entry: CodedTensorEntry,
     payload: Uint8Array,
-    run: { threads: number; seed: number },
+    run: { threads: number; seed: number; signal: AbortSignal | undefined },
   ): Promise<ResidentTensor> {
     const begin = stepBytes(entry);
     const steps = rowSteps(entry, payload.subarray(0, begin));
-    const symbols = new Uint8Array(symbolCount(entry));
+    const symbols = native.allocateOutput({ sizeBytes: symbolCount(entry) });
     const seconds = await decodeSymbols(entry, {
       payload: payload.subarray(begin),
       output: symbols,

@@ -46,9 +46,9 @@ export interface EncodingPlan {
 export interface EncodingPlanOptions {
   readonly checkpoint: Checkpoint;
   readonly recipe: TensorRecipe;
-  readonly calibration?: Calibration | undefined;
   /** Default: `auto`. */
   readonly layout?: Layout | undefined;
+  readonly calibration?: Calibration | undefined;
   readonly chunkSizeBytes: number;
   /** Source bytes of a group; a larger tensor is a group of its own. */
   readonly groupSizeBytes: number;
@@ -83,8 +83,8 @@ export async function planEncoding(options: EncodingPlanOptions): Promise<Encodi
           checkpoint,
           matrices,
           grids: gridsByName(quantization),
-          threads,
           calibrationFolder: options.calibration?.folder,
+          threads,
           signal,
         })
       : null;

@@ -3,7 +3,7 @@ import { native } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
 import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
-import { quantizePlanned } from './planned.quantize.ts';
+import { quantizeMatrix } from './matrix.quantizer.ts';
 
 const SYMBOLS = 256;
 
@@ -23,17 +23,16 @@ export async function measureSharedCode(search: {
 }): Promise<Uint8Array> {
   const { checkpoint, matrices, grids, threads, calibrationFolder } = search;
   const counts = new Float64Array(SYMBOLS);
-  for (const { name, type, shape } of matrices) {
+  const largest = Math.max(0, ...matrices.map(({ sizeBytes }) => sizeBytes));
+  const source = { checkpoint, threads, calibrationFolder, memory: new Uint8Array(largest) };
+  for (const matrix of matrices) {
+    const { name } = matrix;
     search.signal?.throwIfAborted();
     const grid = grids.get(name);
     if (grid === undefined) {
       throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
     }
-    const [rows, columns] = shape;
-    const weights = await checkpoint.readRaw(name);
-    const matrix = { weights, type, rows, columns };
-    const options = { threads, calibrationFolder };
-    const { histogram } = await quantizePlanned(matrix, grid, options).catch((cause) => {
+    const { histogram } = await quantizeMatrix(matrix, grid, source).catch((cause) => {
       throw nativeFailure(name, cause);
     });
     for (const [symbol, count] of histogram.entries()) {

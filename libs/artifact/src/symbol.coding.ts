@@ -11,6 +11,8 @@ import { ARTIFACT_LIMITS } from './limits.ts';
 export const LAYOUTS = ['auto', 'lanes', 'streams', 'paper'] as const;
 export type Layout = (typeof LAYOUTS)[number];
 
+/** Request to stop, and segments done. */
+const CONTROL_WORDS = 2;
 /** Below this a tensor is too small to pay for the state of its lanes. */
 const LANES_SYMBOLS_MIN = 64 * 1024;
 
@@ -79,15 +81,31 @@ async function codeFitting(
 /**
  * Decodes a coded tensor's segments into `output`, one byte a symbol.
  * @returns wall-clock seconds.
- * @throws Error of the native codec.
+ * @throws Error of the native codec, with code `Cancelled` once the signal is aborted.
  */
-export function decodeSymbols(
+export async function decodeSymbols(
   entry: CodedTensorEntry,
-  run: { payload: Uint8Array; output: Uint8Array; threads: number; seed: number },
+  run: {
+    readonly payload: Uint8Array;
+    readonly output: Uint8Array;
+    readonly threads: number;
+    readonly seed: number;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<number> {
+  const { signal, ...given } = run;
+  signal?.throwIfAborted();
   const { segmentSizes, segmentSymbols } = entry;
-  const coded = { ...run, segmentSizes, segmentSymbols, symbolCount: run.output.length };
-  return entry.codec === 'huffman'
-    ? native.decodeHuffman({ ...coded, codeLengths: entry.codeLengths })
-    : native.decodeLanes({ ...coded, code: entry.code });
+  const control = new Int32Array(CONTROL_WORDS);
+  const coded = { ...given, segmentSizes, segmentSymbols, control };
+  const symbolCount = run.output.length;
+  const cancel = () => Atomics.store(control, 0, 1);
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return entry.codec === 'huffman'
+      ? await native.decodeHuffman({ ...coded, symbolCount, codeLengths: entry.codeLengths })
+      : await native.decodeLanes({ ...coded, symbolCount, code: entry.code });
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
 }

@@ -1,7 +1,7 @@
 import { bitsOf, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
-import { type Checkpoint, nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
+import { nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
 import { isMatrix, type MatrixInfo } from './encode.plan.ts';
 import type { TensorStats } from './encode.types.ts';
@@ -12,23 +12,18 @@ import {
   stepJson,
   type TensorJson,
 } from './header.writer.ts';
+import { type MatrixSource, quantizeMatrix } from './matrix.quantizer.ts';
 import type { PartialFile } from './partial.file.ts';
 import { appendChunks } from './payload.writer.ts';
-import { quantizePlanned } from './planned.quantize.ts';
 import { elementBytes } from './safetensors.header.ts';
 import { codeSymbols, type SymbolCoding } from './symbol.coding.ts';
 import { elementCount } from './tensor.shape.ts';
 
 /** What does not change from tensor to tensor. */
-export interface TensorEncoding extends SymbolCoding {
-  readonly checkpoint: Checkpoint;
+export interface TensorEncoding extends SymbolCoding, MatrixSource {
   /** By the names of the matrices. */
   readonly grids: ReadonlyMap<string, TensorGrid>;
   readonly payload: PartialFile;
-  /** Where the statistics of calibrated grids lie. */
-  readonly calibrationFolder?: string | undefined;
-  /** As large as the largest tensor; holds each tensor's source bytes in turn. */
-  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 export interface EncodedTensor {
@@ -109,17 +104,6 @@ function joined(steps: Uint8Array, segments: Uint8Array): Uint8Array<ArrayBuffer
   bytes.set(steps);
   bytes.set(segments, steps.length);
   return bytes;
-}
-
-async function quantizeMatrix(
-  tensor: MatrixInfo,
-  grid: TensorGrid,
-  { checkpoint, threads, memory, calibrationFolder }: TensorEncoding,
-): Promise<QuantizedTensor> {
-  const [rows, columns] = tensor.shape;
-  const weights = await checkpoint.readRaw(tensor.name, memory);
-  const matrix = { weights, type: tensor.type, rows, columns };
-  return quantizePlanned(matrix, grid, { threads, calibrationFolder });
 }
 
 async function storeRaw(tensor: TensorInfo, encoding: TensorEncoding): Promise<EncodedTensor> {

@@ -131,7 +131,9 @@ class PlacedTensors {
 
   async #readWhole(place: TensorPlace): Promise<ResidentTensor> {
     throwIfAborted(this.#options.signal);
-    const tensor = await this.#source.readResident(place.name);
+    const tensor = await this.#source.readResident(place.name, {
+      signal: this.#options.signal,
+    });
     requireShape(place, tensor);
     this.#tensorsRead++;
     this.#options.onProgress?.({ tensorsRead: this.#tensorsRead, tensorsTotal: this.#total });

@@ -5,5 +5,9 @@ export interface WeightSource {
   /** Parsed config.json. */
   readonly config: unknown;
   readonly tensorNames: readonly string[];
-  readResident(name: string): Promise<ResidentTensor>;
+  /** `signal` ends the work early; the promise then rejects. */
+  readResident(
+    name: string,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<ResidentTensor>;
 }

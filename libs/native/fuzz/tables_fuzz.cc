@@ -9,6 +9,9 @@
 namespace entrofleet::fuzz {
 namespace {
 
+// Kraft's sum of a complete code, in codes of the greatest length.
+constexpr uint64_t kWhole = uint64_t{1} << kMostCodeBits;
+
 bool accepted(const CodeLengths& lengths) {
   try {
     require_prefix_code(lengths);
@@ -30,7 +33,16 @@ bool is_prefix_code(const CodeLengths& lengths) {
     lone_length = length;
     ++used;
   }
-  return used == 1 ? lone_length == 1 : sum == kDecodeEntries;
+  return used == 1 ? lone_length == 1 : sum == kWhole;
+}
+
+// The entry of the code that these bits begin with.
+uint32_t found(const DecodeTable& decoder, uint32_t bits) {
+  const uint32_t entry = decoder.single[bits % kDecodeEntries];
+  if ((entry & 0xff) != 0) return entry;
+  const uint32_t tail = entry >> 8;
+  require(tail > 0 && tail <= kMostTails);
+  return decoder.tails[tail << kTailBits | bits >> kLookupBits];
 }
 
 void check_tables(const CodeLengths& lengths) {
@@ -48,13 +60,19 @@ void check_tables(const CodeLengths& lengths) {
       continue;
     }
     // Whatever follows a code, it is the one that is found.
-    for (uint32_t rest = 0; rest < kDecodeEntries >> lengths[symbol]; ++rest) {
-      const uint32_t window = code | rest << lengths[symbol];
-      require(decoder.single[window] == (lengths[symbol] | symbol << 8));
-      require((decoder.narrow[window] >> DecodeTable::kNarrowShift & 0xff) == symbol);
-      require((decoder.wide[window] >> DecodeTable::kWideShift & 0xff) == symbol);
-      require((decoder.narrow[window] & 63) <= static_cast<uint32_t>(kMostCodeBits));
-      require((decoder.wide[window] & 63) <= static_cast<uint32_t>(kMostCodeBits));
+    for (uint32_t rest = 0; rest < kWhole >> lengths[symbol]; ++rest) {
+      const uint32_t bits = code | rest << lengths[symbol];
+      require(found(decoder, bits) == (lengths[symbol] | symbol << 8));
+      const uint32_t window = bits % kDecodeEntries;
+      const uint64_t narrow = decoder.narrow[window];
+      const uint64_t wide = decoder.wide[window];
+      if (lengths[symbol] > kLookupBits) {
+        require(narrow == 0 && wide == 0);
+        continue;
+      }
+      require((narrow >> DecodeTable::kNarrowShift & 0xff) == symbol);
+      require((wide >> DecodeTable::kWideShift & 0xff) == symbol);
+      require((narrow & 63) <= kLookupBits && (wide & 63) <= kLookupBits);
     }
   }
 }
@@ -62,12 +80,12 @@ void check_tables(const CodeLengths& lengths) {
 void any_lengths(FuzzInput& input) {
   CodeLengths lengths{};
   // A length that fills up what Kraft's sum leaves makes a complete code likely.
-  uint64_t left = kDecodeEntries;
+  uint64_t left = kWhole;
   const bool complete = input.byte() % 2 == 0;
   for (size_t symbol = input.byte(); symbol < lengths.size() && input.left() > 0; ++symbol) {
     lengths[symbol] = complete ? input.byte() % (kMostCodeBits + 1) : input.byte();
     if (!complete || lengths[symbol] == 0) continue;
-    const uint64_t share = kDecodeEntries >> lengths[symbol];
+    const uint64_t share = kWhole >> lengths[symbol];
     if (share > left) lengths[symbol] = 0;
     left -= share > left ? 0 : share;
   }

@@ -287,7 +287,8 @@ inline const uint8_t* refill(const Halves& even_spent, const Halves& odd_spent, 
   return next;
 }
 
-// Decodes one symbol of each lane, as the portable decode_lane_group does.
+// Decodes one symbol of each lane, as the portable decode_lane_group does. Always inline: called,
+// it would copy the state of all lanes for the sake of the registers between calls.
 template <bool kListed>
 [[gnu::always_inline]] inline const uint8_t* decode_lane_group(const LaneTableRegisters& table,
                                                                GroupLanes* lanes,
