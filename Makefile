@@ -78,6 +78,10 @@ bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (ne
 bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
 	@exec node test/bench/quality.bench.ts
 
+.PHONY: bench-report
+bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (about 10 minutes)
+	@exec node test/bench/report.ts
+
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
 	@sh test/chroot/run.sh

@@ -73,7 +73,12 @@ try {
   const within = results.every(({ boundMiB, plan, encode, assemble }) =>
     [plan, encode, assemble].every(({ peakMiB }) => peakMiB <= boundMiB),
   );
-  console.log(JSON.stringify({ source, threads: THREADS, within, results }, null, 2));
+  console.log('recipe      bound MiB  plan  encode  assemble');
+  for (const { recipe, boundMiB, plan, encode, assemble } of results) {
+    const peaks = [plan, encode, assemble].map(({ peakMiB }) => String(peakMiB).padStart(8));
+    console.log(`${recipe.padEnd(12)}${String(boundMiB).padStart(9)}${peaks.join('')}`);
+  }
+  console.log(JSON.stringify({ source, threads: THREADS, within, results }));
   process.exitCode = within ? 0 : 1;
 } finally {
   await rm(folder, { recursive: true, force: true });

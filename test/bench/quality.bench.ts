@@ -1,6 +1,6 @@
 // Bits against perplexity of our recipes beside llama.cpp's formats, on a real model: make
 // bench-quality. The rows of the token file that perplexity is measured on and those that recipes
-// are calibrated on are disjoint. The table goes to stderr, JSON to stdout.
+// are calibrated on are disjoint. The last line is JSON.
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -51,9 +51,9 @@ async function measureAll(bench: QualityBench, calibrationRows: readonly (readon
   const add = async (measuring: Promise<QualityPoint>) => {
     const point = await measuring;
     points.push(point);
-    console.error(tableLine(point));
+    console.log(tableLine(point));
   };
-  console.error(`${'scheme'.padEnd(32)}  stored  entropy perplexity (bits per weight, matrices)`);
+  console.log(`${'scheme'.padEnd(32)}  stored  entropy perplexity (bits per weight, matrices)`);
   await add(measureFloat(bench));
   const layers = Number(bench.checkpoint.config.num_hidden_layers);
   for (const scheme of blockSchemes(layers)) await add(measureBlocks(bench, scheme));
@@ -80,4 +80,4 @@ const rows = tokens.slice(0, EVALUATION_ROWS);
 const points = await measureAll({ checkpoint, rows, threads }, tokens.slice(EVALUATION_ROWS));
 await checkpoint.close();
 const model = { path: FOLDER, evaluationRows: rows.length, calibrationFromRow: EVALUATION_ROWS };
-console.log(JSON.stringify({ benchmark: 'quality', ...model, points }, null, 2));
+console.log(JSON.stringify({ benchmark: 'quality', ...model, points }));

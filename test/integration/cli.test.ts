@@ -91,6 +91,32 @@ describe('compress', () => {
     expect(logits[2]).toEqual(logits[0]);
   });
 
+  it('calibrates on rows of tokens, tells so, and leaves nothing but the artifact', async () => {
+    const tokens = at('rows.json');
+    await writeFile(tokens, JSON.stringify([IDS, IDS.toReversed(), [1, 2, 3, 4, 5]]));
+    const argv = ['compress', model, '-o', at('calibrated.efa'), '--json', '--recipe'];
+    const first = json(...argv, 'rd-3.5', '--calibrate', tokens);
+    const skipping = ['--calibrate', tokens, '--calibrate-skip', '1', '--threads', '1', '--force'];
+    const second = json(...argv, 'rd-3.5', ...skipping);
+    expect(second.ref).not.toEqual(first.ref);
+    expect(json(...argv, 'rd-3.5', ...skipping).ref).toEqual(second.ref);
+    const { stdout } = entrofleet('inspect', at('calibrated.efa'));
+    expect(stdout).toMatch(/rd-3\.5, calibrated on tokens [0-9a-f]{12}/);
+    expect((await readdir(folder)).filter((name) => name.includes('calibration'))).toEqual([]);
+    const none = entrofleet(
+      ...argv,
+      'rd-4',
+      '--calibrate',
+      tokens,
+      '--calibrate-skip',
+      '3',
+      '--force',
+    );
+    expect(none.stderr).toMatch(/has only 3 rows/);
+    const paper = entrofleet(...argv, 'u8', '--calibrate', tokens, '--force');
+    expect(paper.stderr).toMatch(/u8 is not calibrated/);
+  });
+
   it('names the folder that is missing and writes nothing', () => {
     const gone = at('gone');
     const result = entrofleet('compress', gone, '-o', at('none.efa'), '--recipe', 'u8');
