@@ -19,7 +19,7 @@ const QUALITY_DB_MAX = 45;
  * weight over all coded tensors (`rd` is read as `rd-4.2`); `rd-q<dB>` spends as few bits as keep
  * the noise of quantization, in the mean over the model's functions (look-up, queries, ..., head),
  * `<dB>` decibels below the signal of each. 10 dB more cost 1.66 bits per weight; see
- * docs/adr for what that did to a real model.
+ * docs/BENCHMARKS.md for what that did to a real model.
  *
  * @returns the parsed recipe, or `undefined` when the text names none.
  */
