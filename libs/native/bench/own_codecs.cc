@@ -8,7 +8,7 @@ namespace {
 struct Huffman {
   static constexpr const char* kName = "huffman";
   // The artifact's default, libs/artifact/src/limits.ts.
-  static constexpr size_t kSegmentSymbols = size_t{1} << 16;
+  static constexpr size_t kSegmentSymbols = size_t{1} << 18;
   using Coded = CodedSymbols;
   using Input = CodedInput;
 
@@ -25,7 +25,6 @@ struct Huffman {
 
 struct Lanes {
   static constexpr const char* kName = "lanes";
-  // Each segment pays for the state of 128 lanes.
   static constexpr size_t kSegmentSymbols = size_t{1} << 18;
   using Coded = LaneCodedSymbols;
   using Input = LaneCodedInput;
