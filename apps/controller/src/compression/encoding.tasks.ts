@@ -1,5 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import {
   assembleParts,
   type Calibration,
@@ -17,6 +16,7 @@ import { LIMITS, parseRecipe } from '@entrofleet/protocol';
 import { Retryable } from '../errors.ts';
 import { readCalibrationTokens } from './calibration.tokens.ts';
 import type { Assembled, AssembleTask, EncodeTask, PlanTask } from './compressor.messages.ts';
+import { writeDurably } from './durable.file.ts';
 import { SourceError } from './source.error.ts';
 import { openSource } from './source.opening.ts';
 
@@ -117,22 +117,5 @@ async function withCheckpoint<T>(
     return await use(checkpoint);
   } finally {
     await checkpoint.close();
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const draft = `${path}.${process.pid}.draft`;
-  try {
-    const file = await open(draft, 'w');
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
-  } finally {
-    await rm(draft, { force: true });
   }
 }

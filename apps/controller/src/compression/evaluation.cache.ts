@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeDurably } from './durable.file.ts';
 import { fileStamps, folderStamps } from './source.stamp.ts';
 
 /** Raised when the way of evaluating changes, so that old entries are not found any more. */
@@ -44,20 +45,7 @@ export async function cachedEvaluation(
   const held = text === undefined ? undefined : parse(text);
   if (held !== undefined) return held;
   const evaluated = await compute();
-  await mkdir(at.folder, { recursive: true });
-  const draft = `${path}.${randomUUID()}`;
-  try {
-    const file = await open(draft, 'w');
-    try {
-      await file.writeFile(JSON.stringify(evaluated));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
-  } finally {
-    await rm(draft, { force: true });
-  }
+  await writeDurably(path, JSON.stringify(evaluated));
   return evaluated;
 }
 
