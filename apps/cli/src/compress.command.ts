@@ -7,6 +7,7 @@ import {
   type Layout,
   openCheckpoint,
 } from '@entrofleet/artifact';
+import { parseModelConfig } from '@entrofleet/engine';
 import { LIMITS, parseRecipe, type Recipe } from '@entrofleet/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { evaluateArtifact } from './artifact.evaluation.ts';
@@ -16,6 +17,7 @@ import { type CommandContext, jsonText } from './command.context.ts';
 import { compressText } from './compress.text.ts';
 import { integerFrom, jsonOption, threadsOption } from './options.ts';
 import { assertWritableFile } from './output.path.ts';
+import { readMeasuredRows } from './perplexity.measure.ts';
 import { ProgressLine } from './progress.line.ts';
 
 interface CompressOptions {
@@ -90,7 +92,12 @@ async function compress(
   await assertWritableFile(output, { force: options.force === true });
   const checkpoint = await openCheckpoint(folder, { tokenizer: 'optional', threads });
   const progress = new ProgressLine(process.stderr);
+  const { evaluate: tokens, evaluateRows: rows } = options;
   try {
+    // Hours of work must not end at a typing error in the tokens.
+    if (tokens !== undefined) {
+      await readMeasuredRows({ tokens, rows }, parseModelConfig(checkpoint.config));
+    }
     if (!checkpoint.files.some(({ name }) => name === 'tokenizer.json')) {
       context.complain(
         `note: ${folder} has no tokenizer.json; the artifact can be measured, but not run as text`,
@@ -111,7 +118,6 @@ async function compress(
       });
     const encoded = await encodeWith(encode, { checkpoint, options, context, progress });
     progress.end();
-    const { evaluate: tokens, evaluateRows: rows } = options;
     const evaluation =
       tokens === undefined
         ? null

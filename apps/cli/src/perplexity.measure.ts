@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type PerplexityResult, perplexity } from '@entrofleet/engine';
+import { type ModelConfig, type PerplexityResult, perplexity } from '@entrofleet/engine';
 import { CliError } from './cli.error.ts';
 import { withLanguageModel } from './opened.model.ts';
 import type { ProgressLine } from './progress.line.ts';
@@ -29,19 +29,9 @@ export async function measurePerplexity(
   path: string,
   options: MeasureOptions,
 ): Promise<MeasuredPerplexity> {
-  const { tokens, signal, progress, label = 'evaluate' } = options;
+  const { signal, progress, label = 'evaluate' } = options;
   return withLanguageModel(path, options, async (model) => {
-    const read = await readTokenRows(tokens, model.config);
-    const rows = read.rows.slice(0, options.rows);
-    const { contextLength } = model.config;
-    const bad = rows.findIndex((row) => row.length < 2 || row.length > contextLength);
-    if (bad >= 0) {
-      throw new CliError(
-        'BadInput',
-        `row ${bad} of ${tokens} has ${rows[bad]?.length} tokens; the model takes rows of 2 to ` +
-          `${contextLength}`,
-      );
-    }
+    const rows = await readMeasuredRows(options, model.config);
     const measured = await perplexity(model, rows, {
       signal,
       onProgress: ({ rowsDone, rowsTotal }) => {
@@ -51,4 +41,24 @@ export async function measurePerplexity(
     const tokensSha256 = createHash('sha256').update(JSON.stringify(rows)).digest('hex');
     return { ...measured, tokensSha256 };
   });
+}
+
+/**
+ * The rows that {@link measurePerplexity} takes, checked.
+ * @throws CliError `BadInput`.
+ */
+export async function readMeasuredRows(
+  of: Pick<MeasureOptions, 'tokens' | 'rows'>,
+  config: ModelConfig,
+): Promise<readonly (readonly number[])[]> {
+  const read = await readTokenRows(of.tokens, config);
+  const rows = read.rows.slice(0, of.rows);
+  const { contextLength } = config;
+  const bad = rows.findIndex((row) => row.length < 2 || row.length > contextLength);
+  if (bad === -1) return rows;
+  throw new CliError(
+    'BadInput',
+    `row ${bad} of ${of.tokens} has ${rows[bad]?.length} tokens; the model takes rows of 2 to ` +
+      `${contextLength}`,
+  );
 }

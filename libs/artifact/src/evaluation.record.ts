@@ -36,7 +36,7 @@ const KEYS = [
   'tokensSha256',
 ] as const;
 
-export const EVALUATION_BYTES_MAX = FRAME_BYTES + JSON_BYTES_MAX;
+const EVALUATION_BYTES_MAX = FRAME_BYTES + JSON_BYTES_MAX;
 
 /** @returns the bytes that follow the payload. */
 export function formatEvaluation(record: EvaluationRecord): Uint8Array {

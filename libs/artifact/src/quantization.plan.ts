@@ -1,4 +1,5 @@
 import type { StatisticsNames, TensorGrid, TensorRecipe } from '@entrofleet/codec';
+import { ArtifactError } from './artifact.error.ts';
 import {
   type CalibratedTensor,
   type CalibrationStatistics,
@@ -113,4 +114,11 @@ function targetOf(recipe: Exclude<TensorRecipe, { kind: 'affine' }>): Allocation
 /** The grids of a plan by the name of their tensor. */
 export function gridsByName(plan: QuantizationPlan): ReadonlyMap<string, TensorGrid> {
   return new Map(plan.tensors.map(({ name, grid }) => [name, grid]));
+}
+
+/** @throws ArtifactError `BadArgument` when the plan was made for other matrices. */
+export function gridOf({ name }: MatrixInfo, grids: ReadonlyMap<string, TensorGrid>): TensorGrid {
+  const grid = grids.get(name);
+  if (grid !== undefined) return grid;
+  throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
 }

@@ -1,9 +1,9 @@
 import type { TensorGrid } from '@entrofleet/codec';
 import { native } from '@entrofleet/native';
-import { ArtifactError } from './artifact.error.ts';
 import { type Checkpoint, nativeFailure } from './checkpoint.reader.ts';
 import type { MatrixInfo } from './encode.plan.ts';
 import { quantizeMatrix } from './matrix.quantizer.ts';
+import { gridOf } from './quantization.plan.ts';
 
 const SYMBOLS = 256;
 
@@ -28,10 +28,7 @@ export async function measureSharedCode(search: {
   for (const matrix of matrices) {
     const { name } = matrix;
     search.signal?.throwIfAborted();
-    const grid = grids.get(name);
-    if (grid === undefined) {
-      throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
-    }
+    const grid = gridOf(matrix, grids);
     const { histogram } = await quantizeMatrix(matrix, grid, source).catch((cause) => {
       throw nativeFailure(name, cause);
     });

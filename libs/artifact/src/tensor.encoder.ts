@@ -1,6 +1,5 @@
 import { bitsOf, sqnrDb, type TensorGrid } from '@entrofleet/codec';
 import { native, type QuantizedTensor } from '@entrofleet/native';
-import { ArtifactError } from './artifact.error.ts';
 import { nativeFailure, type TensorInfo } from './checkpoint.reader.ts';
 import { cutCoded, cutEvenly } from './chunk.cutter.ts';
 import { isMatrix, type MatrixInfo } from './encode.plan.ts';
@@ -15,6 +14,7 @@ import {
 import { type MatrixSource, quantizeMatrix } from './matrix.quantizer.ts';
 import type { PartialFile } from './partial.file.ts';
 import { appendChunks } from './payload.writer.ts';
+import { gridOf } from './quantization.plan.ts';
 import { elementBytes } from './safetensors.header.ts';
 import { codeSymbols, type SymbolCoding } from './symbol.coding.ts';
 import { elementCount } from './tensor.shape.ts';
@@ -51,7 +51,7 @@ export async function encodeTensor(
 async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promise<EncodedTensor> {
   const { chunkSizeBytes } = encoding;
   const { name, shape, type } = tensor;
-  const grid = gridOf(tensor, encoding);
+  const grid = gridOf(tensor, encoding.grids);
   const quantized = await quantizeMatrix(tensor, grid, encoding);
   const coded = await codeSymbols(quantized.symbols, encoding);
   const steps = quantized.steps.length === 1 ? new Uint8Array(0) : bf16Bytes(quantized.steps);
@@ -85,12 +85,6 @@ async function encodeMatrix(tensor: MatrixInfo, encoding: TensorEncoding): Promi
     sqnrDb: sqnrDb(power),
   };
   return { json, stats, weights, power };
-}
-
-function gridOf({ name }: MatrixInfo, { grids }: TensorEncoding): TensorGrid {
-  const grid = grids.get(name);
-  if (grid !== undefined) return grid;
-  throw new ArtifactError('BadArgument', `the quantization plan has no grid for "${name}"`);
 }
 
 /** An integer, so that every machine writes the same digits. */
