@@ -2,18 +2,36 @@
 // instruction set's window_tiles body. One to four positions take the windows apart in registers;
 // more share panels of symbols that are unpacked once.
 
-// Undoes the quantization of the sums of one row and position.
-inline void finish_sum(const WindowProduct& product, size_t row, size_t position, int64_t sum) {
-  const Activations& inputs = *product.inputs;
-  const double step = product.steps[product.step_per_row ? row : 0];
+// Undoes the quantization of the sums of up to kWindowRows rows at one position. Loops of a fixed
+// length over local arrays, so that they become vector code.
+inline void finish_sums(const WindowProduct& product, size_t row, size_t position, int64_t base,
+                        const int64_t* sums) {
+  const size_t left = product.weights->rows - row;
+  const size_t rows = left < kWindowRows ? left : kWindowRows;
+  float steps[kWindowRows] = {};
+  float bias[kWindowRows] = {};
+  float before[kWindowRows] = {};
+  float* const outputs = product.outputs + position * product.output_stride + row;
+  if (product.step_per_row) {
+    __builtin_memcpy(steps, product.steps + row, rows * sizeof(float));
+  } else {
+    for (float& step : steps) step = product.steps[0];
+  }
+  if (product.bias != nullptr) __builtin_memcpy(bias, product.bias + row, rows * sizeof(float));
+  if (product.accumulate) __builtin_memcpy(before, outputs, rows * sizeof(float));
+  const double scale = product.inputs->scales[position];
   const double zero = static_cast<double>(product.zero_point) *
-                      static_cast<double>(inputs.sums[position]);
-  double value = step * static_cast<double>(inputs.scales[position]) *
-                 (static_cast<double>(sum) - zero);
-  if (product.bias != nullptr) value += static_cast<double>(product.bias[row]);
-  float* output = product.outputs + position * product.output_stride + row;
-  *output = static_cast<float>(product.accumulate ? static_cast<double>(*output) + value : value);
+                      static_cast<double>(product.inputs->sums[position]);
+  float values[kWindowRows];
+  for (size_t r = 0; r < kWindowRows; ++r) {
+    const double dot = static_cast<double>(base + sums[r]) - zero;
+    const double value = static_cast<double>(steps[r]) * scale * dot + static_cast<double>(bias[r]);
+    values[r] = static_cast<float>(static_cast<double>(before[r]) + value);
+  }
+  __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
+
+constexpr size_t kEntriesPerLine = 64 / sizeof(uint16_t);
 
 // Adds (q - low) * whole for the exceptions of a group.
 template <size_t kPositions>
@@ -25,6 +43,9 @@ inline void add_exceptions(const WindowGroup& group, unsigned symbol_bits,
   // Places are below 16 x the padded columns, so that rows stay below kWindowRows and columns
   // below the activations' stride.
   for (size_t i = 0; i < group.exception_count; ++i) {
+    if (i % kEntriesPerLine == 0) {
+      prefetch_stream(reinterpret_cast<const uint8_t*>(group.exceptions + i));
+    }
     const uint32_t entry = group.exceptions[i];
     place += entry >> symbol_bits;
     const int32_t delta = static_cast<int32_t>(entry & symbol_mask) - low;
@@ -44,11 +65,8 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   int64_t sums[kPositions][kWindowRows];
   dot_windows<kPositions>(group, tiles_across(weights.columns), inputs, sums);
   add_exceptions<kPositions>(group, weights.symbol_bits, inputs, sums);
-  const size_t row = index * kWindowRows;
-  const size_t rows = weights.rows - row < kWindowRows ? weights.rows - row : kWindowRows;
   for (size_t p = 0; p < kPositions; ++p) {
-    const int64_t base = group.window.low * inputs.sums[p];
-    for (size_t r = 0; r < rows; ++r) finish_sum(product, row + r, p, base + sums[p][r]);
+    finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
   }
 }
 
@@ -104,11 +122,9 @@ inline void multiply_block(const WindowProduct& product, size_t begin, size_t gr
                     tile * kTileColumns, first, positions, sums);
   }
   for (size_t group = 0; group < groups; ++group) {
-    const size_t row = (begin + group) * kWindowRows;
-    const size_t rows = weights.rows - row < kWindowRows ? weights.rows - row : kWindowRows;
     for (size_t p = 0; p < positions; ++p) {
-      const int64_t* from = sums + (group * positions + p) * kWindowRows;
-      for (size_t r = 0; r < rows; ++r) finish_sum(product, row + r, first + p, from[r]);
+      finish_sums(product, (begin + group) * kWindowRows, first + p, 0,
+                  sums + (group * positions + p) * kWindowRows);
     }
   }
 }
