@@ -28,6 +28,15 @@ inline uint64_t take_exceptions(uint8_t* windows, unsigned bits) {
   return found;
 }
 
+// Bit r: bit 4 * r + column of a step's 64.
+inline uint64_t column_bits(uint64_t step_bits, size_t column) {
+  uint64_t bits = 0;
+  for (size_t r = 0; r < kWindowRows; ++r) {
+    bits |= (step_bits >> (kStepColumns * r + column) & 1) << r;
+  }
+  return bits;
+}
+
 // One plane of `width` bits: its vector v holds the steps v * 8 / width... from the lowest bits.
 template <unsigned kBits>
 inline void pack_plane(const uint8_t* windows, unsigned shift, uint8_t* plane) {

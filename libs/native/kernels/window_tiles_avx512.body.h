@@ -62,6 +62,11 @@ inline uint64_t take_exceptions(uint8_t* windows, unsigned bits) {
   return outside;
 }
 
+// Bit r: bit 4 * r + column of a step's 64.
+inline uint64_t column_bits(uint64_t step_bits, size_t column) {
+  return _pext_u64(step_bits, uint64_t{0x1111111111111111} << column);
+}
+
 // Bits of `value` from `shift` on, kBits of them in each byte; other bits are left over.
 template <int kShift>
 inline __m512i shifted(__m512i value) {
@@ -202,6 +207,12 @@ inline __m512i broadcast_step(const int8_t* activations) {
   return _mm512_set1_epi32(four);
 }
 
+// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for from the
+// intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
+inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
+}
+
 // 128 * high + low per row, in 64 bits.
 inline void store_sums(__m512i high, __m512i low, int64_t* sums) {
   const __m512i high_first = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(high));
@@ -220,7 +231,9 @@ inline void dot_bits(const uint8_t* tile, size_t tiles, const Activations& input
   constexpr size_t kChains = kPositions == 1 ? 4 : kPositions == 2 ? 2 : 1;
   __m512i high[kPositions][kChains];
   __m512i low[kPositions][kChains];
+#pragma GCC unroll 4
   for (size_t p = 0; p < kPositions; ++p) {
+#pragma GCC unroll 4
     for (size_t chain = 0; chain < kChains; ++chain) {
       high[p][chain] = low[p][chain] = _mm512_setzero_si512();
     }
@@ -228,23 +241,28 @@ inline void dot_bits(const uint8_t* tile, size_t tiles, const Activations& input
   const int8_t* high_input = inputs.high;
   const int8_t* low_input = inputs.low;
   for (size_t i = 0; i < tiles; ++i) {
+#pragma GCC unroll 8
     for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
     __m512i step[kTileSteps];
     load_windows<kBits>(tile, step);
+#pragma GCC unroll 8
     for (size_t k = 0; k < kTileSteps; ++k) {
+#pragma GCC unroll 4
       for (size_t p = 0; p < kPositions; ++p) {
         const size_t at = p * inputs.stride + k * kStepColumns;
         __m512i& high_sum = high[p][k % kChains];
         __m512i& low_sum = low[p][k % kChains];
-        high_sum = _mm512_dpbusd_epi32(high_sum, step[k], broadcast_step(high_input + at));
-        low_sum = _mm512_dpbusd_epi32(low_sum, step[k], broadcast_step(low_input + at));
+        add_products(high_sum, step[k], broadcast_step(high_input + at));
+        add_products(low_sum, step[k], broadcast_step(low_input + at));
       }
     }
     tile += tile_bytes(kBits);
     high_input += kTileColumns;
     low_input += kTileColumns;
   }
+#pragma GCC unroll 4
   for (size_t p = 0; p < kPositions; ++p) {
+#pragma GCC unroll 4
     for (size_t chain = 1; chain < kChains; ++chain) {
       high[p][0] = _mm512_add_epi32(high[p][0], high[p][chain]);
       low[p][0] = _mm512_add_epi32(low[p][0], low[p][chain]);
@@ -276,29 +294,37 @@ inline void multiply_panel_block(const uint8_t* panels, size_t steps, const Acti
                                  size_t at, int64_t* sums, size_t group_sums) {
   __m512i high[kGroups][kPositions];
   __m512i low[kGroups][kPositions];
+#pragma GCC unroll 4
   for (size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
     for (size_t p = 0; p < kPositions; ++p) high[g][p] = low[g][p] = _mm512_setzero_si512();
   }
   const int8_t* const high_input = inputs.high + at;
   const int8_t* const low_input = inputs.low + at;
   for (size_t k = 0; k < steps; ++k) {
     __m512i step[kGroups];
+#pragma GCC unroll 4
     for (size_t g = 0; g < kGroups; ++g) {
       step[g] = load_step(panels + g * kPanelBytes + k * kStepBytes);
     }
+#pragma GCC unroll 4
     for (size_t p = 0; p < kPositions; ++p) {
       const size_t input = p * inputs.stride + k * kStepColumns;
       const __m512i high_step = broadcast_step(high_input + input);
-      for (size_t g = 0; g < kGroups; ++g) {
-        high[g][p] = _mm512_dpbusd_epi32(high[g][p], step[g], high_step);
+#pragma GCC unroll 4
+    for (size_t g = 0; g < kGroups; ++g) {
+        add_products(high[g][p], step[g], high_step);
       }
       const __m512i low_step = broadcast_step(low_input + input);
-      for (size_t g = 0; g < kGroups; ++g) {
-        low[g][p] = _mm512_dpbusd_epi32(low[g][p], step[g], low_step);
+#pragma GCC unroll 4
+    for (size_t g = 0; g < kGroups; ++g) {
+        add_products(low[g][p], step[g], low_step);
       }
     }
   }
+#pragma GCC unroll 4
   for (size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
     for (size_t p = 0; p < kPositions; ++p) {
       int64_t* const to = sums + g * group_sums + p * kWindowRows;
       int64_t part[kWindowRows];
