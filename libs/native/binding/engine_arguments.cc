@@ -56,6 +56,7 @@ class Reader {
                           shape_text(matrix->rows(), matrix->columns()));
     }
     arguments_.weight_bytes += matrix->resident_bytes();
+    arguments_.quantized |= matrix->input_form() == InputForm::kQuantized;
     return matrix;
   }
 

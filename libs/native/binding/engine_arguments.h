@@ -14,6 +14,7 @@ struct EngineArguments {
   EngineWeights weights;
   size_t context_length = 0;
   size_t weight_bytes = 0;
+  bool quantized = false;  // any matrix is
   // The JavaScript arrays that the weights point into.
   std::vector<Napi::ObjectReference> buffers;
 };

@@ -13,14 +13,16 @@ namespace {
 
 #include "kernels/matrix_product.body.h"
 
-#include "kernels/attention.body.h"
-
 #include "kernels/elementwise.body.h"
+
+#include "kernels/attention.body.h"
 
 }  // namespace
 
 extern const EngineKernels kEngineKernels;
-const EngineKernels kEngineKernels = {multiply, read_row, attend, normalize, gate_by, sum, log_sum_exp};
+const EngineKernels kEngineKernels = {
+    multiply,  read_row, attend, merge_attention, store_key_value,
+    normalize, gate_by,  sum,    log_sum_exp};
 
 }  // namespace ENTROFLEET_ISA
 }  // namespace entrofleet

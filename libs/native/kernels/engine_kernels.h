@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention.h"
 #include "kernels/cpu.h"
 #include "kernels/half_floats.h"
 
@@ -47,19 +48,6 @@ struct MatrixProduct {
 // Rows of 4-bit symbols that one call of `multiply` unpacks at a time.
 constexpr size_t kUnpackedRows = 8;
 
-// One query group (the heads that share a key-value head) at one position.
-struct AttentionStep {
-  const float* queries;  // heads x head_size
-  size_t heads;
-  size_t head_size;
-  const float* keys;    // positions x head_size, the visible ones only
-  const float* values;  // likewise
-  size_t positions;
-  float scale;
-  float* scores;   // scratch, heads x positions
-  float* outputs;  // heads x head_size
-};
-
 struct EngineKernels {
   // Computes rows row_begin..row_end-1 of a product. `scratch` holds kUnpackedRows x columns bytes.
   // The result of a row and position does not depend on what else is computed with it.
@@ -67,7 +55,13 @@ struct EngineKernels {
                    uint8_t* scratch);
   // Dequantizes one row: `columns` floats.
   void (*read_row)(const WeightMatrix& weights, size_t row, float* values);
-  void (*attend)(const AttentionStep& step);
+  // Fills the chunk's sums.
+  void (*attend)(const AttentionChunk& chunk);
+  // Adds a row of sums over later positions to a row of sums; `stride` is of the outputs.
+  void (*merge_attention)(const AttentionSums& from, size_t from_row, const AttentionSums& to,
+                          size_t to_row, size_t stride);
+  // Stores one position's key and value of one head.
+  void (*store_key_value)(const KeyValueSlot& slot, const float* key, const float* value);
   // outputs = input / sqrt(mean(input^2) + epsilon) * weight.
   void (*normalize)(const float* input, const float* weight, size_t count, double epsilon,
                     float* output);

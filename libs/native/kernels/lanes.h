@@ -3,10 +3,17 @@
 // files compiled for different instruction sets must not share a symbol, or the linker would keep
 // one of them for both. There is deliberately no include guard.
 
+template <size_t kValue>
+struct Count {
+  static constexpr size_t value = kValue;
+};
+
 struct Lanes {
+  // kWidth is the floats of one Float, kRegisters how many Floats the registers hold.
 #if defined(ENTROFLEET_LANES_AVX512)
   using Float = __m512;
   static constexpr size_t kWidth = 16;
+  static constexpr size_t kRegisters = 32;
   static Float zero() { return _mm512_setzero_ps(); }
   static Float broadcast(float value) { return _mm512_set1_ps(value); }
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
@@ -30,6 +37,7 @@ struct Lanes {
 #elif defined(ENTROFLEET_LANES_AVX2)
   using Float = __m256;
   static constexpr size_t kWidth = 8;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return _mm256_setzero_ps(); }
   static Float broadcast(float value) { return _mm256_set1_ps(value); }
   static Float load(const float* from) { return _mm256_loadu_ps(from); }
@@ -54,6 +62,7 @@ struct Lanes {
   // Two registers, so that eight bytes convert together.
   using Float = float32x4x2_t;
   static constexpr size_t kWidth = 8;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return {vdupq_n_f32(0), vdupq_n_f32(0)}; }
   static Float broadcast(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
   static Float load(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
@@ -87,6 +96,7 @@ struct Lanes {
 #else
   typedef float Float __attribute__((vector_size(16)));
   static constexpr size_t kWidth = 4;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return Float{}; }
   static Float broadcast(float value) { return Float{value, value, value, value}; }
   static Float load(const float* from) {
