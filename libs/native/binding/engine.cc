@@ -358,7 +358,8 @@ Napi::Value create_model(const Napi::CallbackInfo& info) {
     const size_t threads = read_count(options, "threads", 1, kMostThreads);
     const bool pin = options.Get("pinThreads").ToBoolean();
     auto queue = std::make_shared<EngineQueue>(
-        read_engine_arguments(info[0].As<Napi::Object>(), info[1].As<Napi::Object>()),
+        read_engine_arguments(info[0].As<Napi::Object>(), info[1].As<Napi::Object>(),
+                              static_cast<int>(threads)),
         EngineOptions{static_cast<int>(threads), pin});
     const EngineClasses& classes = *static_cast<EngineClasses*>(info.Data());
     return classes.model.New({Napi::External<std::shared_ptr<EngineQueue>>::New(env, &queue),

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <initializer_list>
 #include <utility>
 
 namespace entrofleet {
@@ -11,6 +11,14 @@ namespace {
 MatrixOutputs outputs_of(const SharedMatrix& matrix, const std::vector<float>& bias,
                          std::vector<float>& values) {
   return {values.data(), matrix->rows(), bias.empty() ? nullptr : bias.data()};
+}
+
+// The form that any of the matrices, which share their inputs, reads besides floats.
+InputForm form_of(std::initializer_list<const SharedMatrix*> matrices) {
+  for (const SharedMatrix* matrix : matrices) {
+    if ((*matrix)->input_form() == InputForm::kQuantized) return InputForm::kQuantized;
+  }
+  return InputForm::kFloat;
 }
 
 void rotate(float* heads, size_t count, size_t head_size, const float* cosines, const float* sines,
@@ -33,6 +41,8 @@ EngineModel::EngineModel(EngineGeometry geometry, EngineWeights weights,
       weights_(std::move(weights)),
       team_(options.threads),
       kernels_(&engine_kernels(active_isa())),
+      quantized_(kBlockPositions, std::max({geometry_.hidden_size, geometry_.intermediate_size,
+                                            geometry_.heads * geometry_.head_size})),
       attention_({geometry_.heads, geometry_.key_value_heads, geometry_.head_size},
                  team_.size()) {
   allocate_scratch();
@@ -68,17 +78,21 @@ void EngineModel::for_each_row(size_t rows, const Work& work) {
   team_.share(rows, [&](size_t row, int) { work(row); });
 }
 
-void EngineModel::normalize(const std::vector<float>& weight, size_t first_row, size_t rows,
-                            Residual residual) {
+void EngineModel::quantize_row(const std::vector<float>& inputs, size_t columns, size_t row) {
+  quantized_.quantize(*kernels_, inputs.data() + row * columns, columns, row);
+}
+
+void EngineModel::normalize(const Norm& norm, size_t first_row, size_t rows) {
   const size_t size = geometry_.hidden_size;
   for_each_row(rows, [&](size_t row) {
     float* const hidden = hidden_.data() + (first_row + row) * size;
-    if (residual == Residual::kAdd) {
+    if (norm.residual == Residual::kAdd) {
       const float* const projected = projected_.data() + (first_row + row) * size;
       for (size_t i = 0; i < size; ++i) hidden[i] += projected[i];
     }
-    kernels_->normalize(hidden, weight.data(), size, geometry_.norm_epsilon,
+    kernels_->normalize(hidden, norm.weight.data(), size, geometry_.norm_epsilon,
                         normalized_.data() + row * size);
+    if (norm.form == InputForm::kQuantized) quantize_row(normalized_, size, row);
   });
 }
 
@@ -88,6 +102,7 @@ void EngineModel::multiply(const std::vector<float>& inputs, size_t positions,
   block.values = inputs.data();
   block.stride = products.front().matrix->columns();
   block.positions = positions;
+  block.quantized = quantized_.view(block.stride, positions);
   round_.run(team_, block, products);
 }
 
@@ -141,7 +156,9 @@ void EngineModel::rotate_and_store(const EngineLayer& layer, size_t index,
 void EngineModel::attention_part(size_t index, std::span<const EngineEntry> entries) {
   const EngineLayer& layer = weights_.layers[index];
   const size_t positions = entries.size();
-  normalize(layer.attention_norm, 0, positions, index == 0 ? Residual::kNone : Residual::kAdd);
+  normalize({layer.attention_norm, index == 0 ? Residual::kNone : Residual::kAdd,
+             form_of({&layer.query, &layer.key, &layer.value})},
+            0, positions);
   const Product inputs[] = {
       {layer.query.get(), outputs_of(layer.query, layer.query_bias, queries_)},
       {layer.key.get(), outputs_of(layer.key, layer.key_bias, keys_)},
@@ -151,13 +168,15 @@ void EngineModel::attention_part(size_t index, std::span<const EngineEntry> entr
 }
 
 void EngineModel::mlp_part(const EngineLayer& layer, size_t positions) {
-  normalize(layer.mlp_norm, 0, positions, Residual::kAdd);
+  normalize({layer.mlp_norm, Residual::kAdd, form_of({&layer.gate, &layer.up})}, 0, positions);
   const Product inputs[] = {{layer.gate.get(), outputs_of(layer.gate, layer.gate_bias, gate_)},
                             {layer.up.get(), outputs_of(layer.up, layer.up_bias, up_)}};
   multiply(normalized_, positions, inputs);
   const size_t size = geometry_.intermediate_size;
+  const bool quantizes = layer.down->input_form() == InputForm::kQuantized;
   for_each_row(positions, [&](size_t row) {
     kernels_->gate(gate_.data() + row * size, up_.data() + row * size, size);
+    if (quantizes) quantize_row(gate_, size, row);
   });
   const Product down{layer.down.get(), outputs_of(layer.down, layer.down_bias, projected_)};
   multiply(gate_, positions, {&down, 1});
@@ -185,6 +204,10 @@ void EngineModel::run_layer(size_t index, std::span<const EngineEntry> entries, 
   attention_.run(*kernels_, team_,
                  {entries, index, geometry_.sliding_windows[index], queries_.data(),
                   attended_.data()});
+  if (layer.output->input_form() == InputForm::kQuantized) {
+    for_each_row(entries.size(),
+                 [&](size_t row) { quantize_row(attended_, layer.output->columns(), row); });
+  }
   const Product back{layer.output.get(), outputs_of(layer.output, layer.output_bias, projected_)};
   multiply(attended_, entries.size(), {&back, 1});
   mlp_part(layer, entries.size());
@@ -203,7 +226,7 @@ void EngineModel::run_block(std::span<const EngineEntry> entries, Wanted wanted,
 
 // Of rows of the block's last layer.
 void EngineModel::logits_of(size_t first_row, size_t rows, float* logits) {
-  normalize(weights_.final_norm, first_row, rows, Residual::kAdd);
+  normalize({weights_.final_norm, Residual::kAdd, weights_.head->input_form()}, first_row, rows);
   const Product head{weights_.head.get(), {logits, geometry_.vocabulary_size, nullptr}};
   multiply(normalized_, rows, {&head, 1});
 }

@@ -12,6 +12,7 @@
 #include "kernels/engine_kernels.h"
 #include "kernels/key_value_cache.h"
 #include "kernels/product_round.h"
+#include "kernels/quantized_inputs.h"
 #include "kernels/resident_matrix.h"
 #include "kernels/thread_team.h"
 
@@ -110,10 +111,16 @@ class EngineModel {
   void normalize_heads(const std::vector<float>& weight, float* heads, size_t count);
   void logits_of(size_t first_row, size_t rows, float* logits);
 
-  // Adds what the last product left to the hidden states, if asked to, and normalizes them.
+  // Adds what the last product left to the hidden states, if asked to, and normalizes them as
+  // inputs of a matrix.
   enum class Residual { kNone, kAdd };
-  void normalize(const std::vector<float>& weight, size_t first_row, size_t rows,
-                 Residual residual);
+  struct Norm {
+    const std::vector<float>& weight;
+    Residual residual;
+    InputForm form;
+  };
+  void normalize(const Norm& norm, size_t first_row, size_t rows);
+  void quantize_row(const std::vector<float>& inputs, size_t columns, size_t row);
   void multiply(const std::vector<float>& inputs, size_t positions,
                 std::span<const Product> products);
 
@@ -125,6 +132,7 @@ class EngineModel {
   ThreadTeam team_;
   const EngineKernels* kernels_;
   ProductRound round_;
+  QuantizedInputs quantized_;
   AttentionPass attention_;
 
   // One row per position of a block.

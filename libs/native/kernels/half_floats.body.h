@@ -3,8 +3,6 @@
 
 inline float to_float(float value) { return value; }
 
-inline float to_float(uint8_t symbol) { return static_cast<float>(symbol); }
-
 inline float to_float(Bfloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
   float result;

@@ -17,10 +17,6 @@ struct Lanes {
   static Float zero() { return _mm512_setzero_ps(); }
   static Float broadcast(float value) { return _mm512_set1_ps(value); }
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
-  static Float load(const uint8_t* from) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-  }
   static Float load(const int8_t* from) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
@@ -41,10 +37,6 @@ struct Lanes {
   static Float zero() { return _mm256_setzero_ps(); }
   static Float broadcast(float value) { return _mm256_set1_ps(value); }
   static Float load(const float* from) { return _mm256_loadu_ps(from); }
-  static Float load(const uint8_t* from) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-  }
   static Float load(const int8_t* from) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
@@ -66,11 +58,6 @@ struct Lanes {
   static Float zero() { return {vdupq_n_f32(0), vdupq_n_f32(0)}; }
   static Float broadcast(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
   static Float load(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
-  static Float load(const uint8_t* from) {
-    const uint16x8_t words = vmovl_u8(vld1_u8(from));
-    return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(words))),
-            vcvtq_f32_u32(vmovl_u16(vget_high_u16(words)))};
-  }
   static Float load(const int8_t* from) {
     const int16x8_t words = vmovl_s8(vld1_s8(from));
     return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))),
@@ -103,10 +90,6 @@ struct Lanes {
     Float value;
     __builtin_memcpy(&value, from, sizeof(value));
     return value;
-  }
-  static Float load(const uint8_t* from) {
-    return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
-                 static_cast<float>(from[2]), static_cast<float>(from[3])};
   }
   static Float load(const int8_t* from) {
     return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
