@@ -1,8 +1,9 @@
 import { EngineError, throwIfAborted } from './engine.error.ts';
 import type { LanguageModel, ModelSession } from './language.model.ts';
-import { createRandomSource } from './random.source.ts';
-import { assertSamplingOptions, type SamplingOptions, sampleToken } from './sampler.ts';
+import { TokenSampler } from './sampler.ts';
+import type { SamplingOptions } from './sampling.options.ts';
 import { StopMatcher } from './stop.matcher.ts';
+import { type LogprobEntry, TOP_LOGPROBS_MOST, tokenLogprobs } from './token.logprobs.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface GenerateOptions extends SamplingOptions {
@@ -18,6 +19,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed?: number | undefined;
   /** Strings that end the text; they are not part of it. */
   readonly stop?: readonly string[] | undefined;
+  /** Tokens that end the text, besides those of config.json and the tokenizer. */
+  readonly endTokenIds?: readonly number[] | undefined;
+  /** Log-probabilities of every token, with so many likeliest alternatives (0 to 20). */
+  readonly logprobs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -30,6 +35,8 @@ export interface GeneratedPiece {
   readonly text: string;
   /** null in the last piece. */
   readonly tokenId: number | null;
+  /** Of `tokenId`, when `logprobs` were asked for. */
+  readonly logprob?: LogprobEntry;
   readonly finishReason: FinishReason | null;
 }
 
@@ -41,10 +48,7 @@ export interface GeneratedPiece {
  */
 export async function* generate(options: GenerateOptions): AsyncGenerator<GeneratedPiece> {
   const { model, tokenizer, maxTokens } = options;
-  assertSamplingOptions(options);
-  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    throw new EngineError('BadArgument', 'maxTokens must be an integer from 0');
-  }
+  assertCounts(options);
   const prompt =
     typeof options.prompt === 'string' ? tokenizer.encode(options.prompt) : options.prompt;
   const contextLength = Math.min(
@@ -57,37 +61,54 @@ export async function* generate(options: GenerateOptions): AsyncGenerator<Genera
       `the prompt has ${prompt.length} tokens; the model takes 1 to ${contextLength}`,
     );
   }
+  const { vocabularySize } = model.config;
+  const sampler = new TokenSampler({ ...options, vocabularySize, prompt });
   const session = model.createSession(Math.min(contextLength, prompt.length + maxTokens));
   try {
-    yield* continued(session, prompt, options);
+    yield* continued({ session, sampler, prompt }, options);
   } finally {
     session.close();
   }
 }
 
+function assertCounts({ maxTokens, logprobs = 0 }: GenerateOptions): void {
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
+    throw new EngineError('BadArgument', 'maxTokens must be an integer from 0');
+  }
+  if (!Number.isInteger(logprobs) || logprobs < 0 || logprobs > TOP_LOGPROBS_MOST) {
+    throw new EngineError('BadArgument', `logprobs must be from 0 to ${TOP_LOGPROBS_MOST}`);
+  }
+}
+
+interface Continuation {
+  readonly session: ModelSession;
+  readonly sampler: TokenSampler;
+  readonly prompt: readonly number[];
+}
+
 async function* continued(
-  session: ModelSession,
-  prompt: readonly number[],
+  { session, sampler, prompt }: Continuation,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece> {
-  const { model, tokenizer, maxTokens, signal } = options;
-  const random = createRandomSource(options.seed ?? 0);
+  const { model, tokenizer, maxTokens, signal, logprobs: count } = options;
   const stream = tokenizer.stream(prompt);
   const stops = new StopMatcher(options.stop ?? []);
-  const ends = new Set(model.config.eosTokenIds);
+  const ends = new Set([...model.config.eosTokenIds, ...(options.endTokenIds ?? [])]);
   if (tokenizer.eosTokenId !== null) ends.add(tokenizer.eosTokenId);
 
   let finishReason: FinishReason = 'length';
   let logits = await session.append(prompt, { signal });
   for (let generated = 0; generated < maxTokens; generated++) {
     throwIfAborted(signal);
-    const tokenId = sampleToken(logits, options, random);
+    const tokenId = sampler.draw(logits);
     if (ends.has(tokenId)) {
       finishReason = 'stop';
       break;
     }
     const { text, stopped } = stops.push(stream.push(tokenId));
-    yield { text, tokenId, finishReason: null };
+    const scored =
+      count === undefined ? {} : { logprob: tokenLogprobs(logits, { tokenId, count }) };
+    yield { text, tokenId, ...scored, finishReason: null };
     if (stopped) {
       yield { text: '', tokenId: null, finishReason: 'stop' };
       return;

@@ -1,3 +1,4 @@
+export * from './chat.template.ts';
 export * from './engine.error.ts';
 export * from './generate.ts';
 export * from './generation.batch.ts';
@@ -11,7 +12,9 @@ export * from './random.source.ts';
 export type { RopeConfig, RopeScaling, RotaryPrecision } from './rope.config.ts';
 export * from './sample.rows.ts';
 export * from './sampler.ts';
+export * from './sampling.options.ts';
 export * from './tensor.names.ts';
 export * from './throughput.ts';
+export * from './token.logprobs.ts';
 export * from './tokenizer.ts';
 export type { WeightSource } from './weight.source.ts';
