@@ -2,6 +2,12 @@ export * from './chat.template.ts';
 export * from './engine.error.ts';
 export * from './generate.ts';
 export * from './generation.batch.ts';
+export type {
+  FinishReason,
+  GeneratedPiece,
+  PromptScore,
+  SequenceOptions,
+} from './generation.sequence.ts';
 export * from './language.model.ts';
 export * from './memory.figures.ts';
 export * from './model.config.ts';
