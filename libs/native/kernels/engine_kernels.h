@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/activations.h"
 #include "kernels/cpu.h"
 #include "kernels/half_floats.h"
+#include "kernels/window_format.h"
 
 namespace entrofleet {
 
@@ -60,6 +62,63 @@ struct AttentionStep {
   float* outputs;  // heads x head_size
 };
 
+// Where one position of activations is put.
+struct ActivationRow {
+  int8_t* high;
+  int8_t* low;
+  int16_t* whole;
+  float* scale;
+  int64_t* sum;
+};
+
+// outputs[p][r] = steps[r] * scales[p] * (sum(q * whole) - zero_point * sum(whole)) + bias[r] for
+// all positions of the inputs, computed in double from exact integers and rounded once.
+struct WindowProduct {
+  const WindowView* weights;
+  const Activations* inputs;
+  float zero_point;
+  const float* steps;  // one for the matrix, or one per row
+  bool step_per_row;
+  const float* bias;  // null: none
+  float* outputs;
+  size_t output_stride;
+  bool accumulate;  // add to outputs instead of replacing them
+};
+
+// Rows of symbols as they come from a decoder: row r begins r * row_stride symbols after the first
+// and meets the activations from `column_begin` on.
+struct SymbolRows {
+  const uint8_t* symbols;
+  // A symbol a byte, or nibble pairs (low nibble first), where `symbols` begins with the symbol
+  // in the low nibble, or, with `odd`, in the high one.
+  bool nibble_pairs;
+  bool odd;
+  size_t row_stride;
+  size_t rows;
+  size_t column_begin;
+  size_t columns;
+};
+
+// Up to kWindowRows rows of symbols, a byte each, that become a group.
+struct SymbolBlock {
+  const uint8_t* symbols;
+  size_t row_stride;
+  size_t rows;
+  size_t columns;
+};
+
+// Positions that a product takes at a time, and columns that it unpacks for them.
+constexpr size_t kPanelPositions = 128;
+constexpr size_t kPanelGroups = 4;
+constexpr size_t kPanelColumns = 512;
+constexpr size_t kPanelBytes = kWindowRows * kPanelColumns;
+// For `multiply_windows` and `multiply_symbol_rows`, aligned to 64 bytes: panels of symbols and
+// 64-bit sums for them.
+constexpr size_t kWindowScratchBytes =
+    kPanelGroups * (kPanelBytes + kWindowRows * kPanelPositions * sizeof(int64_t));
+
+constexpr size_t kTooManyExceptions = ~size_t{0};
+
 struct EngineKernels {
   // Computes rows row_begin..row_end-1 of a product. `scratch` holds kUnpackedRows x columns bytes.
   // The result of a row and position does not depend on what else is computed with it.
@@ -76,6 +135,24 @@ struct EngineKernels {
   float (*sum)(const float* values, size_t count);
   // log(sum(exp(values))).
   double (*log_sum_exp)(const float* values, size_t count);
+  // Quantizes one position of `columns` values and pads it with zeros to `stride`.
+  void (*quantize_activations)(const float* input, size_t columns, size_t stride,
+                               const ActivationRow& output);
+  // Computes the rows of groups group_begin..group_end-1 of a product. `scratch` holds
+  // kWindowScratchBytes. The same bits come out on every instruction set, whatever else is
+  // computed with them.
+  void (*multiply_windows)(const WindowProduct& product, size_t group_begin, size_t group_end,
+                           uint8_t* scratch);
+  // sums[r * positions + p] = sum(q * whole) over the rows' columns. `scratch` likewise.
+  void (*multiply_symbol_rows)(const SymbolRows& rows, const Activations& inputs,
+                               uint8_t* scratch, int64_t* sums);
+  // Writes the group's tiles (tiles_across(columns) * tile_bytes(bits)) and exceptions. Returns the
+  // number of exceptions, or kTooManyExceptions when `room` is too small for them.
+  size_t (*pack_group)(const SymbolBlock& block, Window window, unsigned symbol_bits,
+                       uint8_t* tiles, uint16_t* exceptions, size_t room);
+  // Writes `count` symbols of a row of a group, from column 0 on.
+  void (*unpack_row)(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
+                     uint8_t* symbols);
 };
 
 // The kernels for an instruction set that this machine has.
