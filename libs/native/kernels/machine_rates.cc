@@ -8,6 +8,7 @@
 
 #include "kernels/codec_lane_segment.h"
 #include "kernels/codec_segments.h"
+#include "kernels/engine_kernels.h"
 #include "kernels/page_memory.h"
 #include "kernels/thread_team.h"
 
@@ -102,6 +103,37 @@ double decode_rate(ThreadTeam& team, const Decode& decode) {
   return static_cast<double>(members * kSymbols) / seconds;
 }
 
+double product_rate(ThreadTeam& team, const std::vector<uint8_t>& symbols) {
+  const EngineKernels& kernels = engine_kernels(active_isa());
+  constexpr size_t kColumns = 2048;
+  constexpr size_t kRows = kPanelGroups * kWindowRows;
+  const std::vector<float> inputs(kColumns, 1);
+  const PageMemory memory(4 * kColumns);
+  auto* const low = reinterpret_cast<int8_t*>(memory.data());
+  auto* const whole = reinterpret_cast<int16_t*>(low + 2 * kColumns);
+  float scale;
+  int64_t sum;
+  kernels.quantize_activations(inputs.data(), kColumns, kColumns,
+                               {low + kColumns, low, whole, &scale, &sum});
+  const Activations activations = {low + kColumns, low, whole, &scale, &sum, kColumns, 1};
+  struct Member {
+    PageMemory scratch{kWindowScratchBytes};
+    int64_t sums[kRows];
+  };
+  std::vector<Member> members(static_cast<size_t>(team.size()));
+  const double seconds = fastest([&] {
+    team.run([&](int member) {
+      Member& own = members[static_cast<size_t>(member)];
+      for (size_t at = 0; at < kSymbols; at += kRows * kColumns) {
+        kernels.multiply_symbol_rows(
+            {symbols.data() + at, false, false, kColumns, kRows, 0, kColumns}, activations,
+            own.scratch.data(), own.sums);
+      }
+    });
+  });
+  return static_cast<double>(members.size() * kSymbols) / seconds;
+}
+
 }  // namespace
 
 MachineRates measure_machine(int threads) {
@@ -125,6 +157,7 @@ MachineRates measure_machine(int threads) {
     kernels.decode_segment(stream_table, {streams.payload.elements.get(), bytes, 0, bytes}, output,
                            kSymbols);
   });
+  rates.product_weights_per_second = product_rate(team, symbols);
   return rates;
 }
 

@@ -12,6 +12,8 @@ struct MachineRates {
   // Symbols decoded from memory into the caches, at 5.6 bits each.
   double lane_symbols_per_second;
   double stream_symbols_per_second;
+  // Symbols in the caches times the activations of one position.
+  double product_weights_per_second;
 };
 
 // Throws std::bad_alloc or std::system_error.
