@@ -36,7 +36,7 @@ namespace {
 
 extern const EngineKernels kEngineKernels;
 const EngineKernels kEngineKernels = {
-    multiply, read_row, attend,           normalize,            gate_by,    sum,       log_sum_exp,
+    multiply,         read_row, attend,           normalize,            gate_by,    sum,       log_sum_exp,
     quantize_activations, multiply_windows, multiply_symbol_rows, pack_group, unpack_row};
 
 }  // namespace ENTROFLEET_ISA
