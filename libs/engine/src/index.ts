@@ -1,5 +1,6 @@
 export * from './engine.error.ts';
 export * from './generate.ts';
+export * from './generation.batch.ts';
 export * from './language.model.ts';
 export * from './memory.figures.ts';
 export * from './model.config.ts';

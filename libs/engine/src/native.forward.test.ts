@@ -40,15 +40,23 @@ function deviation(actual: Float32Array, reference: readonly number[][]): number
 
 const CASES: readonly (readonly [string, TinyOptions])[] = [
   ['f32', { format: 'f32' }],
+  ['f16', { format: 'f16' }],
+  ['bf16', { format: 'bf16', geometry: { hiddenSize: 53 } }],
   ['u8, one step', { format: 'u8' }],
   ['u8, step per row', { format: 'u8', stepPerRow: true }],
   ['u4, one step', { format: 'u4' }],
   ['u4, odd row length', { format: 'u4', stepPerRow: true, geometry: { hiddenSize: 53 } }],
   ['multi-head attention', { format: 'f32', geometry: { keyValueHeads: 6 } }],
   ['multi-query attention', { format: 'f32', geometry: { keyValueHeads: 1 } }],
-  ['wide heads', { format: 'f32', geometry: { ...tinyGeometry({ headSize: 72 }), layers: 1 } }],
-  ['sliding window', { format: 'f32', geometry: { slidingWindow: 9 } }],
-  ['window wider than the text', { format: 'f32', geometry: { slidingWindow: 100 } }],
+  ['wide heads', { format: 'f32', geometry: tinyGeometry({ headSize: 72, layers: 1 }) }],
+  ['sliding window', { format: 'f32', geometry: { slidingWindows: Uint32Array.of(9, 9) } }],
+  [
+    'window wider than the text',
+    { format: 'f32', geometry: { slidingWindows: Uint32Array.of(100, 100) } },
+  ],
+  ['a window in one layer', { format: 'f32', geometry: { slidingWindows: Uint32Array.of(0, 9) } }],
+  ['norms of heads', { format: 'f32', headNorms: true }],
+  ['scaled rotation', { format: 'f32', geometry: { rotaryScale: 1.19 } }],
   ['biases', { format: 'u8', biases: true }],
   ['tied embeddings', { format: 'u8', geometry: { tiedEmbeddings: true } }],
   [

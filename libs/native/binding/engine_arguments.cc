@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "binding/engine_failure.h"
+#include "binding/engine_matrix.h"
+#include "kernels/float_matrix.h"
 
 namespace entrofleet {
 namespace {
@@ -46,36 +48,29 @@ class Reader {
  public:
   explicit Reader(EngineArguments& arguments) : arguments_(arguments) {}
 
-  WeightMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
+  SharedMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
                       size_t columns) {
-    WeightMatrix matrix = any_matrix(value, name);
-    if (matrix.rows != rows || matrix.columns != columns) {
+    const SharedMatrix matrix = any_matrix(value, name);
+    if (matrix->rows() != rows || matrix->columns() != columns) {
       bad_shape(name, "expected " + shape_text(rows, columns) + ", found " +
-                          shape_text(matrix.rows, matrix.columns));
+                          shape_text(matrix->rows(), matrix->columns()));
     }
+    arguments_.weight_bytes += matrix->resident_bytes();
     return matrix;
   }
 
   // A vector is small, so it is converted to float32 once. Either dimension may be 1.
   std::vector<float> vector(const Napi::Value& value, const std::string& name, size_t count) {
-    const WeightMatrix matrix = any_matrix(value, name);
-    if ((matrix.rows != 1 && matrix.columns != 1) || matrix.rows * matrix.columns != count) {
+    const SharedMatrix matrix = any_matrix(value, name);
+    const size_t rows = matrix->rows();
+    const size_t columns = matrix->columns();
+    if ((rows != 1 && columns != 1) || rows * columns != count) {
       bad_shape(name, "expected " + std::to_string(count) + " values, found " +
-                          shape_text(matrix.rows, matrix.columns));
+                          shape_text(rows, columns));
     }
+    arguments_.weight_bytes += count * sizeof(float);
     std::vector<float> result(count);
-    for (size_t i = 0; i < count; ++i) {
-      if (matrix.format == WeightFormat::kFloat32) {
-        result[i] = static_cast<const float*>(matrix.data)[i];
-        continue;
-      }
-      const uint8_t* symbols = static_cast<const uint8_t*>(matrix.data);
-      const int symbol = matrix.format == WeightFormat::kUint8
-                             ? symbols[i]
-                             : (symbols[i >> 1] >> (4 * (i & 1))) & 15;
-      const float step = matrix.steps[matrix.step_per_row ? i / matrix.columns : 0];
-      result[i] = step * (static_cast<float>(symbol) - matrix.zero_point);
-    }
+    for (size_t row = 0; row < rows; ++row) matrix->read_row(row, result.data() + row * columns);
     return result;
   }
 
@@ -86,28 +81,42 @@ class Reader {
   }
 
  private:
-  WeightMatrix any_matrix(const Napi::Value& value, const std::string& name) {
+  SharedMatrix any_matrix(const Napi::Value& value, const std::string& name) {
     if (!value.IsObject()) bad_shape(name, "missing");
     const Napi::Object tensor = value.As<Napi::Object>();
+    const Napi::Value format = tensor.Get("format");
+    const std::string text = format.IsString() ? format.As<Napi::String>().Utf8Value() : "";
+    if (text == "native") {
+      SharedMatrix matrix = unwrap_matrix(tensor.Get("matrix"));
+      if (matrix == nullptr) bad_shape(name, "matrix is no NativeMatrix");
+      return matrix;
+    }
     WeightMatrix matrix;
     matrix.rows = read_count(tensor, "rows", 1, kMostSize);
     matrix.columns = read_count(tensor, "columns", 1, kMostSize);
-    const size_t count = matrix.rows * matrix.columns;
-    const Napi::Value format = tensor.Get("format");
-    const std::string text = format.IsString() ? format.As<Napi::String>().Utf8Value() : "";
     if (text == "f32") {
-      const auto data = read_array<Napi::Float32Array>(tensor, "data", napi_float32_array, name);
-      if (data.ElementLength() != count) {
-        bad_shape(name, "data does not have rows x columns values");
-      }
-      matrix.data = data.Data();
-      keep(data);
-      return matrix;
+      read_floats<Napi::Float32Array>(tensor, name, napi_float32_array, matrix);
+    } else if (text == "f16" || text == "bf16") {
+      matrix.format = text == "f16" ? WeightFormat::kFloat16 : WeightFormat::kBfloat16;
+      read_floats<Napi::Uint16Array>(tensor, name, napi_uint16_array, matrix);
+    } else if (text == "u8" || text == "u4") {
+      matrix.format = text == "u8" ? WeightFormat::kUint8 : WeightFormat::kUint4;
+      read_symbols(tensor, name, matrix.rows * matrix.columns, matrix);
+    } else {
+      bad_shape(name, "format must be f32, f16, bf16, u8, u4 or native");
     }
-    if (text != "u8" && text != "u4") bad_shape(name, "format must be f32, u8 or u4");
-    matrix.format = text == "u8" ? WeightFormat::kUint8 : WeightFormat::kUint4;
-    read_symbols(tensor, name, count, matrix);
-    return matrix;
+    return std::make_shared<FloatMatrix>(matrix, nullptr);
+  }
+
+  template <typename Array>
+  void read_floats(const Napi::Object& tensor, const std::string& name,
+                   napi_typedarray_type type, WeightMatrix& matrix) {
+    const auto data = read_array<Array>(tensor, "data", type, name);
+    if (data.ElementLength() != matrix.rows * matrix.columns) {
+      bad_shape(name, "data does not have rows x columns values");
+    }
+    matrix.data = data.Data();
+    keep(data);
   }
 
   void read_symbols(const Napi::Object& tensor, const std::string& name, size_t count,
@@ -130,12 +139,20 @@ class Reader {
   }
 
   void keep(const Napi::TypedArray& array) {
-    arguments_.weight_bytes += array.ByteLength();
     arguments_.buffers.push_back(Napi::Persistent(array.As<Napi::Object>()));
   }
 
   EngineArguments& arguments_;
 };
+
+void read_windows(const Napi::Object& from, EngineGeometry& geometry) {
+  const auto windows = read_array<Napi::Uint32Array>(from, "slidingWindows", napi_uint32_array,
+                                                     "slidingWindows");
+  if (windows.ElementLength() != geometry.layers) {
+    throw EngineFailure{"BadArgument", "slidingWindows must have one entry per layer"};
+  }
+  geometry.sliding_windows.assign(windows.Data(), windows.Data() + geometry.layers);
+}
 
 void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
   EngineGeometry& g = arguments.geometry;
@@ -146,7 +163,8 @@ void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
   g.heads = read_count(from, "heads", 1, kMostHeads);
   g.key_value_heads = read_count(from, "keyValueHeads", 1, kMostHeads);
   g.head_size = read_count(from, "headSize", 1, kMostHeadSize);
-  g.sliding_window = read_count(from, "slidingWindow", 0, kMostContext);
+  read_windows(from, g);
+  g.rotary_scale = read_number(from, "rotaryScale");
   arguments.context_length = read_count(from, "contextLength", 1, kMostContext);
   g.norm_epsilon = read_number(from, "normEpsilon");
   if (g.heads % g.key_value_heads != 0) {
@@ -173,7 +191,7 @@ EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Obje
   const auto matrix = [&](const char* name, size_t rows, size_t columns) {
     return reader.matrix(from.Get(name), prefix + name, rows, columns);
   };
-  const auto bias = [&](const char* name, size_t count) {
+  const auto optional = [&](const char* name, size_t count) {
     return reader.optional_vector(from.Get(name), prefix + name, count);
   };
   EngineLayer layer;
@@ -187,13 +205,15 @@ EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Obje
   layer.attention_norm =
       reader.vector(from.Get("attentionNorm"), prefix + "attentionNorm", g.hidden_size);
   layer.mlp_norm = reader.vector(from.Get("mlpNorm"), prefix + "mlpNorm", g.hidden_size);
-  layer.query_bias = bias("queryBias", query_size);
-  layer.key_bias = bias("keyBias", key_size);
-  layer.value_bias = bias("valueBias", key_size);
-  layer.output_bias = bias("outputBias", g.hidden_size);
-  layer.gate_bias = bias("gateBias", g.intermediate_size);
-  layer.up_bias = bias("upBias", g.intermediate_size);
-  layer.down_bias = bias("downBias", g.hidden_size);
+  layer.query_norm = optional("queryNorm", g.head_size);
+  layer.key_norm = optional("keyNorm", g.head_size);
+  layer.query_bias = optional("queryBias", query_size);
+  layer.key_bias = optional("keyBias", key_size);
+  layer.value_bias = optional("valueBias", key_size);
+  layer.output_bias = optional("outputBias", g.hidden_size);
+  layer.gate_bias = optional("gateBias", g.intermediate_size);
+  layer.up_bias = optional("upBias", g.intermediate_size);
+  layer.down_bias = optional("downBias", g.hidden_size);
   return layer;
 }
 

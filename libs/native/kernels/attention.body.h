@@ -52,7 +52,7 @@ static void attend(const AttentionStep& step) {
   const WeightMatrix keys{WeightFormat::kFloat32, step.positions, step.head_size, step.keys, 0,
                           nullptr, false};
   multiply({&keys, nullptr, step.queries, step.head_size, nullptr, step.heads, step.scores,
-            step.positions, false},
+            step.positions},
            0, step.positions, nullptr);
   for (size_t head = 0; head < step.heads; ++head) {
     float* scores = step.scores + head * step.positions;

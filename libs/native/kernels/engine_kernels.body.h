@@ -5,6 +5,8 @@ namespace entrofleet {
 namespace ENTROFLEET_ISA {
 namespace {
 
+#include "kernels/half_floats.body.h"
+
 #include "kernels/lanes.h"
 
 #include "kernels/exponential.body.h"
@@ -18,7 +20,7 @@ namespace {
 }  // namespace
 
 extern const EngineKernels kEngineKernels;
-const EngineKernels kEngineKernels = {multiply, attend, normalize, gate_by, sum, log_sum_exp};
+const EngineKernels kEngineKernels = {multiply, read_row, attend, normalize, gate_by, sum, log_sum_exp};
 
 }  // namespace ENTROFLEET_ISA
 }  // namespace entrofleet

@@ -7,20 +7,25 @@
 #include <cstdint>
 
 #include "kernels/cpu.h"
+#include "kernels/half_floats.h"
 
 namespace entrofleet {
 
-enum class WeightFormat { kFloat32, kUint8, kUint4 };
+enum class WeightFormat { kFloat32, kFloat16, kBfloat16, kUint8, kUint4 };
 
-// A weight matrix, row-major: float32, or symbols with weight = step * (symbol - zero_point).
+constexpr bool is_float(WeightFormat format) {
+  return format != WeightFormat::kUint8 && format != WeightFormat::kUint4;
+}
+
+// A weight matrix, row-major: floats, or symbols with weight = step * (symbol - zero_point).
 struct WeightMatrix {
   WeightFormat format = WeightFormat::kFloat32;
   size_t rows = 0;
   size_t columns = 0;
-  // float, or one symbol a byte, or nibble pairs over the whole matrix (first in the low nibble).
+  // Floats of the format, or one symbol a byte, or nibble pairs over the whole matrix (first in the low nibble).
   const void* data = nullptr;
   float zero_point = 0;
-  // One step for the matrix, or one per row. Null for float32.
+  // One step for the matrix, or one per row. Null for floats.
   const float* steps = nullptr;
   bool step_per_row = false;
 };
@@ -32,12 +37,11 @@ struct MatrixProduct {
   const float* inputs;
   size_t input_stride;
   // Sum of each input row. The zero point leaves the inner loop through it:
-  // sum(step * (q - z) * x) = step * (sum(q * x) - z * sum(x)). Unused for float32.
+  // sum(step * (q - z) * x) = step * (sum(q * x) - z * sum(x)). Unused for floats.
   const float* input_sums;
   size_t positions;
   float* outputs;
   size_t output_stride;
-  bool accumulate;  // add to outputs instead of replacing them
 };
 
 // Rows of 4-bit symbols that one call of `multiply` unpacks at a time.
@@ -61,6 +65,8 @@ struct EngineKernels {
   // The result of a row and position does not depend on what else is computed with it.
   void (*multiply)(const MatrixProduct& product, size_t row_begin, size_t row_end,
                    uint8_t* scratch);
+  // Dequantizes one row: `columns` floats.
+  void (*read_row)(const WeightMatrix& weights, size_t row, float* values);
   void (*attend)(const AttentionStep& step);
   // outputs = input / sqrt(mean(input^2) + epsilon) * weight.
   void (*normalize)(const float* input, const float* weight, size_t count, double epsilon,

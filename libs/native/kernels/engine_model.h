@@ -10,6 +10,8 @@
 
 #include "kernels/engine_kernels.h"
 #include "kernels/key_value_cache.h"
+#include "kernels/product_round.h"
+#include "kernels/resident_matrix.h"
 #include "kernels/thread_team.h"
 
 namespace entrofleet {
@@ -26,19 +28,26 @@ struct EngineGeometry {
   // Radians per position of each rotated pair; pair i is dimensions i and i + size() of a head.
   // Dimensions from 2 * size() on are not rotated.
   std::vector<double> rotary_frequencies;
-  size_t sliding_window;  // 0: none
+  // Multiplies every cosine and sine (long-rope's attention factor).
+  double rotary_scale;
+  // For each layer the latest positions that attention sees; 0: all.
+  std::vector<size_t> sliding_windows;
 };
 
+using SharedMatrix = std::shared_ptr<const ResidentMatrix>;
+
 struct EngineLayer {
-  WeightMatrix query, key, value, output, gate, up, down;
+  SharedMatrix query, key, value, output, gate, up, down;
   std::vector<float> attention_norm, mlp_norm;
+  // RMS norms of each head of queries and keys, before the rotation; empty: none.
+  std::vector<float> query_norm, key_norm;
   // Empty: no bias.
   std::vector<float> query_bias, key_bias, value_bias, output_bias, gate_bias, up_bias, down_bias;
 };
 
 struct EngineWeights {
-  WeightMatrix embedding;
-  WeightMatrix head;  // the embedding itself when tied
+  SharedMatrix embedding;
+  SharedMatrix head;  // the embedding itself when tied
   std::vector<float> final_norm;
   std::vector<EngineLayer> layers;
 };
@@ -61,7 +70,7 @@ class EngineModel {
   // Positions whose logits exist at one time while scoring.
   static constexpr size_t kLogitPositions = 32;
 
-  // The weights' data must outlive the model. Throws std::bad_alloc or std::system_error.
+  // Throws std::bad_alloc or std::system_error.
   EngineModel(EngineGeometry geometry, EngineWeights weights, int threads);
 
   const EngineGeometry& geometry() const { return geometry_; }
@@ -86,33 +95,34 @@ class EngineModel {
                       std::span<const EngineEntry> entries);
   void mlp_part(const EngineLayer& layer, size_t positions);
   void embed(std::span<const EngineEntry> entries);
-  void rotate_and_store(size_t layer, const EngineEntry& entry, size_t row);
+  void rotate_and_store(const EngineLayer& layer, size_t index, const EngineEntry& entry,
+                        size_t row);
+  void normalize_heads(const std::vector<float>& weight, float* heads, size_t count);
   void attend(size_t layer, const EngineEntry& entry, size_t row, size_t key_value_head,
               float* scores);
   void logits_of(size_t first_row, size_t rows, float* logits);
 
-  void normalize(const std::vector<float>& weight, size_t first_row, size_t rows);
-  void sum_inputs(const float* inputs, size_t columns, size_t rows);
-  MatrixProduct product(const WeightMatrix& weights, const std::vector<float>& bias,
-                        const float* inputs, size_t positions, float* outputs) const;
+  // Adds what the last product left to the hidden states, if asked to, and normalizes them.
+  enum class Residual { kNone, kAdd };
+  void normalize(const std::vector<float>& weight, size_t first_row, size_t rows,
+                 Residual residual);
+  void multiply(const std::vector<float>& inputs, size_t positions,
+                std::span<const Product> products);
 
   template <typename Work>
   void for_each_row(size_t rows, const Work& work);
-  template <typename Work>
-  void for_each_slice(size_t rows, const Work& work);
 
   EngineGeometry geometry_;
   EngineWeights weights_;
   ThreadTeam team_;
   const EngineKernels* kernels_;
-  size_t unpack_bytes_ = 0;
+  ProductRound round_;
 
   // One row per position of a block.
-  std::vector<float> hidden_, normalized_, queries_, keys_, values_, attended_, gate_, up_;
-  std::vector<float> sums_, cosines_, sines_;
+  std::vector<float> hidden_, normalized_, queries_, keys_, values_, attended_, projected_;
+  std::vector<float> gate_, up_, cosines_, sines_;
   std::vector<float> scores_;  // grows with the longest sequence seen
   std::vector<float> block_logits_;
-  std::vector<uint8_t> unpacked_;
 };
 
 }  // namespace entrofleet

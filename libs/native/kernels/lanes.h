@@ -14,6 +14,17 @@ struct Lanes {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
   }
+  static Float load(const int8_t* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+  static Float load(const Float16* from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  static Float load(const Bfloat16* from) {
+    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+  }
   static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
 #elif defined(ENTROFLEET_LANES_AVX2)
@@ -25,6 +36,17 @@ struct Lanes {
   static Float load(const uint8_t* from) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+  }
+  static Float load(const int8_t* from) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  static Float load(const Float16* from) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  static Float load(const Bfloat16* from) {
+    const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
   }
   static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
@@ -39,6 +61,21 @@ struct Lanes {
     const uint16x8_t words = vmovl_u8(vld1_u8(from));
     return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(words))),
             vcvtq_f32_u32(vmovl_u16(vget_high_u16(words)))};
+  }
+  static Float load(const int8_t* from) {
+    const int16x8_t words = vmovl_s8(vld1_s8(from));
+    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))),
+            vcvtq_f32_s32(vmovl_s16(vget_high_s16(words)))};
+  }
+  static Float load(const Float16* from) {
+    const uint16x8_t words = vld1q_u16(&from->bits);
+    return {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(words))),
+            vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(words)))};
+  }
+  static Float load(const Bfloat16* from) {
+    const uint16x8_t words = vld1q_u16(&from->bits);
+    return {vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(words), 16)),
+            vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(words), 16))};
   }
   static void store(float* to, Float value) {
     vst1q_f32(to, value.val[0]);
@@ -60,6 +97,16 @@ struct Lanes {
   static Float load(const uint8_t* from) {
     return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
                  static_cast<float>(from[2]), static_cast<float>(from[3])};
+  }
+  static Float load(const int8_t* from) {
+    return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
+                 static_cast<float>(from[2]), static_cast<float>(from[3])};
+  }
+  static Float load(const Float16* from) {
+    return Float{to_float(from[0]), to_float(from[1]), to_float(from[2]), to_float(from[3])};
+  }
+  static Float load(const Bfloat16* from) {
+    return Float{to_float(from[0]), to_float(from[1]), to_float(from[2]), to_float(from[3])};
   }
   static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof(value)); }
   static Float multiply_add(Float a, Float b, Float c) { return a * b + c; }

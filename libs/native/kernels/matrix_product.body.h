@@ -24,7 +24,7 @@ inline void dot_tile(const Weight* weights, const float* inputs, size_t input_st
     for (size_t p = 0; p < kPositions; ++p) {
       float total = Lanes::sum(sums[r][p]);
       for (size_t tail = c; tail < columns; ++tail) {
-        total += static_cast<float>(weights[r * columns + tail]) * inputs[p * input_stride + tail];
+        total += to_float(weights[r * columns + tail]) * inputs[p * input_stride + tail];
       }
       dots[r][p] = total;
     }
@@ -40,12 +40,12 @@ inline void finish_tile(const MatrixProduct& product, size_t row, size_t positio
     float* output = product.outputs + (position + p) * product.output_stride + row;
     for (size_t r = 0; r < kRows; ++r) {
       float value = dots[r][p];
-      if (weights.format != WeightFormat::kFloat32) {
+      if (!is_float(weights.format)) {
         const float step = weights.steps[weights.step_per_row ? row + r : 0];
         value = step * (value - weights.zero_point * product.input_sums[position + p]);
       }
       if (product.bias != nullptr) value += product.bias[row + r];
-      output[r] = product.accumulate ? output[r] + value : value;
+      output[r] = value;
     }
   }
 }
@@ -96,6 +96,14 @@ inline void multiply_tile(const MatrixProduct& product, size_t row, uint8_t* scr
     case WeightFormat::kFloat32:
       multiply_rows<float, kRows>(product, static_cast<const float*>(weights.data) + first, row);
       break;
+    case WeightFormat::kFloat16:
+      multiply_rows<Float16, kRows>(product, static_cast<const Float16*>(weights.data) + first,
+                                    row);
+      break;
+    case WeightFormat::kBfloat16:
+      multiply_rows<Bfloat16, kRows>(product, static_cast<const Bfloat16*>(weights.data) + first,
+                                     row);
+      break;
     case WeightFormat::kUint8:
       multiply_rows<uint8_t, kRows>(product, static_cast<const uint8_t*>(weights.data) + first,
                                     row);
@@ -117,4 +125,33 @@ static void multiply(const MatrixProduct& product, size_t row_begin, size_t row_
   }
   for (; row + 4 <= row_end; row += 4) multiply_tile<4>(product, row, scratch);
   for (; row < row_end; ++row) multiply_tile<1>(product, row, scratch);
+}
+
+template <typename Stored>
+inline void convert_row(const Stored* stored, size_t count, float* values) {
+  for (size_t c = 0; c < count; ++c) values[c] = to_float(stored[c]);
+}
+
+static void read_row(const WeightMatrix& weights, size_t row, float* values) {
+  const size_t columns = weights.columns;
+  const size_t first = row * columns;
+  switch (weights.format) {
+    case WeightFormat::kFloat32:
+      return convert_row(static_cast<const float*>(weights.data) + first, columns, values);
+    case WeightFormat::kFloat16:
+      return convert_row(static_cast<const Float16*>(weights.data) + first, columns, values);
+    case WeightFormat::kBfloat16:
+      return convert_row(static_cast<const Bfloat16*>(weights.data) + first, columns, values);
+    default:
+      break;
+  }
+  const uint8_t* symbols = static_cast<const uint8_t*>(weights.data);
+  const float step = weights.steps[weights.step_per_row ? row : 0];
+  for (size_t c = 0; c < columns; ++c) {
+    const size_t i = first + c;
+    const int symbol = weights.format == WeightFormat::kUint8
+                           ? symbols[i]
+                           : (symbols[i >> 1] >> (4 * (i & 1))) & 15;
+    values[c] = step * (static_cast<float>(symbol) - weights.zero_point);
+  }
 }
