@@ -2,8 +2,8 @@
 // are made of, in plain C++. An instruction set that has better defines the same functions in its
 // own window_tiles_<isa>.body.h (engine_kernels.body.h says how it is chosen).
 
-// Fetches data that is read once, some way ahead of its use. Never faults.
-inline void prefetch_stream(const uint8_t* ahead) { __builtin_prefetch(ahead); }
+// Fetches what is read once, some way ahead of where it is being read. Never faults.
+inline void prefetch_stream(const uint8_t* at) { __builtin_prefetch(at + 1024); }
 
 // windows[i] = q - low (mod 256) of place i of a tile. `symbols` is the first of 16 x 32.
 inline void load_tile(const uint8_t* symbols, size_t row_stride, uint8_t low, uint8_t* windows) {
@@ -26,6 +26,15 @@ inline uint64_t take_exceptions(uint8_t* windows, unsigned bits) {
     windows[i] = outside ? 0 : windows[i];
   }
   return found;
+}
+
+// Bit r: bit 4 * r + column of a step's 64.
+inline uint64_t column_bits(uint64_t step_bits, size_t column) {
+  uint64_t bits = 0;
+  for (size_t r = 0; r < kWindowRows; ++r) {
+    bits |= (step_bits >> (kStepColumns * r + column) & 1) << r;
+  }
+  return bits;
 }
 
 // One plane of `width` bits: its vector v holds the steps v * 8 / width... from the lowest bits.
