@@ -208,7 +208,8 @@ export function toGeometry(
     contextLength: config.contextLength,
     normEpsilon: config.normEpsilon,
     rotaryFrequencies: rotaryFrequencies(config.rope, config.headSize, precision),
-    slidingWindow: config.slidingWindow,
+    rotaryScale: 1,
+    slidingWindows: new Uint32Array(config.layers).fill(config.slidingWindow),
     tiedEmbeddings: config.tiedEmbeddings,
   };
 }

@@ -126,7 +126,14 @@ class PlacedTensors {
     if (remaining > 0) this.#shared.set(place.name, tensor);
     else this.#shared.delete(place.name);
     const isPart = place.rowCount !== place.rows;
-    return isPart ? sliceRows(tensor, place.firstRow, place.rowCount) : tensor;
+    if (!isPart) return tensor;
+    if (tensor.format === 'native') {
+      throw new EngineError(
+        'BadShape',
+        `rows of ${place.name} were asked for, which native code holds`,
+      );
+    }
+    return sliceRows(tensor, place.firstRow, place.rowCount);
   }
 
   async #readWhole(place: TensorPlace): Promise<ResidentTensor> {
