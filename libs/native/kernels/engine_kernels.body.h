@@ -22,11 +22,13 @@ namespace {
 
 #include "kernels/matrix_product.body.h"
 
-#include "kernels/attention.body.h"
-
 #include "kernels/elementwise.body.h"
 
+#include "kernels/attention.body.h"
+
 #include "kernels/activations.body.h"
+
+#include "kernels/window_exceptions.body.h"
 
 #include ENTROFLEET_WINDOW_TILES
 
@@ -40,15 +42,22 @@ namespace {
 
 #include "kernels/window_product.body.h"
 
+#include "kernels/nibbles.body.h"
+
 #include "kernels/symbol_product.body.h"
 
 }  // namespace
 
 extern const EngineKernels kEngineKernels;
 const EngineKernels kEngineKernels = {
-    multiply,         read_row, attend,           normalize,            gate_by,    sum,       log_sum_exp,
-    quantize_activations, multiply_windows, multiply_symbol_rows, pack_group, pack_coded_group,
-    kHasFastCodebooks, unpack_row};
+    multiply,         read_row,
+    attend,           merge_attention,
+    store_key_value,  normalize,
+    gate_by,          log_sum_exp,
+    quantize_activations, multiply_windows,
+    multiply_symbol_rows, pack_group,
+    pack_coded_group, kHasFastCodebooks,
+    unpack_row};
 
 }  // namespace ENTROFLEET_ISA
 }  // namespace entrofleet

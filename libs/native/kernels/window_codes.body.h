@@ -50,11 +50,11 @@ inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t*
   }
 }
 
-// sums[p][r] = sum of symbols (fillers for exceptions) times wholes over `tiles` tiles of a group,
-// for the first kPositions positions.
+// sums[p][r] = sum of symbols times wholes over `tiles` tiles of a group, for the first kPositions
+// positions.
 template <size_t kPositions>
-inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+inline void dot_codes(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
   }
@@ -69,4 +69,5 @@ inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations&
       }
     }
   }
+  add_all_exceptions<kPositions>(group, symbol_bits, inputs, sums);
 }

@@ -3,9 +3,6 @@
 
 constexpr bool kHasFastCodebooks = true;
 
-// How far ahead of their use indices are fetched.
-constexpr size_t kCodesAhead = 2048;
-
 inline __m512i load_vector(const uint8_t* from) { return _mm512_loadu_si512(from); }
 
 // 64 look-ups in the entries that kBits can name.
@@ -64,10 +61,12 @@ struct CodeReader {
   CodeTable<kBits> first;
   CodeTable<kBits> second;
 
+  static constexpr size_t kTileBytes = coded_tile_bytes(kTuple, kBits);
+
   explicit CodeReader(const Codebook& codebook) : first(codebook.first), second(codebook.second) {}
 
   template <typename Visit>
-  void read(const uint8_t* tile, const Visit& visit) const {
+  [[gnu::always_inline]] void read(const uint8_t* tile, const Visit& visit) const {
     if constexpr (kTuple == 2) {
       read_pair<0>(tile, visit);
       read_pair<1>(tile, visit);
@@ -81,14 +80,14 @@ struct CodeReader {
 
  private:
   template <size_t kVector, typename Visit>
-  void read_pair(const uint8_t* tile, const Visit& visit) const {
+  [[gnu::always_inline]] void read_pair(const uint8_t* tile, const Visit& visit) const {
     const __m512i index = load_indices<kBits, kVector>(tile);
     visit(2 * kVector, first.look_up(index));
     visit(2 * kVector + 1, second.look_up(index));
   }
 
   template <typename Visit>
-  void read_four(const uint8_t* tile, size_t step, const Visit& visit) const {
+  [[gnu::always_inline]] void read_four(const uint8_t* tile, size_t step, const Visit& visit) const {
     const __m512i nibble = _mm512_set1_epi8(15);
     const __m512i index = load_vector(tile + step / 4 * kStepBytes);
     const __m512i early = first.look_up(index);
@@ -100,18 +99,25 @@ struct CodeReader {
   }
 };
 
-// Calls run(reader) with the reader for a codebook.
+// A type as an argument.
+template <typename Reader>
+struct ReaderType {
+  using Type = Reader;
+};
+
+// Calls run(ReaderType<R>) with the kind of reader that a codebook needs.
 template <typename Run>
 inline void with_code_reader(const Codebook& codebook, const Run& run) {
-  if (codebook.tuple == 4) return run(CodeReader<4, 8>(codebook));
-  if (codebook.index_bits == 5) return run(CodeReader<2, 5>(codebook));
-  if (codebook.index_bits == 6) return run(CodeReader<2, 6>(codebook));
-  if (codebook.index_bits == 7) return run(CodeReader<2, 7>(codebook));
-  run(CodeReader<2, 8>(codebook));
+  if (codebook.tuple == 4) return run(ReaderType<CodeReader<4, 8>>());
+  if (codebook.index_bits == 5) return run(ReaderType<CodeReader<2, 5>>());
+  if (codebook.index_bits == 6) return run(ReaderType<CodeReader<2, 6>>());
+  if (codebook.index_bits == 7) return run(ReaderType<CodeReader<2, 7>>());
+  run(ReaderType<CodeReader<2, 8>>());
 }
 
 inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t* symbols) {
-  with_code_reader(codebook, [&](const auto& reader) {
+  with_code_reader(codebook, [&](auto type) {
+    const typename decltype(type)::Type reader(codebook);
     reader.read(tile, [&](size_t step, __m512i of_step) {
       _mm512_storeu_si512(symbols + step * kStepBytes, of_step);
     });
@@ -169,56 +175,64 @@ inline void code_tile(const uint8_t* symbols, const CodebookCodes& codes, uint8_
   }
 }
 
-// The lanes of a sum are rows. A lane adds 4 products of a symbol and a half of an activation for
-// each step: below 2^31 for kMostWindowColumns columns (window_format.h).
+// Adds a tile's symbols times the activations `at` its first column.
 template <size_t kPositions, typename Reader>
-inline void dot_coded_tiles(const Reader& reader, const WindowGroup& group, size_t tiles,
-                            const Activations& inputs,
-                            int64_t (&sums)[kPositions][kWindowRows]) {
-  // Two chains of sums for one position, so that latency does not show.
-  constexpr size_t kChains = kPositions == 1 ? 2 : 1;
-  __m512i high[kPositions][kChains];
-  __m512i low[kPositions][kChains];
-  for (size_t p = 0; p < kPositions; ++p) {
-    for (size_t c = 0; c < kChains; ++c) high[p][c] = low[p][c] = _mm512_setzero_si512();
+[[gnu::always_inline]] inline void add_coded_tile(const Reader& reader, const uint8_t* tile,
+                                                  const Activations& inputs, size_t at,
+                                                  GroupSums<kPositions>& sums) {
+#pragma GCC unroll 4
+  for (size_t line = 0; line < Reader::kTileBytes; line += kStepBytes) {
+    prefetch_stream(tile + line);
   }
-  const size_t bytes = group_tile_bytes(group);
-  for (size_t tile = 0; tile < tiles; ++tile) {
-    const uint8_t* const from = group.tiles + tile * bytes;
-    for (size_t line = 0; line < bytes; line += 64) prefetch_stream(from + kCodesAhead + line);
-    reader.read(from, [&](size_t step, __m512i symbols) {
-      const size_t column = tile * kTileColumns + step * kStepColumns;
-      for (size_t p = 0; p < kPositions; ++p) {
-        const size_t chain = step % kChains;
-        const size_t at = p * inputs.stride + column;
-        int32_t halves[2];
-        __builtin_memcpy(&halves[0], inputs.high + at, sizeof(halves[0]));
-        __builtin_memcpy(&halves[1], inputs.low + at, sizeof(halves[1]));
-        high[p][chain] =
-            _mm512_dpbusd_epi32(high[p][chain], symbols, _mm512_set1_epi32(halves[0]));
-        low[p][chain] = _mm512_dpbusd_epi32(low[p][chain], symbols, _mm512_set1_epi32(halves[1]));
-      }
-    });
+  reader.read(tile, [&](size_t step, __m512i symbols) __attribute__((always_inline)) {
+    constexpr size_t kChains = GroupSums<kPositions>::kChains;
+#pragma GCC unroll 4
+    for (size_t p = 0; p < kPositions; ++p) {
+      const size_t input = at + p * inputs.stride + step * kStepColumns;
+      add_products(sums.high[p][step % kChains], symbols, broadcast_step(inputs.high + input));
+      add_products(sums.low[p][step % kChains], symbols, broadcast_step(inputs.low + input));
+    }
+  });
+}
+
+// As dot_bits (window_tiles_avx512.body.h): exceptions between tiles, in runs that 32 bits hold.
+template <size_t kPositions, typename Reader>
+[[gnu::noinline]] void dot_coded_tiles(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                                       const Activations& inputs,
+                                       int64_t (&sums)[kPositions][kWindowRows]) {
+  const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
+  for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
+    prefetch_stream(entries + i);
   }
+  const Reader coded(*group.codebook);
+  ExceptionReader reader = read_exceptions(group, symbol_bits);
+  int32_t part[kPositions][kWindowRows] = {};
+  int64_t carried[kPositions][kWindowRows] = {};
+  const size_t each = (group.exception_count + tiles - 1) / tiles;
+  const size_t run = each == 0 ? tiles : kRunExceptions / each;
+  GroupSums<kPositions> dense;
+  dense.clear();
+  for (size_t i = 0; i < tiles;) {
+    const size_t run_end = tiles - i < run ? tiles : i + run;
+    for (; i < run_end; ++i) {
+      add_coded_tile<kPositions>(coded, group.tiles + i * Reader::kTileBytes, inputs,
+                                 i * kTileColumns, dense);
+      const size_t left = static_cast<size_t>(reader.end - reader.next);
+      add_exceptions<kPositions>(reader, reader.next + (left < each ? left : each), inputs.whole,
+                                 inputs.stride, part);
+    }
+    carry_sums(part, carried);
+  }
+  dense.store(sums);
   for (size_t p = 0; p < kPositions; ++p) {
-    alignas(64) int32_t of_high[kWindowRows];
-    alignas(64) int32_t of_low[kWindowRows];
-    for (size_t c = 1; c < kChains; ++c) {
-      high[p][0] = _mm512_add_epi32(high[p][0], high[p][c]);
-      low[p][0] = _mm512_add_epi32(low[p][0], low[p][c]);
-    }
-    _mm512_store_si512(of_high, high[p][0]);
-    _mm512_store_si512(of_low, low[p][0]);
-    for (size_t r = 0; r < kWindowRows; ++r) {
-      sums[p][r] = int64_t{128} * of_high[r] + of_low[r];
-    }
+    for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += carried[p][r];
   }
 }
 
 template <size_t kPositions>
-inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
-  with_code_reader(*group.codebook, [&](const auto& reader) {
-    dot_coded_tiles<kPositions>(reader, group, tiles, inputs, sums);
+inline void dot_codes(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+  with_code_reader(*group.codebook, [&](auto type) {
+    dot_coded_tiles<kPositions, typename decltype(type)::Type>(group, symbol_bits, tiles, inputs, sums);
   });
 }

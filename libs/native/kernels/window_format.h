@@ -52,10 +52,15 @@ static constexpr size_t coded_tile_bytes(unsigned tuple, unsigned index_bits) {
   return kTileSymbols / 8 * index_bits / tuple;
 }
 
+// Where a row and column of a tile or panel lie.
+static constexpr size_t step_place(size_t row, size_t column) {
+  return column / kStepColumns * kStepBytes + row * kStepColumns + column % kStepColumns;
+}
+
 struct WindowGroup {
   const uint8_t* tiles;  // aligned to 64 bytes
-  // Rising places, place = 64 * step + 4 * row + column % 4. An entry holds the distance from the
-  // place before it (from 0 for the first) above the symbol, which takes symbol_bits.
+  // Rising places, place = 16 * column + row. An entry holds the distance from the place before it
+  // (from 0 for the first) above the symbol, which takes symbol_bits.
   const uint16_t* exceptions;
   uint32_t exception_count;
   // With a codebook `low` is its filler and `bits` is 0.

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -36,6 +37,11 @@ uint8_t* reserve(size_t bytes) {
 }
 
 }  // namespace
+
+bool uses_codebooks(WindowForm form, const EngineKernels& kernels) {
+  return form == WindowForm::kCodebook ||
+         (form == WindowForm::kWindow && kernels.has_fast_codebooks);
+}
 
 WindowMatrix::WindowMatrix(const WindowShape& shape) : shape_(shape) {
   if (shape.columns > kMostWindowColumns) {
@@ -74,14 +80,17 @@ size_t WindowMatrix::exceptions() const {
 }
 
 uint8_t* WindowMatrix::take(size_t bytes) {
-  return data_ + used_bytes_.fetch_add(round_up(bytes, kAlignment));
+  return data_ + used_bytes_.fetch_add(bytes);
 }
 
 WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
-    : matrix_(matrix), kernels_(kernels) {
+    : matrix_(matrix),
+      kernels_(kernels),
+      tile_room_(tiles_across(matrix.shape().columns) * tile_bytes(matrix.shape().symbol_bits)),
+      tiles_(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, tile_room_)), std::free),
+      exceptions_(tile_room_ / sizeof(uint16_t)) {
+  if (tiles_ == nullptr && tile_room_ > 0) throw std::bad_alloc();
   const WindowShape& shape = matrix.shape();
-  tiles_.resize(tiles_across(shape.columns) * tile_bytes(shape.symbol_bits));
-  exceptions_.resize(tiles_.size() / sizeof(uint16_t));
   if (shape.symbol_bits == 4) unpacked_.resize(kWindowRows * shape.columns + 1);
 }
 
@@ -124,9 +133,9 @@ bool WindowPacker::pack_coded(const SymbolBlock& block, size_t group) {
   const Codebook& codebook = *codes.codebook;
   const size_t bytes = tiles_across(block.columns) *
                        coded_tile_bytes(codebook.tuple, codebook.index_bits);
-  const size_t room = (tiles_.size() - bytes) / sizeof(uint16_t);
+  const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
   const size_t exceptions =
-      kernels_.pack_coded_group(block, codes, matrix_.shape().symbol_bits, tiles_.data(),
+      kernels_.pack_coded_group(block, codes, matrix_.shape().symbol_bits, tiles_.get(),
                                 exceptions_.data(), room);
   if (exceptions == kTooManyExceptions) return false;
   keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), {0, codebook.filler}, &codebook},
@@ -140,8 +149,8 @@ void WindowPacker::pack_window(const SymbolBlock& block, size_t group, Window wi
   for (;;) {
     // What a group takes is at most what was reserved for it: its plain form.
     const size_t bytes = tiles * tile_bytes(window.bits);
-    const size_t room = (tiles_.size() - bytes) / sizeof(uint16_t);
-    const size_t exceptions = kernels_.pack_group(block, window, symbol_bits, tiles_.data(),
+    const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
+    const size_t exceptions = kernels_.pack_group(block, window, symbol_bits, tiles_.get(),
                                                   exceptions_.data(), room);
     if (exceptions != kTooManyExceptions) {
       return keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), window}, group, bytes);
@@ -152,12 +161,13 @@ void WindowPacker::pack_window(const SymbolBlock& block, size_t group, Window wi
 
 // Moves what was packed to the matrix.
 void WindowPacker::keep(WindowGroup packed, size_t group, size_t tile_bytes) {
-  const size_t exception_bytes = packed.exception_count * sizeof(uint16_t);
-  uint8_t* const to = matrix_.take(tile_bytes + exception_bytes);
-  std::memcpy(to, tiles_.data(), tile_bytes);
-  std::memcpy(to + tile_bytes, exceptions_.data(), exception_bytes);
-  packed.tiles = to;
-  packed.exceptions = reinterpret_cast<const uint16_t*>(to + tile_bytes);
+  const size_t listed = packed.exception_count * sizeof(uint16_t);
+  const size_t begin = round_up(listed, kAlignment);
+  uint8_t* const to = matrix_.take(begin + round_up(tile_bytes, kAlignment));
+  std::memcpy(to, exceptions_.data(), listed);
+  std::memcpy(to + begin, tiles_.get(), tile_bytes);
+  packed.tiles = to + begin;
+  packed.exceptions = reinterpret_cast<const uint16_t*>(to);
   matrix_.groups_[group] = packed;
 }
 
@@ -187,7 +197,7 @@ TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source) 
 std::shared_ptr<WindowMatrix> pack_windows(const WindowShape& shape, const WindowSource& source,
                                            const EngineKernels& kernels, ThreadTeam& team) {
   const auto matrix = std::make_shared<WindowMatrix>(shape);
-  if (shape.form == WindowForm::kWindow && kernels.has_fast_codebooks) {
+  if (uses_codebooks(shape.form, kernels)) {
     matrix->learn(sample_tuples(shape, source));
   }
   std::vector<WindowPacker> packers;

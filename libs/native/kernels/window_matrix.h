@@ -14,8 +14,9 @@
 
 namespace entrofleet {
 
-// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4.
-enum class WindowForm { kWindow, kPlain };
+// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4. kCodebook
+// lets groups be indices into a codebook, and kWindow does where that is fast.
+enum class WindowForm { kWindow, kPlain, kCodebook };
 
 struct WindowShape {
   size_t rows;
@@ -91,7 +92,8 @@ class WindowPacker {
 
   WindowMatrix& matrix_;
   const EngineKernels& kernels_;
-  std::vector<uint8_t> tiles_;
+  size_t tile_room_;
+  std::unique_ptr<uint8_t, void (*)(void*)> tiles_;
   std::vector<uint16_t> exceptions_;
   std::vector<uint8_t> unpacked_;
 };
@@ -101,6 +103,8 @@ struct WindowSource {
   // A symbol a byte, or nibble pairs over the whole matrix (low nibble first).
   bool nibble_pairs;
 };
+
+bool uses_codebooks(WindowForm form, const EngineKernels& kernels);
 
 // A sample of groups from all over a matrix.
 TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source);
