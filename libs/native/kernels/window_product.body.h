@@ -37,7 +37,12 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   const Activations& inputs = *product.inputs;
   const WindowGroup& group = weights.groups[index];
   int64_t sums[kPositions][kWindowRows];
-  dot_group<kPositions>(group, weights.symbol_bits, tiles_across(weights.columns), inputs, sums);
+  const size_t tiles = tiles_across(weights.columns);
+  if (weights.symbol_bits == 4) {
+    dot_group<4>(group, tiles, inputs, sums);
+  } else {
+    dot_group<8>(group, tiles, inputs, sums);
+  }
   for (size_t p = 0; p < kPositions; ++p) {
     finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
   }
