@@ -280,6 +280,15 @@ template <unsigned kBits, size_t kPositions>
   for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
   __m512i step[kTileSteps];
   load_windows<kBits>(tile, step);
+  const int8_t* high[kPositions];
+  const int8_t* low[kPositions];
+#pragma GCC unroll 4
+  for (size_t p = 0; p < kPositions; ++p) {
+    high[p] = inputs.high + at + p * inputs.stride;
+    low[p] = inputs.low + at + p * inputs.stride;
+    // Kept as they are: GCC would keep a pointer for every step of every position instead.
+    asm("" : "+r"(high[p]), "+r"(low[p]));
+  }
   constexpr size_t kChains = GroupSums<kPositions>::kChains;
 #pragma GCC unroll 8
   for (size_t k = 0; k < kTileSteps; k += kChains) {
@@ -287,9 +296,9 @@ template <unsigned kBits, size_t kPositions>
     for (size_t chain = 0; chain < kChains; ++chain) {
 #pragma GCC unroll 4
       for (size_t p = 0; p < kPositions; ++p) {
-        const size_t input = at + p * inputs.stride + (k + chain) * kStepColumns;
-        add_step(sums.high[p][chain], step[k + chain], inputs.high + input);
-        add_step(sums.low[p][chain], step[k + chain], inputs.low + input);
+        const size_t column = (k + chain) * kStepColumns;
+        add_step(sums.high[p][chain], step[k + chain], high[p] + column);
+        add_step(sums.low[p][chain], step[k + chain], low[p] + column);
       }
     }
   }
