@@ -1,4 +1,9 @@
-import { type ModelTensors, native, type ResidentTensor } from '@entrofleet/native';
+import {
+  type KeyValueFormat,
+  type ModelTensors,
+  native,
+  type ResidentTensor,
+} from '@entrofleet/native';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
@@ -11,6 +16,10 @@ import type { WeightSource } from './weight.source.ts';
 
 export interface LoadOptions {
   readonly threads: number;
+  /** Binds each thread to a processor while it computes. */
+  readonly pinThreads?: boolean;
+  /** Default: f16 where matrices are quantized, f32 where all are float. */
+  readonly keyValueFormat?: KeyValueFormat;
   /** Called after each tensor that has been read. */
   readonly onProgress?: (progress: { tensorsRead: number; tensorsTotal: number }) => void;
   readonly signal?: AbortSignal;
@@ -40,8 +49,11 @@ export async function loadModel(
       ...toGeometry(config, options.rotaryPrecision),
       tiedEmbeddings: tensors.head === undefined,
     };
-    const model = native.createModel(geometry, tensors, { threads });
-    return new LanguageModel(model, { config, threads });
+    const model = native.createModel(geometry, tensors, {
+      threads,
+      pinThreads: options.pinThreads ?? false,
+    });
+    return new LanguageModel(model, { config, threads, keyValueFormat: options.keyValueFormat });
   } catch (error) {
     throw fromNative(error);
   }

@@ -39,7 +39,7 @@ EngineModel::EngineModel(EngineGeometry geometry, EngineWeights weights,
                          const EngineOptions& options)
     : geometry_(std::move(geometry)),
       weights_(std::move(weights)),
-      team_(options.threads),
+      team_(options.threads, options.pin_threads ? Pinning::kEach : Pinning::kNone),
       kernels_(&engine_kernels(active_isa())),
       quantized_(kBlockPositions, std::max({geometry_.hidden_size, geometry_.intermediate_size,
                                             geometry_.heads * geometry_.head_size})),
@@ -233,6 +233,7 @@ void EngineModel::logits_of(size_t first_row, size_t rows, float* logits) {
 
 void EngineModel::forward(KeyValueCache& cache, std::span<const uint32_t> tokens, bool every,
                           float* logits, const std::stop_token& stop) {
+  const CallerPin pin(team_);
   const size_t start = cache.length();
   EngineEntry entries[kBlockPositions];
   for (size_t done = 0; done < tokens.size();) {
@@ -254,6 +255,7 @@ void EngineModel::forward(KeyValueCache& cache, std::span<const uint32_t> tokens
 
 void EngineModel::score(KeyValueCache& cache, std::span<const uint32_t> tokens, double* losses,
                         const std::stop_token& stop) {
+  const CallerPin pin(team_);
   const size_t start = cache.length();
   const size_t vocabulary = geometry_.vocabulary_size;
   block_logits_.resize(kLogitPositions * vocabulary);
@@ -282,6 +284,7 @@ void EngineModel::score(KeyValueCache& cache, std::span<const uint32_t> tokens, 
 
 void EngineModel::step(std::span<KeyValueCache* const> caches, std::span<const uint32_t> tokens,
                        float* logits) {
+  const CallerPin pin(team_);
   EngineEntry entries[kBlockPositions];
   for (size_t done = 0; done < caches.size();) {
     const size_t size = std::min(kBlockPositions, caches.size() - done);
