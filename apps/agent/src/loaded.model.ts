@@ -88,6 +88,7 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
       tensorNames: reader.tensorNames,
       readResident: (name: string, { signal }: { signal?: AbortSignal | undefined } = {}) =>
         reader.readResident(name, { threads, signal }),
+      coded: reader,
     };
     const language = await loadModel(source, { threads, signal });
     const tokenizer = await readTokenizer(reader, language.config);
