@@ -2,6 +2,7 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { mustAddBos } from './bos.rule.ts';
 import { EngineError } from './engine.error.ts';
+import { rewritePreTokenizer } from './pre.tokenizer.ts';
 import { TextStream } from './text.stream.ts';
 
 export interface Tokenizer {
@@ -125,7 +126,9 @@ function parsed<Schema extends z.ZodType>(
 
 function openLibrary(files: TokenizerFiles): LibraryTokenizer {
   try {
-    return new LibraryTokenizer(Object(files.tokenizerJson), Object(files.tokenizerConfig ?? {}));
+    const json = Object(files.tokenizerJson);
+    const adapted = { ...json, pre_tokenizer: rewritePreTokenizer(json.pre_tokenizer ?? null) };
+    return new LibraryTokenizer(adapted, Object(files.tokenizerConfig ?? {}));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new EngineError('BadTokenizer', `tokenizer.json cannot be used: ${reason}`, { cause });
