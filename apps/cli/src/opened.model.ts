@@ -61,8 +61,6 @@ export interface LanguageModelOptions<Prepared> {
   readonly form?: ResidencyForm;
   /** Bytes for this process, what it takes already among them. */
   readonly memory?: number | undefined;
-  /** Tokens that the longest session is to hold. */
-  readonly contextLength?: number;
   /** Is told in a line how a model is held within `memory`. */
   readonly complain?: (message: string) => void;
   /** Runs while the model loads. */

@@ -30,7 +30,7 @@ export interface CodedLoad {
   readonly config: ModelConfig;
   readonly plan: TensorPlan;
   readonly threads: number;
-  readonly contextLength: number;
+  readonly keyValueBytes: number;
   readonly form: ResidencyForm;
   readonly budgetBytes: number | null;
   readonly signal: AbortSignal;

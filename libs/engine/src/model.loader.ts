@@ -5,7 +5,7 @@ import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { type ModelConfig, parseModelConfig, toGeometry } from './model.config.ts';
 import type { ResidencyForm } from './residency.plan.ts';
-import { CONTEXT_LENGTH_DEFAULT, placeMatrices, placesInOrder } from './residency.request.ts';
+import { defaultKeyValueBytes, placeMatrices, placesInOrder } from './residency.request.ts';
 import type { RotaryPrecision } from './rotary.frequencies.ts';
 import { isSameTensor } from './same.tensor.ts';
 import { type LayerRole, planTensors, type TensorPlace, type TensorPlan } from './tensor.names.ts';
@@ -23,8 +23,8 @@ export interface LoadOptions {
   readonly form?: ResidencyForm;
   /** For weights, KV cache and scratch together. Default: no limit. */
   readonly memoryBudgetBytes?: number | undefined;
-  /** What the budget's KV cache has room for. Default: the model's context, at most 4096. */
-  readonly contextLength?: number | undefined;
+  /** What KV caches may take of the budget. Default: one of the model's context, at most 4096. */
+  readonly keyValueBytes?: number | undefined;
 }
 
 /**
@@ -82,7 +82,7 @@ async function readTensors(
   const reader = new PlacedTensors(source, { options, progress, places: others });
   const loading = loadCodedMatrices(source.coded, {
     ...{ config, plan, threads: options.threads, signal, form: options.form ?? 'auto' },
-    contextLength: options.contextLength ?? CONTEXT_LENGTH_DEFAULT,
+    keyValueBytes: options.keyValueBytes ?? defaultKeyValueBytes(config),
     budgetBytes: options.memoryBudgetBytes ?? null,
     onProgress: ({ chunksDone, chunksTotal }) =>
       progress.share((placed.length * chunksDone) / Math.max(1, chunksTotal)),
