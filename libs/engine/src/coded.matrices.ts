@@ -105,7 +105,7 @@ async function measuredRequest(
     return request;
   }
   const constants: MachineConstants = {
-    ...(await machineRates(threads)),
+    ...(await machineRates({ threads, memoryBytes: budgetBytes / 2 })),
     threads,
     diskBytesPerSecond: await source.measureDisk(),
   };
