@@ -102,6 +102,7 @@ export class LanguageModel {
   /** How coded matrices are held; null when the source had none. */
   readonly residency: Residency | null;
   readonly #native: NativeModel;
+  readonly #release: (() => void) | undefined;
 
   constructor(
     native: NativeModel,
@@ -111,6 +112,8 @@ export class LanguageModel {
       /** Default: f16 where matrices are quantized, f32 where all are float. */
       readonly keyValueFormat?: KeyValueFormat | undefined;
       readonly residency?: Residency | null;
+      /** Whatever else keeps the weights; done without at {@link close}. */
+      readonly release?: () => void;
     },
   ) {
     this.#native = native;
@@ -118,6 +121,7 @@ export class LanguageModel {
     this.threads = options.threads;
     this.keyValueFormat = options.keyValueFormat ?? native.keyValueFormat;
     this.residency = options.residency ?? null;
+    this.#release = options.release;
   }
 
   /** Bytes of weights held. */
@@ -165,6 +169,7 @@ export class LanguageModel {
   /** Lets go of the weights once the running call is done; waiting calls fail `ModelClosed`. */
   close(): void {
     this.#native.close();
+    this.#release?.();
   }
 }
 
