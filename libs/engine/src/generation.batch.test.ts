@@ -8,8 +8,9 @@ import type { GeneratedPiece } from './generation.sequence.ts';
 import { createTokenizer } from './tokenizer.ts';
 
 const CONTEXT = 192;
-const createModel = (endToken: number | null) =>
+const createModel = (endToken: number | null, format: 'f32' | 'u8' = 'f32') =>
   createTinyModel({
+    format,
     config: {
       vocab_size: TINY_VOCABULARY_SIZE,
       eos_token_id: endToken,
@@ -67,35 +68,38 @@ const requests = fc.record({
 });
 
 describe('sequences generated together', () => {
-  it('get exactly the tokens they would get alone, however little memory there is', async () => {
-    const contexts = fc.integer({ min: 1, max: 3 });
-    const arrivals = fc.array(fc.tuple(requests, fc.integer({ min: 0, max: 5 })), {
-      minLength: 1,
-      maxLength: 9,
-    });
-    const ending = createModel(260);
-    await fc.assert(
-      fc.asyncProperty(arrivals, contexts, async (wanted, budgetContexts) => {
-        const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
-        const batch = createBatch({ model: ending, keyValueBytes });
-        const together = await Promise.all(
-          wanted.map(async ([one, turns]) => {
-            for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
-            return finish(batch.generate(one));
-          }),
-        );
-        const alone = await Promise.all(
-          wanted.map(([one]) => finish(generate({ model: ending, tokenizer, ...one }))),
-        );
-        expect(together).toEqual(alone);
-        const { runningSequences, waitingSequences } = batch.statistics;
-        expect(runningSequences + waitingSequences).toBe(0);
-        batch.close();
-        expect(batch.statistics.keyValueBytes).toBe(0);
-      }),
-      { numRuns: 40 },
-    );
-  });
+  it.each(['f32', 'u8'] as const)(
+    'of %s weights get the tokens they would get alone',
+    async (format) => {
+      const contexts = fc.integer({ min: 1, max: 3 });
+      const arrivals = fc.array(fc.tuple(requests, fc.integer({ min: 0, max: 5 })), {
+        minLength: 1,
+        maxLength: 9,
+      });
+      const ending = createModel(260, format);
+      await fc.assert(
+        fc.asyncProperty(arrivals, contexts, async (wanted, budgetContexts) => {
+          const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
+          const batch = createBatch({ model: ending, keyValueBytes });
+          const together = await Promise.all(
+            wanted.map(async ([one, turns]) => {
+              for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+              return finish(batch.generate(one));
+            }),
+          );
+          const alone = await Promise.all(
+            wanted.map(([one]) => finish(generate({ model: ending, tokenizer, ...one }))),
+          );
+          expect(together).toEqual(alone);
+          const { runningSequences, waitingSequences } = batch.statistics;
+          expect(runningSequences + waitingSequences).toBe(0);
+          batch.close();
+          expect(batch.statistics.keyValueBytes).toBe(0);
+        }),
+        { numRuns: 25 },
+      );
+    },
+  );
 
   it('give up memory to older ones and are read again', async () => {
     const batch = createBatch({ keyValueBytes: 2 * CONTEXT * model.kvCacheBytes(1) });

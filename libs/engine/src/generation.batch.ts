@@ -43,6 +43,8 @@ interface Member {
   readonly order: number;
   readonly sequence: GenerationSequence;
   readonly pieces: PieceQueue<GeneratedPiece>;
+  /** Aborted when nobody wants it any more. */
+  readonly left: AbortController;
   /** null while it waits. */
   lease: SessionLease | null;
   prefilledInRound: number;
@@ -120,6 +122,7 @@ export class GenerationBatch {
       order: this.#order++,
       sequence: new GenerationSequence(this.#sequenceModel, request),
       pieces: new PieceQueue({ capacity: PIECES_AHEAD, onTaken: () => this.#pump() }),
+      left: new AbortController(),
       lease: null,
       prefilledInRound: -1,
     };
@@ -152,6 +155,7 @@ export class GenerationBatch {
 
   /** Takes a sequence out, wherever it is. */
   #leave(member: Member): void {
+    member.left.abort();
     const at = this.#waiting.indexOf(member);
     if (at >= 0) this.#waiting.splice(at, 1);
     if (!isRunning(member)) return;
@@ -234,7 +238,7 @@ export class GenerationBatch {
     try {
       const logits = sequence.wantsScores
         ? await this.#scorePrompt(member, block)
-        : await session.append(block);
+        : await session.append(block, { signal: member.left.signal });
       const rate = block.length / Math.max(1e-6, (performance.now() - startMs) / 1000);
       this.#prefillTokensPerSecond = rate;
       const isWhole = this.#running.has(member) && session.length === sequence.tokens.length;
