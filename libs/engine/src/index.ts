@@ -11,11 +11,13 @@ export type {
 export * from './language.model.ts';
 export * from './memory.figures.ts';
 export * from './model.config.ts';
+export * from './model.defaults.ts';
 export * from './model.loader.ts';
 export * from './perplexity.ts';
 export * from './probe.ts';
 export * from './random.source.ts';
-export type { RopeConfig, RopeScaling, RotaryPrecision } from './rope.config.ts';
+export type { RopeConfig, RopeScaling } from './rope.config.ts';
+export type { RotaryPrecision } from './rotary.frequencies.ts';
 export * from './sample.rows.ts';
 export * from './sampler.ts';
 export * from './sampling.options.ts';

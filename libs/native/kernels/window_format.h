@@ -33,10 +33,15 @@ struct Window {
   uint8_t low;
 };
 
+// Where a row and column of a tile or panel lie.
+static constexpr size_t step_place(size_t row, size_t column) {
+  return column / kStepColumns * kStepBytes + row * kStepColumns + column % kStepColumns;
+}
+
 struct WindowGroup {
   const uint8_t* tiles;  // aligned to 64 bytes
-  // Rising places, place = 64 * step + 4 * row + column % 4. An entry holds the distance from the
-  // place before it (from 0 for the first) above the symbol, which takes symbol_bits.
+  // Rising places, place = 16 * column + row. An entry holds the distance from the place before it
+  // (from 0 for the first) above the symbol, which takes symbol_bits.
   const uint16_t* exceptions;
   uint32_t exception_count;
   Window window;

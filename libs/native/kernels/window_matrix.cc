@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -69,14 +70,17 @@ size_t WindowMatrix::exceptions() const {
 }
 
 uint8_t* WindowMatrix::take(size_t bytes) {
-  return data_ + used_bytes_.fetch_add(round_up(bytes, kAlignment));
+  return data_ + used_bytes_.fetch_add(bytes);
 }
 
 WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
-    : matrix_(matrix), kernels_(kernels) {
+    : matrix_(matrix),
+      kernels_(kernels),
+      tile_room_(tiles_across(matrix.shape().columns) * tile_bytes(matrix.shape().symbol_bits)),
+      tiles_(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, tile_room_)), std::free),
+      exceptions_(tile_room_ / sizeof(uint16_t)) {
+  if (tiles_ == nullptr && tile_room_ > 0) throw std::bad_alloc();
   const WindowShape& shape = matrix.shape();
-  tiles_.resize(tiles_across(shape.columns) * tile_bytes(shape.symbol_bits));
-  exceptions_.resize(tiles_.size() / sizeof(uint16_t));
   if (shape.symbol_bits == 4) unpacked_.resize(kWindowRows * shape.columns + 1);
 }
 
@@ -112,17 +116,18 @@ void WindowPacker::pack_rows(size_t row, size_t rows, const uint8_t* symbols) {
   size_t exceptions = kTooManyExceptions;
   for (;;) {
     // What a group takes is at most what was reserved for it: its plain form.
-    const size_t room = (tiles_.size() - tiles * tile_bytes(window.bits)) / sizeof(uint16_t);
-    exceptions = kernels_.pack_group(block, window, shape.symbol_bits, tiles_.data(),
+    const size_t room = (tile_room_ - tiles * tile_bytes(window.bits)) / sizeof(uint16_t);
+    exceptions = kernels_.pack_group(block, window, shape.symbol_bits, tiles_.get(),
                                      exceptions_.data(), room);
     if (exceptions != kTooManyExceptions) break;
     window = choose_window(sample_symbols(block), shape.symbol_bits, window.bits + 1u);
   }
   const size_t bytes = tiles * tile_bytes(window.bits);
-  uint8_t* const to = matrix_.take(bytes + exceptions * sizeof(uint16_t));
-  std::memcpy(to, tiles_.data(), bytes);
-  std::memcpy(to + bytes, exceptions_.data(), exceptions * sizeof(uint16_t));
-  matrix_.groups_[row / kWindowRows] = {to, reinterpret_cast<const uint16_t*>(to + bytes),
+  const size_t listed = round_up(exceptions * sizeof(uint16_t), kAlignment);
+  uint8_t* const to = matrix_.take(listed + bytes);
+  std::memcpy(to, exceptions_.data(), exceptions * sizeof(uint16_t));
+  std::memcpy(to + listed, tiles_.get(), bytes);
+  matrix_.groups_[row / kWindowRows] = {to + listed, reinterpret_cast<const uint16_t*>(to),
                                         static_cast<uint32_t>(exceptions), window};
 }
 

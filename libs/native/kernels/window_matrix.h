@@ -82,7 +82,8 @@ class WindowPacker {
 
   WindowMatrix& matrix_;
   const EngineKernels& kernels_;
-  std::vector<uint8_t> tiles_;
+  size_t tile_room_;
+  std::unique_ptr<uint8_t, void (*)(void*)> tiles_;
   std::vector<uint16_t> exceptions_;
   std::vector<uint8_t> unpacked_;
 };

@@ -21,8 +21,8 @@ struct ExceptionWriter {
   uint8_t low;
   size_t place = 0;
 
-  // False when there is no room.
-  bool add(size_t at, uint8_t symbol) {
+  // Lists the symbol low + difference (mod 256). False when there is no room.
+  bool add(size_t at, uint8_t difference) {
     const size_t farthest = (size_t{1} << (16 - symbol_bits)) - 1;
     // An entry whose symbol is `low` changes nothing and only bridges a distance.
     for (; at - place > farthest; place += farthest) {
@@ -30,7 +30,8 @@ struct ExceptionWriter {
       *next++ = static_cast<uint16_t>(farthest << symbol_bits | low);
     }
     if (next == end) return false;
-    *next++ = static_cast<uint16_t>((at - place) << symbol_bits | symbol);
+    *next++ = static_cast<uint16_t>((at - place) << symbol_bits |
+                                    static_cast<uint8_t>(difference + low));
     place = at;
     return true;
   }
@@ -53,11 +54,14 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
       uint8_t* const at = windows + step * kStepBytes;
       alignas(64) uint8_t before[kStepBytes];
       __builtin_memcpy(before, at, kStepBytes);
-      for (uint64_t left = take_exceptions(at, window.bits); left != 0; left &= left - 1) {
-        const size_t i = static_cast<size_t>(__builtin_ctzll(left));
-        const size_t place = (tile * kTileSteps + step) * kStepBytes + i;
-        if (!writer.add(place, static_cast<uint8_t>(before[i] + window.low))) {
-          return kTooManyExceptions;
+      const uint64_t found = take_exceptions(at, window.bits);
+      if (found == 0) continue;
+      const size_t first = column + step * kStepColumns;
+      for (size_t c = 0; c < kStepColumns; ++c) {
+        for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
+          const size_t row = static_cast<size_t>(__builtin_ctzll(left));
+          const uint8_t difference = before[row * kStepColumns + c];
+          if (!writer.add((first + c) * kWindowRows + row, difference)) return kTooManyExceptions;
         }
       }
     }
@@ -74,8 +78,7 @@ static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t ro
                 tile);
     const size_t left = count - column;
     for (size_t c = 0; c < kTileColumns && c < left; ++c) {
-      symbols[column + c] =
-          tile[c / kStepColumns * kStepBytes + row * kStepColumns + c % kStepColumns];
+      symbols[column + c] = tile[step_place(row, c)];
     }
   }
   const unsigned symbol_mask = (1u << symbol_bits) - 1;
@@ -83,8 +86,8 @@ static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t ro
   for (size_t i = 0; i < group.exception_count; ++i) {
     const unsigned entry = group.exceptions[i];
     place += entry >> symbol_bits;
-    const size_t column = place / kStepBytes * kStepColumns + place % kStepColumns;
-    if (place / kStepColumns % kWindowRows != row || column >= count) continue;
+    const size_t column = place / kWindowRows;
+    if (place % kWindowRows != row || column >= count) continue;
     // Not a plain store: an entry that only bridges a distance must leave its place as it is.
     symbols[column] = static_cast<uint8_t>(symbols[column] + (entry & symbol_mask) -
                                            group.window.low);

@@ -2,38 +2,33 @@
 // instruction set's window_tiles body. One to four positions take the windows apart in registers;
 // more share panels of symbols that are unpacked once.
 
-// Undoes the quantization of the sums of one row and position.
-inline void finish_sum(const WindowProduct& product, size_t row, size_t position, int64_t sum) {
-  const Activations& inputs = *product.inputs;
-  const double step = product.steps[product.step_per_row ? row : 0];
-  const double zero = static_cast<double>(product.zero_point) *
-                      static_cast<double>(inputs.sums[position]);
-  double value = step * static_cast<double>(inputs.scales[position]) *
-                 (static_cast<double>(sum) - zero);
-  if (product.bias != nullptr) value += static_cast<double>(product.bias[row]);
-  float* output = product.outputs + position * product.output_stride + row;
-  *output = static_cast<float>(product.accumulate ? static_cast<double>(*output) + value : value);
-}
-
-// Adds (q - low) * whole for the exceptions of a group.
-template <size_t kPositions>
-inline void add_exceptions(const WindowGroup& group, unsigned symbol_bits,
-                           const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
-  const unsigned symbol_mask = (1u << symbol_bits) - 1;
-  const int32_t low = group.window.low;
-  uint32_t place = 0;
-  // Places are below 16 x the padded columns, so that rows stay below kWindowRows and columns
-  // below the activations' stride.
-  for (size_t i = 0; i < group.exception_count; ++i) {
-    const uint32_t entry = group.exceptions[i];
-    place += entry >> symbol_bits;
-    const int32_t delta = static_cast<int32_t>(entry & symbol_mask) - low;
-    const size_t row = place / kStepColumns % kWindowRows;
-    const size_t column = place / kStepBytes * kStepColumns + place % kStepColumns;
-    for (size_t p = 0; p < kPositions; ++p) {
-      sums[p][row] += delta * inputs.whole[p * inputs.stride + column];
-    }
+// Undoes the quantization of the sums of up to kWindowRows rows at one position. Loops of a fixed
+// length over local arrays, so that they become vector code.
+inline void finish_sums(const WindowProduct& product, size_t row, size_t position, int64_t base,
+                        const int64_t* sums) {
+  const size_t left = product.weights->rows - row;
+  const size_t rows = left < kWindowRows ? left : kWindowRows;
+  float steps[kWindowRows] = {};
+  float bias[kWindowRows] = {};
+  float before[kWindowRows] = {};
+  float* const outputs = product.outputs + position * product.output_stride + row;
+  if (product.step_per_row) {
+    __builtin_memcpy(steps, product.steps + row, rows * sizeof(float));
+  } else {
+    for (float& step : steps) step = product.steps[0];
   }
+  if (product.bias != nullptr) __builtin_memcpy(bias, product.bias + row, rows * sizeof(float));
+  if (product.accumulate) __builtin_memcpy(before, outputs, rows * sizeof(float));
+  const double scale = product.inputs->scales[position];
+  const double zero = static_cast<double>(product.zero_point) *
+                      static_cast<double>(product.inputs->sums[position]);
+  float values[kWindowRows];
+  for (size_t r = 0; r < kWindowRows; ++r) {
+    const double dot = static_cast<double>(base + sums[r]) - zero;
+    const double value = static_cast<double>(steps[r]) * scale * dot + static_cast<double>(bias[r]);
+    values[r] = static_cast<float>(static_cast<double>(before[r]) + value);
+  }
+  __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
 
 template <size_t kPositions>
@@ -42,13 +37,9 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   const Activations& inputs = *product.inputs;
   const WindowGroup& group = weights.groups[index];
   int64_t sums[kPositions][kWindowRows];
-  dot_windows<kPositions>(group, tiles_across(weights.columns), inputs, sums);
-  add_exceptions<kPositions>(group, weights.symbol_bits, inputs, sums);
-  const size_t row = index * kWindowRows;
-  const size_t rows = weights.rows - row < kWindowRows ? weights.rows - row : kWindowRows;
+  dot_group<kPositions>(group, weights.symbol_bits, tiles_across(weights.columns), inputs, sums);
   for (size_t p = 0; p < kPositions; ++p) {
-    const int64_t base = group.window.low * inputs.sums[p];
-    for (size_t r = 0; r < rows; ++r) finish_sum(product, row + r, p, base + sums[p][r]);
+    finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
   }
 }
 
@@ -71,16 +62,16 @@ inline void unpack_panel(const WindowGroup& group, unsigned symbol_bits, size_t 
                 panel + (tile - tile_begin) * kTileSymbols);
   }
   const unsigned symbol_mask = (1u << symbol_bits) - 1;
-  const size_t begin = tile_begin * kTileSymbols;
-  const size_t end = tile_end * kTileSymbols;
+  const size_t begin = tile_begin * kTileColumns;
+  const size_t end = tile_end * kTileColumns * kWindowRows;
   for (; cursor.exception < group.exception_count; ++cursor.exception) {
     const unsigned entry = group.exceptions[cursor.exception];
     const size_t place = cursor.place + (entry >> symbol_bits);
     if (place >= end) return;
     cursor.place = place;
     // Added, for an entry that only bridges a distance must leave its place as it is.
-    panel[place - begin] =
-        static_cast<uint8_t>(panel[place - begin] + (entry & symbol_mask) - group.window.low);
+    uint8_t& symbol = panel[step_place(place % kWindowRows, place / kWindowRows - begin)];
+    symbol = static_cast<uint8_t>(symbol + (entry & symbol_mask) - group.window.low);
   }
 }
 
@@ -104,11 +95,9 @@ inline void multiply_block(const WindowProduct& product, size_t begin, size_t gr
                     tile * kTileColumns, first, positions, sums);
   }
   for (size_t group = 0; group < groups; ++group) {
-    const size_t row = (begin + group) * kWindowRows;
-    const size_t rows = weights.rows - row < kWindowRows ? weights.rows - row : kWindowRows;
     for (size_t p = 0; p < positions; ++p) {
-      const int64_t* from = sums + (group * positions + p) * kWindowRows;
-      for (size_t r = 0; r < rows; ++r) finish_sum(product, row + r, first + p, from[r]);
+      finish_sums(product, (begin + group) * kWindowRows, first + p, 0,
+                  sums + (group * positions + p) * kWindowRows);
     }
   }
 }

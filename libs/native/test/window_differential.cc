@@ -121,9 +121,9 @@ class RandomProduct {
         const double scale = static_cast<double>(steps_[step_per_row_ ? r : 0]) *
                              static_cast<double>(inputs.scales[p]);
         double value = scale * (static_cast<double>(sums[r * inputs.positions + p]) - zero);
-        if (biased_) value += bias_[r];
+        value += biased_ ? bias_[r] : 0.0f;
         float& output = outputs[p * output_stride_ + r];
-        output = static_cast<float>(accumulate_ ? output + value : value);
+        output = static_cast<float>((accumulate_ ? output : 0.0f) + value);
       }
     }
     return outputs;
