@@ -196,10 +196,11 @@ export class GenerationBatch {
     while (this.#running.size < this.#sequences) {
       const member = this.#waiting[0];
       if (member === undefined) return;
-      const { tokens, remaining } = member.sequence;
+      const { tokens, remaining, contextLength } = member.sequence;
       const reserve = tokens.length + Math.min(remaining, HEADROOM_TOKENS);
       try {
-        const lease = this.#pool.take({ tokens, reserve, share: !member.sequence.wantsScores });
+        const share = !member.sequence.wantsScores;
+        const lease = this.#pool.take({ tokens, contextLength, reserve, share });
         if (lease === null) return;
         this.#sharedTokens += lease.session.length;
         this.#waiting.shift();

@@ -198,9 +198,7 @@ function computeSeconds(
 ): number {
   const decodes = form === 'coded' || form === 'disk';
   const rate =
-    matrix.layout === 'lanes'
-      ? constants.laneSymbolsPerSecond
-      : constants.streamSymbolsPerSecond;
+    matrix.layout === 'lanes' ? constants.laneSymbolsPerSecond : constants.streamSymbolsPerSecond;
   // A row is looked up by one thread, which decodes the segment that it lies in.
   const lookup = decodes ? (matrix.segmentSymbols * constants.threads) / rate : 0;
   if (matrix.use === 'rows') return lookup;
@@ -215,7 +213,10 @@ function explain(request: ResidencyRequest, forms: Assignment): string {
   const parts = (['plain', 'window', 'coded', 'disk'] as const).flatMap((form) => {
     const held = matrices.filter(({ name }) => forms.get(name) === form);
     if (held.length === 0) return [];
-    const bytes = held.reduce((sum, m) => sum + (form === 'disk' ? m.codedBytes : bytesOf(m, form)), 0);
+    const bytes = held.reduce(
+      (sum, m) => sum + (form === 'disk' ? m.codedBytes : bytesOf(m, form)),
+      0,
+    );
     const place = { plain: 'plain', window: 'in windows', coded: 'coded', disk: 'on disk' }[form];
     return [`${held.length} ${place} (${mebibytes(bytes)})`];
   });

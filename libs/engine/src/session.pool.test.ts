@@ -13,7 +13,7 @@ function createPool(options: { budgetTokens?: number; idleSessions?: number } = 
 }
 
 function take(pool: SessionPool, tokens: readonly number[], reserve = tokens.length): SessionLease {
-  const lease = pool.take({ tokens, reserve, share: true });
+  const lease = pool.take({ tokens, contextLength: CONTEXT, reserve, share: true });
   if (lease === null) throw new Error('there is no memory');
   return lease;
 }
@@ -45,7 +45,7 @@ describe('memory', () => {
     expect(pool.budgetTokens).toBe(CONTEXT);
     const lease = take(pool, tokensFrom(0, 100));
     const tokens = tokensFrom(0, 129);
-    expect(pool.take({ tokens, reserve: 129, share: true })).toBeNull();
+    expect(pool.take({ tokens, contextLength: CONTEXT, reserve: 129, share: true })).toBeNull();
     const other = take(pool, tokensFrom(0, 128));
     expect(pool.grow(lease, 129)).toBe(false);
     expect(pool.reservedTokens).toBe(CONTEXT);
@@ -94,7 +94,30 @@ describe('a beginning that is in memory', () => {
   it('is not used when it must not be', async () => {
     const pool = createPool();
     await read(pool, tokensFrom(0, 40));
-    const lease = pool.take({ tokens: tokensFrom(0, 40), reserve: 40, share: false });
+    const use = { tokens: tokensFrom(0, 40), contextLength: CONTEXT, reserve: 40 };
+    const lease = pool.take({ ...use, share: false });
     expect(lease?.session.length).toBe(0);
   });
+});
+
+it('a model with long-rope gets short sessions for what stays short', async () => {
+  const factors = Array(4).fill(2);
+  const scaling = { type: 'longrope', short_factor: factors, long_factor: factors };
+  const config = {
+    max_position_embeddings: CONTEXT,
+    original_max_position_embeddings: 64,
+    rope_scaling: { ...scaling, original_max_position_embeddings: 64 },
+  };
+  const longrope = createTinyModel({ config });
+  const options = { model: longrope, contextLength: CONTEXT, budgetTokens: 1024, idleSessions: 4 };
+  const pool = new SessionPool(options);
+  const tokens = tokensFrom(0, 40);
+  const lease = pool.take({ tokens, contextLength: 64, reserve: 64, share: true });
+  expect(lease?.session.contextLength).toBe(64);
+  await lease?.session.append(tokens);
+  if (lease !== null) pool.keep(lease, tokens);
+  const long = pool.take({ tokens, contextLength: 65, reserve: 64, share: true });
+  expect(long?.session).toMatchObject({ contextLength: CONTEXT, length: 0 });
+  const short = pool.take({ tokens, contextLength: 50, reserve: 50, share: true });
+  expect(short?.session).toMatchObject({ contextLength: 64, length: 39 });
 });
