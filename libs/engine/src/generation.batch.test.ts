@@ -37,7 +37,8 @@ const request = (change: Partial<BatchRequest> = {}): BatchRequest => ({
   ...change,
 });
 
-async function finish(pieces: AsyncIterable<GeneratedPiece>) {
+/** @param most tokens after which the reader leaves. */
+async function finish(pieces: AsyncIterable<GeneratedPiece>, most = Number.POSITIVE_INFINITY) {
   let text = '';
   const logprobs: number[] = [];
   const tokenIds: number[] = [];
@@ -47,6 +48,7 @@ async function finish(pieces: AsyncIterable<GeneratedPiece>) {
     if (piece.tokenId !== null) tokenIds.push(piece.tokenId);
     if (piece.logprob !== undefined) logprobs.push(piece.logprob.logprob);
     finishReason = piece.finishReason;
+    if (tokenIds.length >= most) break;
   }
   return { text, tokenIds, logprobs, finishReason };
 }
@@ -72,23 +74,28 @@ describe('sequences generated together', () => {
     'of %s weights get the tokens they would get alone',
     async (format) => {
       const contexts = fc.integer({ min: 1, max: 3 });
-      const arrivals = fc.array(fc.tuple(requests, fc.integer({ min: 0, max: 5 })), {
-        minLength: 1,
-        maxLength: 9,
+      const arrival = fc.record({
+        wanted: requests,
+        /** Turns of the event loop after which it comes. */
+        afterTurns: fc.integer({ min: 0, max: 5 }),
+        leavesAfter: fc.constantFrom(Number.POSITIVE_INFINITY, 1, 8),
       });
+      const arrivals = fc.array(arrival, { minLength: 1, maxLength: 9 });
       const ending = createModel(260, format);
       await fc.assert(
-        fc.asyncProperty(arrivals, contexts, async (wanted, budgetContexts) => {
+        fc.asyncProperty(arrivals, contexts, async (all, budgetContexts) => {
           const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
           const batch = createBatch({ model: ending, keyValueBytes });
           const together = await Promise.all(
-            wanted.map(async ([one, turns]) => {
-              for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
-              return finish(batch.generate(one));
+            all.map(async ({ wanted, afterTurns, leavesAfter }) => {
+              for (let turn = 0; turn < afterTurns; turn++) await new Promise(setImmediate);
+              return finish(batch.generate(wanted), leavesAfter);
             }),
           );
           const alone = await Promise.all(
-            wanted.map(([one]) => finish(generate({ model: ending, tokenizer, ...one }))),
+            all.map(({ wanted, leavesAfter }) =>
+              finish(generate({ model: ending, tokenizer, ...wanted }), leavesAfter),
+            ),
           );
           expect(together).toEqual(alone);
           const { runningSequences, waitingSequences } = batch.statistics;
