@@ -96,7 +96,7 @@ describe('texts', () => {
 
 describe('chats', () => {
   it('come whole and streamed, with history', async () => {
-    const { client } = await startServingAgent({ models: [first] });
+    const { client, agent } = await startServingAgent({ models: [first] });
     const whole = await client.chat.completions.create(chat({ logprobs: true, top_logprobs: 2 }));
     const [choice] = whole.choices;
     expect(choice).toMatchObject({ finish_reason: 'length', message: { role: 'assistant' } });
@@ -111,13 +111,16 @@ describe('chats', () => {
     expect(final.content).toBe(choice?.message.content);
 
     const messages = [
-      { role: 'system' as const, content: 'be brief' },
       { role: 'user' as const, content: [{ type: 'text' as const, text: 'say something' }] },
       final,
       { role: 'user' as const, content: 'go on' },
     ];
     const next = await client.chat.completions.create(chat({ messages }));
     expect(next.usage?.prompt_tokens).toBeGreaterThan(whole.usage?.total_tokens ?? 0);
+    // The first turn was read once, for all three.
+    const metrics = parseMetrics(await (await fetch(`${agent.url}/metrics`)).text());
+    const shared = metrics.get('entrofleet_agent_shared_prompt_tokens_total');
+    expect(shared).toBeGreaterThanOrEqual(2 * ((whole.usage?.prompt_tokens ?? 0) - 1));
   });
 
   it('are refused as the template refuses them, or when there is none', async () => {

@@ -100,21 +100,28 @@ describe('the client', () => {
     expect(model.requests).toHaveLength(2);
   });
 
-  it('that takes nothing of its stream is cut off', async () => {
-    const timeouts = { headMs: 1000, requestMs: 1000, idleMs: 1000, writeStallMs: 100 };
-    const { model, slot, port } = await startScriptedServer({ timeouts });
-    model.words = Array(400).fill('x'.repeat(100_000));
-    const socket = connect(port, '127.0.0.1');
-    const body = JSON.stringify({ prompt: 'x', stream: true, max_tokens: 400 });
-    socket.write(
-      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
-        `content-length: ${body.length}\r\n\r\n${body}`,
-    );
-    socket.pause();
-    await vi.waitFor(() => expect(model.ended).toBe(1), 5000);
-    expect(slot.leases).toBe(0);
-    socket.destroy();
-  });
+  it.each([true, false])(
+    'that takes nothing of its answer is cut off, stream: %s',
+    async (stream) => {
+      const timeouts = { headMs: 1000, requestMs: 1000, idleMs: 1000, writeStallMs: 100 };
+      const { model, slot, port } = await startScriptedServer({ timeouts });
+      model.words = Array(400).fill('x'.repeat(100_000));
+      const socket = connect(port, '127.0.0.1');
+      const body = JSON.stringify({ prompt: 'x', stream, max_tokens: 400 });
+      socket.write(
+        'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+          `content-length: ${body.length}\r\n\r\n${body}`,
+      );
+      socket.pause();
+      await vi.waitFor(() => expect(model.ended).toBe(1), 5000);
+      expect(slot.leases).toBe(0);
+      await vi.waitFor(async () => {
+        const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+        expect(text).toMatch(/http_requests_total\{route="\/v1\/completions",.*code="499"\} 1/);
+      }, 5000);
+      socket.destroy();
+    },
+  );
 });
 
 describe('without a model', () => {
