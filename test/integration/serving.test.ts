@@ -70,6 +70,12 @@ describe('texts', () => {
     const promptTokens = echoed.usage?.prompt_tokens ?? 0;
     expect(logprobs?.tokens).toHaveLength(promptTokens + 3);
     expect(logprobs?.token_logprobs?.[0]).toBeNull();
+    const offsets = logprobs?.text_offset ?? [];
+    expect(offsets.slice(0, 2)).toEqual([0, 0]);
+    expect(offsets[promptTokens]).toBe('once upon'.length);
+    offsets.slice(2, promptTokens).forEach((offset, i) => {
+      expect(text?.slice(offset)).toMatch(new RegExp(`^${logprobs?.tokens?.[i + 2]}`));
+    });
     for (const logprob of logprobs?.token_logprobs?.slice(1) ?? []) {
       expect(logprob).toBeLessThan(0);
     }
