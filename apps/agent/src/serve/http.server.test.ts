@@ -8,6 +8,7 @@ import {
   type ScriptedServer,
   startScriptedServer,
 } from '../../../../test/fixtures/scripted.server.ts';
+import { createLog } from '../log.ts';
 
 let server: ScriptedServer;
 let model: ScriptedModel;
@@ -81,6 +82,21 @@ describe('the client', () => {
     await vi.waitFor(() => expect(model.requests[0]?.signal?.aborted).toBe(true));
     await vi.waitFor(() => expect(model.ended).toBe(1));
     expect(slot.leases).toBe(0);
+  });
+
+  it('that goes away in the middle of its request is no error of ours', async () => {
+    const lines: string[] = [];
+    const log = createLog('debug', (line) => lines.push(line));
+    const { port } = await startScriptedServer({ log });
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+        'content-length: 100\r\n\r\n{',
+    );
+    await sleep(50);
+    socket.destroy();
+    await vi.waitFor(() => expect(lines.join('')).toContain('499'));
+    expect(lines.join('')).not.toContain('error');
   });
 
   it('that goes away while it waits gives its place to the next', async () => {

@@ -158,7 +158,11 @@ export class HttpServer {
 
   #refuse(scope: RequestScope, error: unknown): void {
     const { request, response, signal, id } = scope;
-    if (response.destroyed) return;
+    // A client that leaves in the middle of its request is not there to be told.
+    if (response.destroyed || request.errored !== null) {
+      response.destroy();
+      return;
+    }
     const shaped = toApiError(signal.aborted ? signal.reason : error);
     if (shaped.status >= 500 && shaped.status !== 503) {
       this.#options.log.error(`HTTP ${id}: ${shaped.message}`);
