@@ -76,6 +76,7 @@ describe('sequences generated together', () => {
       const contexts = fc.integer({ min: 1, max: 3 });
       const arrival = fc.record({
         wanted: requests,
+        group: fc.constantFrom(undefined, 'many'),
         /** Turns of the event loop after which it comes. */
         afterTurns: fc.integer({ min: 0, max: 5 }),
         leavesAfter: fc.constantFrom(Number.POSITIVE_INFINITY, 1, 8),
@@ -87,9 +88,9 @@ describe('sequences generated together', () => {
           const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
           const batch = createBatch({ model: ending, keyValueBytes });
           const together = await Promise.all(
-            all.map(async ({ wanted, afterTurns, leavesAfter }) => {
+            all.map(async ({ wanted, group, afterTurns, leavesAfter }) => {
               for (let turn = 0; turn < afterTurns; turn++) await new Promise(setImmediate);
-              return finish(batch.generate(wanted), leavesAfter);
+              return finish(batch.generate({ ...wanted, group }), leavesAfter);
             }),
           );
           const alone = await Promise.all(
@@ -130,6 +131,19 @@ describe('sequences generated together', () => {
     };
     await Promise.all([1, 2, 3, 4, 5, 6, 7].map(watch));
     expect(most).toBe(3);
+  });
+
+  it('take turns with those of another group', async () => {
+    const batch = createBatch({ sequences: 2 });
+    const ended: string[] = [];
+    const run = async (group: string, seed: number) => {
+      await finish(batch.generate(request({ group, seed, temperature: 1, maxTokens: 40 })));
+      ended.push(group);
+    };
+    const many = [1, 2, 3, 4, 5, 6].map((seed) => run('many', seed));
+    await new Promise(setImmediate);
+    await Promise.all([...many, run('one', 7)]);
+    expect(ended.indexOf('one')).toBeLessThan(4);
   });
 
   it('go on while others come and go', async () => {

@@ -1,4 +1,4 @@
-import { choosePreempted, type MemberView, planRound } from './batch.plan.ts';
+import { chooseAdmitted, choosePreempted, type MemberView, planRound } from './batch.plan.ts';
 import { EngineError } from './engine.error.ts';
 import {
   type GeneratedPiece,
@@ -25,6 +25,8 @@ export interface BatchOptions {
 }
 
 export interface BatchRequest extends SequenceOptions {
+  /** Texts that are asked for together have the same; groups take turns. Default: its own. */
+  readonly group?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,6 +43,7 @@ export interface BatchStatistics {
 
 interface Member {
   readonly order: number;
+  readonly group: string;
   readonly sequence: GenerationSequence;
   readonly pieces: PieceQueue<GeneratedPiece>;
   /** Aborted when nobody wants it any more. */
@@ -66,8 +69,9 @@ const SCORED_BLOCK_TOKENS = 32;
  * in between, and sequences come and go at any pass. Each gets exactly the tokens it would get
  * alone.
  *
- * Sequences start in the order they came, as far as the memory for their KV caches goes. When a
- * growing one needs more than there is, the one that came last is put back and read again later.
+ * Sequences start in the order they came, by turns of those that were asked for together, as far as
+ * the memory for their KV caches goes. When a growing one needs more than there is, the one that
+ * came last is put back and read again later.
  */
 export class GenerationBatch {
   readonly #model: LanguageModel;
@@ -118,8 +122,10 @@ export class GenerationBatch {
    */
   async *generate(request: BatchRequest): AsyncGenerator<GeneratedPiece> {
     const { signal } = request;
+    const order = this.#order++;
     const member: Member = {
-      order: this.#order++,
+      order,
+      group: request.group ?? `${order}`,
       sequence: new GenerationSequence(this.#sequenceModel, request),
       pieces: new PieceQueue({ capacity: PIECES_AHEAD, onTaken: () => this.#pump() }),
       left: new AbortController(),
@@ -194,8 +200,8 @@ export class GenerationBatch {
 
   #admit(): void {
     while (this.#running.size < this.#sequences) {
-      const member = this.#waiting[0];
-      if (member === undefined) return;
+      const member = chooseAdmitted(this.#waiting, [...this.#running]);
+      if (member === null) return;
       const { tokens, remaining, contextLength } = member.sequence;
       const reserve = tokens.length + Math.min(remaining, HEADROOM_TOKENS);
       try {
@@ -203,7 +209,7 @@ export class GenerationBatch {
         const lease = this.#pool.take({ tokens, contextLength, reserve, share });
         if (lease === null) return;
         this.#sharedTokens += lease.session.length;
-        this.#waiting.shift();
+        this.#waiting.splice(this.#waiting.indexOf(member), 1);
         this.#running.add(Object.assign(member, { lease, prefilledInRound: -1 }));
       } catch (error) {
         this.#fail(member, error);
@@ -302,7 +308,7 @@ export class GenerationBatch {
     this.#running.delete(member);
     this.#pool.free(member.lease);
     stopRunning(member);
-    this.#waiting.unshift(member);
+    this.#waiting.push(member);
   }
 }
 
