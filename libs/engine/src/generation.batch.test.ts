@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createTinyModel } from '../test/tiny.model.ts';
 import { TINY_VOCABULARY_SIZE, tinyTokenizerJson } from '../test/tiny.tokenizer.ts';
-import { complete, type GeneratedPiece } from './generate.ts';
+import { generate } from './generate.ts';
 import { type BatchOptions, type BatchRequest, GenerationBatch } from './generation.batch.ts';
+import type { GeneratedPiece } from './generation.sequence.ts';
 import { createTokenizer } from './tokenizer.ts';
 
 const CONTEXT = 192;
@@ -37,14 +38,16 @@ const request = (change: Partial<BatchRequest> = {}): BatchRequest => ({
 
 async function finish(pieces: AsyncIterable<GeneratedPiece>) {
   let text = '';
+  const logprobs: number[] = [];
   const tokenIds: number[] = [];
   let finishReason: string | null = null;
   for await (const piece of pieces) {
     text += piece.text;
     if (piece.tokenId !== null) tokenIds.push(piece.tokenId);
+    if (piece.logprob !== undefined) logprobs.push(piece.logprob.logprob);
     finishReason = piece.finishReason;
   }
-  return { text, tokenIds, finishReason };
+  return { text, tokenIds, logprobs, finishReason };
 }
 
 const requests = fc.record({
@@ -56,6 +59,9 @@ const requests = fc.record({
   temperature: fc.constantFrom(0, 0.7, 1.5),
   topP: fc.constantFrom(1, 0.8),
   topK: fc.constantFrom(0, 5),
+  frequencyPenalty: fc.constantFrom(0, 0.5),
+  repetitionPenalty: fc.constantFrom(1, 1.2),
+  logprobs: fc.constantFrom(undefined, 2),
   seed: fc.integer({ min: 0, max: 1000 }),
   stop: fc.constantFrom([], ['a'], ['bc', 'x']),
 });
@@ -79,7 +85,7 @@ describe('sequences generated together', () => {
           }),
         );
         const alone = await Promise.all(
-          wanted.map(([one]) => complete({ model: ending, tokenizer, ...one })),
+          wanted.map(([one]) => finish(generate({ model: ending, tokenizer, ...one }))),
         );
         expect(together).toEqual(alone);
         const { runningSequences, waitingSequences } = batch.statistics;
@@ -96,7 +102,7 @@ describe('sequences generated together', () => {
     const wanted = [1, 2, 3].map((seed) => request({ seed, temperature: 1, maxTokens: 150 }));
     const together = await Promise.all(wanted.map((one) => finish(batch.generate(one))));
     expect(batch.statistics.preemptions).toBeGreaterThan(0);
-    const alone = wanted.map((one) => complete({ model, tokenizer, ...one }));
+    const alone = wanted.map((one) => finish(generate({ model, tokenizer, ...one })));
     expect(together).toEqual(await Promise.all(alone));
   });
 
@@ -189,9 +195,28 @@ describe('a sequence', () => {
     const history = [...tokenizer.encode('a'.repeat(40)), ...first.tokenIds];
     const next = request({ prompt: [...history, ...tokenizer.encode('more', { special: false })] });
     const answer = await finish(batch.generate(next));
-    expect(answer).toEqual(await complete({ model, tokenizer, ...next }));
+    expect(answer).toEqual(await finish(generate({ model, tokenizer, ...next })));
     // The last token drawn was never read.
     expect(batch.statistics.sharedTokens).toBe(history.length - 1);
+  });
+
+  it('has its prompt scored as the model scores it, read in whatever blocks', async () => {
+    const batch = createBatch();
+    const prompt = Array.from({ length: 100 }, (_, i) => 3 + ((i * 37) % 250));
+    const others = finish(batch.generate(request({ maxTokens: 100 })));
+    const pieces: GeneratedPiece[] = [];
+    const scored = request({ prompt, maxTokens: 1, logprobs: 1, scorePrompt: true });
+    for await (const piece of batch.generate(scored)) pieces.push(piece);
+    await others;
+    const scores = pieces[0]?.promptScores ?? [];
+    expect(scores.map(({ tokenId }) => tokenId)).toEqual(prompt);
+    expect(scores[0]).toMatchObject({ logprob: null, top: [] });
+    const losses = await model.createSession(CONTEXT).score(prompt);
+    scores.slice(1).forEach(({ logprob, top }, i) => {
+      expect(logprob).toBeCloseTo(-(losses[i] ?? Number.NaN), 4);
+      expect(top).toHaveLength(1);
+    });
+    expect(pieces.slice(1).every((piece) => piece.promptScores === undefined)).toBe(true);
   });
 
   it.each<[Partial<BatchRequest>, string]>([
@@ -200,6 +225,8 @@ describe('a sequence', () => {
     [{ prompt: [1, TINY_VOCABULARY_SIZE] }, 'BadToken'],
     [{ prompt: [1, -1] }, 'BadToken'],
     [{ maxTokens: -1 }, 'BadArgument'],
+    [{ logprobs: 21 }, 'BadArgument'],
+    [{ logitBias: new Map([[TINY_VOCABULARY_SIZE, 1]]) }, 'BadToken'],
     [{ temperature: -1 }, 'BadArgument'],
   ])('is refused when it cannot be: %#', async (change, reason) => {
     const batch = createBatch();

@@ -1,7 +1,7 @@
 import { choosePreempted, type MemberView, planRound } from './batch.plan.ts';
 import { EngineError } from './engine.error.ts';
-import type { GeneratedPiece } from './generate.ts';
 import {
+  type GeneratedPiece,
   GenerationSequence,
   type SequenceModel,
   type SequenceOptions,
@@ -56,6 +56,7 @@ const PIECES_AHEAD = 64;
 const STALL_SECONDS = 0.1;
 /** Memory asked for beyond a prompt, so that a sequence that begins does not stop at once. */
 const HEADROOM_TOKENS = 64;
+const SCORED_BLOCK_TOKENS = 32;
 
 /**
  * Generates several texts at the same time (continuous batching, Orca, OSDI 2022): each pass over
@@ -194,7 +195,7 @@ export class GenerationBatch {
       const { tokens, remaining } = member.sequence;
       const reserve = tokens.length + Math.min(remaining, HEADROOM_TOKENS);
       try {
-        const lease = this.#pool.take({ tokens, reserve, share: true });
+        const lease = this.#pool.take({ tokens, reserve, share: !member.sequence.wantsScores });
         if (lease === null) return;
         this.#sharedTokens += lease.session.length;
         this.#waiting.shift();
@@ -225,11 +226,15 @@ export class GenerationBatch {
   async #prefill(member: Running, count: number): Promise<void> {
     const { session } = member.lease;
     const { sequence } = member;
-    const block = sequence.tokens.slice(session.length, session.length + count);
+    // The logits of all of a block's positions take memory.
+    const size = sequence.wantsScores ? Math.min(count, SCORED_BLOCK_TOKENS) : count;
+    const block = sequence.tokens.slice(session.length, session.length + size);
     member.prefilledInRound = this.#round;
     const startMs = performance.now();
     try {
-      const logits = await session.append(block);
+      const logits = sequence.wantsScores
+        ? await this.#scorePrompt(member, block)
+        : await session.append(block);
       const rate = block.length / Math.max(1e-6, (performance.now() - startMs) / 1000);
       this.#prefillTokensPerSecond = rate;
       const isWhole = this.#running.has(member) && session.length === sequence.tokens.length;
@@ -237,6 +242,17 @@ export class GenerationBatch {
     } catch (error) {
       this.#fail(member, error);
     }
+  }
+
+  /** @returns logits of the block's last position. */
+  async #scorePrompt(member: Running, block: readonly number[]): Promise<Float32Array> {
+    const { session } = member.lease;
+    const start = session.length;
+    const size = this.#sequenceModel.vocabularySize;
+    const logits = await session.allLogits(block);
+    const rows = block.map((_, row) => logits.subarray(row * size, (row + 1) * size));
+    member.sequence.scorePrompt({ start, rows });
+    return rows.at(-1) ?? logits;
   }
 
   async #step(members: readonly Running[]): Promise<void> {

@@ -1,19 +1,55 @@
 import { EngineError } from './engine.error.ts';
-import type { FinishReason, GeneratedPiece } from './generate.ts';
 import type { LanguageModel } from './language.model.ts';
-import { createRandomSource, type RandomSource } from './random.source.ts';
-import { assertSamplingOptions, type SamplingOptions, sampleToken } from './sampler.ts';
+import { TokenSampler } from './sampler.ts';
+import { assertSamplingOptions, type SamplingOptions } from './sampling.options.ts';
 import { StopMatcher } from './stop.matcher.ts';
 import type { TextStream } from './text.stream.ts';
+import {
+  type LogprobEntry,
+  TOP_LOGPROBS_MOST,
+  type TokenLogprob,
+  tokenLogprobs,
+} from './token.logprobs.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface SequenceOptions extends SamplingOptions {
+  /** Tokens including begin-of-sequence. */
   readonly prompt: readonly number[];
   /** Tokens to generate at most; the context may end earlier. */
   readonly maxTokens: number;
+  /** Same seed, same text on the same instruction set. */
   readonly seed?: number | undefined;
   /** Strings that end the text; they are not part of it. */
   readonly stop?: readonly string[] | undefined;
+  /** Tokens that end the text, besides those of config.json and the tokenizer. */
+  readonly endTokenIds?: readonly number[] | undefined;
+  /** Log-probabilities of every token, with so many likeliest alternatives (0 to 20). */
+  readonly logprobs?: number | undefined;
+  /** The prompt's tokens get log-probabilities too; needs `logprobs`. */
+  readonly scorePrompt?: boolean | undefined;
+}
+
+/** `stop`: end-of-sequence token or stop string; `length`: maxTokens or the context is full. */
+export type FinishReason = 'stop' | 'length';
+
+/** A token of a prompt; nothing comes before the first, so it has no log-probability. */
+export interface PromptScore {
+  readonly tokenId: number;
+  readonly logprob: number | null;
+  readonly top: readonly TokenLogprob[];
+}
+
+/** One step of a generated text. The last piece, and only it, has a finish reason. */
+export interface GeneratedPiece {
+  /** Text that became certain in this step; may be empty. */
+  readonly text: string;
+  /** null in the last piece, and in one that has the prompt's scores. */
+  readonly tokenId: number | null;
+  /** Of `tokenId`, when `logprobs` were asked for. */
+  readonly logprob?: LogprobEntry;
+  /** Of the whole prompt, in the first piece, when `scorePrompt` was asked for. */
+  readonly promptScores?: readonly PromptScore[];
+  readonly finishReason: FinishReason | null;
 }
 
 /** What a sequence needs to know of its model. */
@@ -50,20 +86,27 @@ export class GenerationSequence {
   readonly promptLength: number;
   readonly #options: SequenceOptions;
   readonly #model: SequenceModel;
-  readonly #random: RandomSource;
   readonly #stream: TextStream;
   readonly #stops: StopMatcher;
+  readonly #endTokens: ReadonlySet<number>;
+  readonly #promptScores: PromptScore[] = [];
+  /** Made for the first draw: it holds memory in proportion to the vocabulary. */
+  #sampler: TokenSampler | null = null;
   #finished = false;
 
   /** @throws EngineError `BadArgument`, `ContextExceeded`, `BadToken`. */
   constructor(model: SequenceModel, options: SequenceOptions) {
-    assertSamplingOptions(options);
-    assertPrompt(model, options);
+    assertSamplingOptions(options, model.vocabularySize);
+    assertCounts(options);
+    assertPrompt(model, options.prompt);
     this.tokens = [...options.prompt];
     this.promptLength = options.prompt.length;
     this.#options = options;
     this.#model = model;
-    this.#random = createRandomSource(options.seed ?? 0);
+    this.#endTokens = new Set([...model.endTokens, ...(options.endTokenIds ?? [])]);
+    if (options.scorePrompt === true && options.logprobs !== undefined) {
+      this.#promptScores.push({ tokenId: options.prompt[0] ?? 0, logprob: null, top: [] });
+    }
     this.#stream = model.tokenizer.stream(options.prompt);
     this.#stops = new StopMatcher(options.stop ?? []);
   }
@@ -82,24 +125,59 @@ export class GenerationSequence {
       : Math.min(maxTokens - (this.tokens.length - this.promptLength), room);
   }
 
+  /** Logits of the prompt's positions are wanted, see {@link scorePrompt}. */
+  get wantsScores(): boolean {
+    return this.#promptScores.length > 0 && this.#promptScores.length < this.promptLength;
+  }
+
+  /**
+   * Scores tokens of the prompt with the logits of the positions before them.
+   * @param use.start position of the first row; rows known already may come again.
+   */
+  scorePrompt(use: { readonly start: number; readonly rows: readonly Float32Array[] }): void {
+    const count = this.#options.logprobs ?? 0;
+    use.rows.forEach((logits, row) => {
+      const next = use.start + row + 1;
+      const tokenId = this.tokens[next];
+      if (!this.wantsScores || next !== this.#promptScores.length || tokenId === undefined) return;
+      this.#promptScores.push(tokenLogprobs(logits, { tokenId, count }));
+    });
+  }
+
   /**
    * Draws the next token.
    * @param logits of the last of {@link tokens}.
-   * @returns the token's piece, the last piece, or both.
+   * @returns the token's piece, the last piece, or both; before the first the prompt's scores.
    * @throws EngineError `NonFiniteLogits`.
    */
   take(logits: Float32Array): GeneratedPiece[] {
+    const promptScores = this.#promptScores.splice(0);
+    const pieces = this.#draw(logits);
+    if (promptScores.length === 0) return pieces;
+    return [{ text: '', tokenId: null, promptScores, finishReason: null }, ...pieces];
+  }
+
+  #draw(logits: Float32Array): GeneratedPiece[] {
     if (this.remaining <= 0) return [this.#end('length')];
-    const tokenId = sampleToken(logits, this.#options, this.#random);
-    if (this.#model.endTokens.has(tokenId)) return [this.#end('stop')];
+    const { logprobs: count } = this.#options;
+    this.#sampler ??= this.#createSampler();
+    const tokenId = this.#sampler.draw(logits);
+    if (this.#endTokens.has(tokenId)) return [this.#end('stop')];
     this.tokens.push(tokenId);
     const { text, stopped } = this.#stops.push(this.#stream.push(tokenId));
-    const piece: GeneratedPiece = { text, tokenId, finishReason: null };
+    const logprob =
+      count === undefined ? {} : { logprob: tokenLogprobs(logits, { tokenId, count }) };
+    const piece: GeneratedPiece = { text, tokenId, ...logprob, finishReason: null };
     if (stopped) {
       this.#finished = true;
       return [piece, { text: '', tokenId: null, finishReason: 'stop' }];
     }
     return this.remaining > 0 ? [piece] : [piece, this.#end('length')];
+  }
+
+  #createSampler(): TokenSampler {
+    const { vocabularySize } = this.#model;
+    return new TokenSampler({ ...this.#options, vocabularySize });
   }
 
   #end(reason: FinishReason): GeneratedPiece {
@@ -110,11 +188,16 @@ export class GenerationSequence {
   }
 }
 
-function assertPrompt(model: SequenceModel, options: SequenceOptions): void {
-  const { prompt, maxTokens } = options;
+function assertCounts({ maxTokens, logprobs = 0 }: SequenceOptions): void {
   if (!Number.isInteger(maxTokens) || maxTokens < 0) {
     throw new EngineError('BadArgument', 'maxTokens must be an integer from 0');
   }
+  if (!Number.isInteger(logprobs) || logprobs < 0 || logprobs > TOP_LOGPROBS_MOST) {
+    throw new EngineError('BadArgument', `logprobs must be from 0 to ${TOP_LOGPROBS_MOST}`);
+  }
+}
+
+function assertPrompt(model: SequenceModel, prompt: readonly number[]): void {
   const { contextLength, vocabularySize } = model;
   if (prompt.length === 0 || prompt.length > contextLength) {
     throw new EngineError(

@@ -7,6 +7,7 @@
 #include "binding/engine_failure.h"
 #include "binding/engine_matrix.h"
 #include "kernels/float_matrix.h"
+#include "kernels/window_resident.h"
 
 namespace entrofleet {
 namespace {
@@ -46,7 +47,7 @@ Array read_array(const Napi::Object& object, const char* name, napi_typedarray_t
 
 class Reader {
  public:
-  explicit Reader(EngineArguments& arguments) : arguments_(arguments) {}
+  Reader(EngineArguments& arguments, int threads) : arguments_(arguments), team_(threads) {}
 
   SharedMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
                       size_t columns) {
@@ -56,6 +57,7 @@ class Reader {
                           shape_text(matrix->rows(), matrix->columns()));
     }
     arguments_.weight_bytes += matrix->resident_bytes();
+    arguments_.quantized |= matrix->input_form() == InputForm::kQuantized;
     return matrix;
   }
 
@@ -91,51 +93,59 @@ class Reader {
       if (matrix == nullptr) bad_shape(name, "matrix is no NativeMatrix");
       return matrix;
     }
-    WeightMatrix matrix;
-    matrix.rows = read_count(tensor, "rows", 1, kMostSize);
-    matrix.columns = read_count(tensor, "columns", 1, kMostSize);
+    const size_t rows = read_count(tensor, "rows", 1, kMostSize);
+    const size_t columns = read_count(tensor, "columns", 1, kMostSize);
     if (text == "f32") {
-      read_floats<Napi::Float32Array>(tensor, name, napi_float32_array, matrix);
-    } else if (text == "f16" || text == "bf16") {
-      matrix.format = text == "f16" ? WeightFormat::kFloat16 : WeightFormat::kBfloat16;
-      read_floats<Napi::Uint16Array>(tensor, name, napi_uint16_array, matrix);
-    } else if (text == "u8" || text == "u4") {
-      matrix.format = text == "u8" ? WeightFormat::kUint8 : WeightFormat::kUint4;
-      read_symbols(tensor, name, matrix.rows * matrix.columns, matrix);
-    } else {
-      bad_shape(name, "format must be f32, f16, bf16, u8, u4 or native");
+      return floats<Napi::Float32Array>(
+          tensor, name, napi_float32_array,
+          FloatWeights{FloatFormat::kFloat32, rows, columns, nullptr});
     }
-    return std::make_shared<FloatMatrix>(matrix, nullptr);
+    if (text == "f16" || text == "bf16") {
+      const FloatFormat half = text == "f16" ? FloatFormat::kFloat16 : FloatFormat::kBfloat16;
+      return floats<Napi::Uint16Array>(tensor, name, napi_uint16_array,
+                                       FloatWeights{half, rows, columns, nullptr});
+    }
+    if (text == "u8") return windows(tensor, name, WindowShape{rows, columns, 8});
+    if (text == "u4") return windows(tensor, name, WindowShape{rows, columns, 4});
+    bad_shape(name, "format must be f32, f16, bf16, u8, u4 or native");
   }
 
   template <typename Array>
-  void read_floats(const Napi::Object& tensor, const std::string& name,
-                   napi_typedarray_type type, WeightMatrix& matrix) {
+  SharedMatrix floats(const Napi::Object& tensor, const std::string& name,
+                      napi_typedarray_type type, FloatWeights weights) {
     const auto data = read_array<Array>(tensor, "data", type, name);
-    if (data.ElementLength() != matrix.rows * matrix.columns) {
+    if (data.ElementLength() != weights.rows * weights.columns) {
       bad_shape(name, "data does not have rows x columns values");
     }
-    matrix.data = data.Data();
+    weights.data = data.Data();
     keep(data);
+    return std::make_shared<FloatMatrix>(weights, nullptr);
   }
 
-  void read_symbols(const Napi::Object& tensor, const std::string& name, size_t count,
-                    WeightMatrix& matrix) {
-    const size_t bytes = matrix.format == WeightFormat::kUint8 ? count : (count + 1) / 2;
+  SharedMatrix windows(const Napi::Object& tensor, const std::string& name, WindowShape shape) {
+    const bool pairs = shape.symbol_bits == 4;
+    const size_t count = shape.rows * shape.columns;
+    const size_t bytes = pairs ? (count + 1) / 2 : count;
     const auto symbols = read_array<Napi::Uint8Array>(tensor, "symbols", napi_uint8_array, name);
     if (symbols.ElementLength() != bytes) {
       bad_shape(name, "symbols must have " + std::to_string(bytes) + " bytes");
     }
     const auto steps = read_array<Napi::Float32Array>(tensor, "steps", napi_float32_array, name);
-    if (steps.ElementLength() != 1 && steps.ElementLength() != matrix.rows) {
+    if (steps.ElementLength() != 1 && steps.ElementLength() != shape.rows) {
       bad_shape(name, "steps must have one value, or one per row");
     }
-    matrix.data = symbols.Data();
-    matrix.steps = steps.Data();
-    matrix.step_per_row = steps.ElementLength() != 1;
-    matrix.zero_point = static_cast<float>(read_number(tensor, "zeroPoint"));
-    keep(symbols);
-    keep(steps);
+    if (shape.columns > kMostWindowColumns) {
+      bad_shape(name, "quantized rows have at most " + std::to_string(kMostWindowColumns) +
+                          " columns; give it as f16 or bf16");
+    }
+    const Napi::Value form = tensor.Get("form");
+    const std::string text = form.IsString() ? form.As<Napi::String>().Utf8Value() : "window";
+    if (text != "window" && text != "plain") bad_shape(name, "form must be window or plain");
+    shape.form = text == "plain" ? WindowForm::kPlain : WindowForm::kWindow;
+    return std::make_shared<WindowResident>(
+        pack_windows(shape, {symbols.Data(), pairs}, engine_kernels(active_isa()), team_),
+        static_cast<float>(read_number(tensor, "zeroPoint")),
+        std::vector<float>(steps.Data(), steps.Data() + steps.ElementLength()));
   }
 
   void keep(const Napi::TypedArray& array) {
@@ -143,6 +153,7 @@ class Reader {
   }
 
   EngineArguments& arguments_;
+  ThreadTeam team_;
 };
 
 void read_windows(const Napi::Object& from, EngineGeometry& geometry) {
@@ -229,11 +240,12 @@ size_t read_count(const Napi::Object& object, const char* name, size_t least, si
   return static_cast<size_t>(value);
 }
 
-EngineArguments read_engine_arguments(const Napi::Object& geometry, const Napi::Object& tensors) {
+EngineArguments read_engine_arguments(const Napi::Object& geometry, const Napi::Object& tensors,
+                                      int threads) {
   EngineArguments arguments;
   read_geometry(geometry, arguments);
   const EngineGeometry& g = arguments.geometry;
-  Reader reader(arguments);
+  Reader reader(arguments, threads);
   arguments.weights.embedding =
       reader.matrix(tensors.Get("embedding"), "embedding", g.vocabulary_size, g.hidden_size);
   const bool tied = geometry.Get("tiedEmbeddings").ToBoolean();

@@ -12,18 +12,17 @@ namespace entrofleet {
 class FloatMatrix final : public ResidentMatrix {
  public:
   // `owner` keeps the data alive; null when someone else does.
-  FloatMatrix(const WeightMatrix& weights, std::shared_ptr<const void> owner);
+  FloatMatrix(const FloatWeights& weights, std::shared_ptr<const void> owner);
 
   size_t resident_bytes() const override;
   InputForm input_form() const override { return InputForm::kFloat; }
   size_t items() const override;
-  size_t scratch_bytes(size_t positions) const override;
   void multiply(const MatrixInputs& inputs, size_t item, const ProductScratch& scratch,
                 const MatrixOutputs& outputs) const noexcept override;
   void read_row(size_t row, float* values) const override;
 
  private:
-  WeightMatrix weights_;
+  FloatWeights weights_;
   size_t item_rows_;
   std::shared_ptr<const void> owner_;
 };

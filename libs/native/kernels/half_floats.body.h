@@ -1,9 +1,7 @@
-// Exact conversion of one stored value to float32, for tails and the portable code. See lanes.h for
+// Conversion of one value, for tails and the portable code; to float32 it is exact. See lanes.h for
 // why there is no include guard.
 
 inline float to_float(float value) { return value; }
-
-inline float to_float(uint8_t symbol) { return static_cast<float>(symbol); }
 
 inline float to_float(Bfloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
@@ -27,4 +25,25 @@ inline float to_float(Float16 value) {
   float result;
   __builtin_memcpy(&result, &bits, sizeof(result));
   return result;
+}
+
+// Rounds to nearest, ties to even; |value| <= 65504 or NaN. Written without branches, so that loops
+// over it become vector code.
+inline uint16_t to_float16(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  const uint32_t sign = (bits >> 16) & 0x8000;
+  const uint32_t magnitude = bits & 0x7fffffff;
+  // A normal number loses 13 bits of its fraction, and 127 - 15 of its exponent.
+  const uint32_t odd = (magnitude >> 13) & 1;
+  const uint32_t normal = (magnitude + 0xfff + odd - (112u << 23)) >> 13;
+  // Adding 0.5 leaves a subnormal number, in units of 2^-24, in the low bits.
+  float shifted;
+  __builtin_memcpy(&shifted, &magnitude, sizeof(shifted));
+  shifted += 0.5f;
+  uint32_t subnormal;
+  __builtin_memcpy(&subnormal, &shifted, sizeof(subnormal));
+  uint32_t half = magnitude < (113u << 23) ? subnormal - 0x3f000000u : normal;
+  half = magnitude > 0x7f800000u ? 0x7e00u : half;
+  return static_cast<uint16_t>(half | sign);
 }

@@ -3,17 +3,20 @@
 // files compiled for different instruction sets must not share a symbol, or the linker would keep
 // one of them for both. There is deliberately no include guard.
 
+template <size_t kValue>
+struct Count {
+  static constexpr size_t value = kValue;
+};
+
 struct Lanes {
+  // kWidth is the floats of one Float, kRegisters how many Floats the registers hold.
 #if defined(ENTROFLEET_LANES_AVX512)
   using Float = __m512;
   static constexpr size_t kWidth = 16;
+  static constexpr size_t kRegisters = 32;
   static Float zero() { return _mm512_setzero_ps(); }
   static Float broadcast(float value) { return _mm512_set1_ps(value); }
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
-  static Float load(const uint8_t* from) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-  }
   static Float load(const int8_t* from) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
@@ -30,13 +33,10 @@ struct Lanes {
 #elif defined(ENTROFLEET_LANES_AVX2)
   using Float = __m256;
   static constexpr size_t kWidth = 8;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return _mm256_setzero_ps(); }
   static Float broadcast(float value) { return _mm256_set1_ps(value); }
   static Float load(const float* from) { return _mm256_loadu_ps(from); }
-  static Float load(const uint8_t* from) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-  }
   static Float load(const int8_t* from) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
@@ -54,14 +54,10 @@ struct Lanes {
   // Two registers, so that eight bytes convert together.
   using Float = float32x4x2_t;
   static constexpr size_t kWidth = 8;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return {vdupq_n_f32(0), vdupq_n_f32(0)}; }
   static Float broadcast(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
   static Float load(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
-  static Float load(const uint8_t* from) {
-    const uint16x8_t words = vmovl_u8(vld1_u8(from));
-    return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(words))),
-            vcvtq_f32_u32(vmovl_u16(vget_high_u16(words)))};
-  }
   static Float load(const int8_t* from) {
     const int16x8_t words = vmovl_s8(vld1_s8(from));
     return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))),
@@ -87,16 +83,13 @@ struct Lanes {
 #else
   typedef float Float __attribute__((vector_size(16)));
   static constexpr size_t kWidth = 4;
+  static constexpr size_t kRegisters = 16;
   static Float zero() { return Float{}; }
   static Float broadcast(float value) { return Float{value, value, value, value}; }
   static Float load(const float* from) {
     Float value;
     __builtin_memcpy(&value, from, sizeof(value));
     return value;
-  }
-  static Float load(const uint8_t* from) {
-    return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),
-                 static_cast<float>(from[2]), static_cast<float>(from[3])};
   }
   static Float load(const int8_t* from) {
     return Float{static_cast<float>(from[0]), static_cast<float>(from[1]),

@@ -1,29 +1,17 @@
 #include "kernels/product_round.h"
 
 #include <algorithm>
-#include <new>
 
 namespace entrofleet {
-namespace {
-
-constexpr std::align_val_t kAlignment{64};
-
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-}  // namespace
-
-void ProductRound::Free::operator()(uint8_t* memory) const {
-  ::operator delete(memory, kAlignment);
-}
 
 void ProductRound::measure(const ResidentMatrix& matrix, size_t positions) {
-  own_bytes_ = std::max(own_bytes_, aligned(matrix.scratch_bytes(positions)));
-  shared_bytes_ = std::max(shared_bytes_, aligned(matrix.shared_bytes(positions)));
+  own_bytes_ = std::max(own_bytes_, aligned_size(matrix.scratch_bytes(positions)));
+  shared_bytes_ = std::max(shared_bytes_, aligned_size(matrix.shared_bytes(positions)));
 }
 
 void ProductRound::allocate(int members) {
   const size_t bytes = kMostProducts * shared_bytes_ + static_cast<size_t>(members) * own_bytes_;
-  memory_.reset(static_cast<uint8_t*>(::operator new(bytes, kAlignment)));
+  memory_ = allocate_aligned<uint8_t>(bytes);
 }
 
 ProductScratch ProductRound::scratch(size_t product, int member) const {

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
+#include "kernels/aligned_memory.h"
 #include "kernels/resident_matrix.h"
 #include "kernels/thread_team.h"
 
@@ -30,15 +30,11 @@ class ProductRound {
   void run(ThreadTeam& team, const MatrixInputs& inputs, std::span<const Product> products);
 
  private:
-  struct Free {
-    void operator()(uint8_t* memory) const;
-  };
-
   ProductScratch scratch(size_t product, int member) const;
 
   size_t own_bytes_ = 0;
   size_t shared_bytes_ = 0;
-  std::unique_ptr<uint8_t, Free> memory_;
+  AlignedArray<uint8_t> memory_;
 };
 
 }  // namespace entrofleet

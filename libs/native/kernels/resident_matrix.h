@@ -17,7 +17,7 @@ struct MatrixInputs {
   const float* values = nullptr;
   size_t stride = 0;  // floats from one position to the next
   size_t positions = 0;
-  Activations quantized;  // unset when no matrix of the block reads it
+  Activations quantized{};  // meaningless when no matrix of the block reads it
 };
 
 // values[p * stride + r] = dot(weights row r, inputs row p) + bias[r]

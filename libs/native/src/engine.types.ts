@@ -156,6 +156,11 @@ export interface NativeSession {
    * @throws Error with `code` `SessionBusy` while a call of this session is not settled.
    */
   truncate(length: number): void;
+  /**
+   * Calls of this session that wait or run reject with `Cancelled`, the running one after the layer
+   * it is at. The cache stays as it was before them.
+   */
+  cancel(): void;
   /** Frees the KV cache, after the calls in flight. Later calls fail with `SessionClosed`. */
   close(): void;
 }

@@ -4,10 +4,12 @@ import { fileURLToPath } from 'node:url';
 import type { CalibrationBinding } from './calibration.types.ts';
 import type { CodecBinding } from './codec.types.ts';
 import type { EngineBinding } from './engine.types.ts';
+import type { LoaderBinding } from './loader.types.ts';
 
 export type * from './calibration.types.ts';
 export type * from './codec.types.ts';
 export type * from './engine.types.ts';
+export type * from './loader.types.ts';
 
 export interface CpuBinding {
   /** The instruction set the kernels use now, and the extensions found. */
@@ -21,7 +23,7 @@ export class NativeUnavailable extends Error {
   readonly reason = 'NativeUnavailable';
 }
 
-function load(): CpuBinding & CodecBinding & CalibrationBinding & EngineBinding {
+function load(): CpuBinding & CodecBinding & CalibrationBinding & EngineBinding & LoaderBinding {
   const path = fileURLToPath(
     new URL(`../build/${platform}-${arch}/entrofleet.node`, import.meta.url),
   );
