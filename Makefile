@@ -91,8 +91,8 @@ bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's form
 	@exec node test/bench/quality.bench.ts
 
 .PHONY: bench-report
-bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (about 10 minutes)
-	@exec node test/bench/report.ts
+bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
+	@exec node test/bench/report.ts $(ONLY)
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
