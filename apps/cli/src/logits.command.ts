@@ -2,13 +2,13 @@ import { argmax, type LanguageModel, type RotaryPrecision } from '@entrofleet/en
 import { type Command, Option } from 'commander';
 import type { CommandContext } from './command.context.ts';
 import { withLanguageModel } from './opened.model.ts';
-import { threadsOption } from './options.ts';
+import { addMemoryOptions, type MemoryOptions, threadsOption } from './options.ts';
 import { readTokenRows } from './token.file.ts';
 
 /** Positions whose logits are held at a time. */
 const BLOCK_TOKENS = 64;
 
-interface LogitsOptions {
+interface LogitsOptions extends MemoryOptions {
   readonly ids: string;
   readonly rotary: RotaryPrecision;
   readonly threads: number;
@@ -20,7 +20,7 @@ interface RowLogits {
 }
 
 export function addLogitsCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('logits')
     .description('print the likeliest token at every position, and the last logits, as JSON')
     .argument('<path>', 'artifact or Hugging Face folder')
@@ -32,12 +32,14 @@ export function addLogitsCommand(program: Command, context: CommandContext): voi
         .choices(['exact', 'bf16'])
         .default('exact'),
     )
-    .addOption(threadsOption())
+    .addOption(threadsOption());
+  addMemoryOptions(command)
     .addHelpText('after', '\nExample:\n  entrofleet logits model.efa --ids golden.json')
     .action(async (path: string, options: LogitsOptions) => {
-      const { signal } = context;
-      const { threads, rotary: rotaryPrecision } = options;
-      await withLanguageModel(path, { threads, signal, rotaryPrecision }, async (model) => {
+      const { signal, complain } = context;
+      const { threads, rotary: rotaryPrecision, memory, form } = options;
+      const loading = { threads, signal, rotaryPrecision, memory, form, complain };
+      await withLanguageModel(path, loading, async (model) => {
         const { rows, isList } = await readTokenRows(options.ids, model.config);
         const results: RowLogits[] = [];
         for (const row of rows) results.push(await rowLogits(model, row, signal));

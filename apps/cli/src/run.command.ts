@@ -1,13 +1,25 @@
-import { createTokenizer, generate, type ModelConfig, type Tokenizer } from '@entrofleet/engine';
+import {
+  createTokenizer,
+  generate,
+  type ModelConfig,
+  parseModelConfig,
+  type Tokenizer,
+} from '@entrofleet/engine';
 import type { Command } from 'commander';
 import { CliError, messageOf } from './cli.error.ts';
 import type { CommandContext } from './command.context.ts';
 import { type OpenedModel, withLanguageModel } from './opened.model.ts';
-import { integerFrom, numberFrom, threadsOption } from './options.ts';
+import {
+  addMemoryOptions,
+  integerFrom,
+  type MemoryOptions,
+  numberFrom,
+  threadsOption,
+} from './options.ts';
 
 const TOKENS_MAX = 10_000_000;
 
-interface RunOptions {
+interface RunOptions extends MemoryOptions {
   readonly prompt: string;
   readonly maxTokens: number;
   readonly temperature: number;
@@ -17,7 +29,7 @@ interface RunOptions {
 }
 
 export function addRunCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('run')
     .description('continue a prompt and print the text as it comes')
     .argument('<path>', 'artifact or Hugging Face folder')
@@ -26,16 +38,20 @@ export function addRunCommand(program: Command, context: CommandContext): void {
     .option('--temperature <t>', '0: always the likeliest token', numberFrom(0, 100), 0)
     .option('--top-p <p>', 'share of probability to draw from', numberFrom(1e-9, 1), 1)
     .option('--seed <n>', 'same seed, same text', integerFrom(0, 2 ** 32 - 1), 0)
-    .addOption(threadsOption())
+    .addOption(threadsOption());
+  addMemoryOptions(command)
     .addHelpText('after', '\nExample:\n  entrofleet run model.efa -p "Once upon a time"')
     .action((path: string, options: RunOptions) => run(path, options, context));
 }
 
 async function run(path: string, options: RunOptions, context: CommandContext): Promise<void> {
-  const { signal, print } = context;
-  const { threads, prompt, maxTokens, temperature, topP, seed } = options;
-  await withLanguageModel(path, { threads, signal }, async (model, opened) => {
-    const tokenizer = await readTokenizer(opened, model.config);
+  const { signal, print, complain } = context;
+  const { threads, prompt, maxTokens, temperature, topP, seed, memory, form } = options;
+  const loading = {
+    ...{ threads, signal, memory, form, complain },
+    prepare: (opened: OpenedModel) => readTokenizer(opened, parseModelConfig(opened.config)),
+  };
+  await withLanguageModel(path, loading, async (model, _, tokenizer) => {
     const sampling = { maxTokens, temperature, topP, seed };
     print(prompt);
     for await (const piece of generate({ model, tokenizer, prompt, signal, ...sampling })) {

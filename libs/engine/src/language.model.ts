@@ -1,4 +1,5 @@
 import type { NativeModel, NativeSession } from '@entrofleet/native';
+import type { Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { kvCacheBytes } from './memory.figures.ts';
@@ -87,12 +88,18 @@ export class ModelSession {
 export class LanguageModel {
   readonly config: ModelConfig;
   readonly threads: number;
+  /** How coded matrices are held; null when the source had none. */
+  readonly residency: Residency | null;
   readonly #native: NativeModel;
 
-  constructor(native: NativeModel, options: { config: ModelConfig; threads: number }) {
+  constructor(
+    native: NativeModel,
+    options: { config: ModelConfig; threads: number; residency?: Residency | null },
+  ) {
     this.#native = native;
     this.config = options.config;
     this.threads = options.threads;
+    this.residency = options.residency ?? null;
   }
 
   /** Bytes of weights held. */

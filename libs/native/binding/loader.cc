@@ -125,8 +125,12 @@ Napi::Value measure_machine_call(const Napi::CallbackInfo& info) {
   return rejecting(env, [&] {
     const CodecArguments arguments(info, "measureMachine");
     const int threads = static_cast<int>(arguments.threads());
+    const size_t bytes =
+        arguments.has("sizeBytes")
+            ? static_cast<size_t>(arguments.integer("sizeBytes", 1, kMachineReadBytes))
+            : kMachineReadBytes;
     return run(
-        env, arguments.buffers(), [threads] { return measure_machine(threads); },
+        env, arguments.buffers(), [=] { return measure_machine(threads, bytes); },
         [](Napi::Env env, MachineRates& rates) -> Napi::Value {
           Napi::Object value = Napi::Object::New(env);
           value.Set("readBytesPerSecond", rates.read_bytes_per_second);
