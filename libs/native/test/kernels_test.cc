@@ -48,7 +48,7 @@ bool holds(Isa isa, const Comparison& comparison, unsigned long rounds) {
 int main(int count, char** arguments) {
   const unsigned long rounds = count > 1 ? std::strtoul(arguments[1], nullptr, 10) : 300;
   bool all_hold = true;
-  for (const Isa isa : {Isa::kPortable, Isa::kNeon, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : entrofleet::kAllIsas) {
     if (!entrofleet::force_isa(entrofleet::isa_name(isa))) continue;
     for (const Comparison& comparison : kComparisons) {
       all_hold = holds(isa, comparison, rounds) && all_hold;
