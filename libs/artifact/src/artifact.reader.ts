@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
-import { native, type ResidentTensor } from '@entrofleet/native';
+import { native, type PlainTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
 import { ArtifactFile } from './artifact.file.ts';
 import {
@@ -137,7 +137,7 @@ export class ArtifactReader {
    * @throws ArtifactError `UnknownTensor`, `HashMismatch`, `BadTensor`, `Truncated`, `ReadFailed`;
    * the signal's reason.
    */
-  async readResident(name: string, options: ResidentOptions = {}): Promise<ResidentTensor> {
+  async readResident(name: string, options: ResidentOptions = {}): Promise<PlainTensor> {
     const found = this.#tensors.get(name);
     if (found === undefined) {
       throw new ArtifactError('UnknownTensor', `${this.#file.path} has no tensor "${name}"`);
@@ -213,7 +213,7 @@ export class ArtifactReader {
     entry: CodedTensorEntry,
     payload: Uint8Array,
     run: { threads: number; seed: number; signal: AbortSignal | undefined },
-  ): Promise<ResidentTensor> {
+  ): Promise<PlainTensor> {
     const begin = stepBytes(entry);
     const steps = rowSteps(entry, payload.subarray(0, begin));
     const symbols = native.allocateOutput({ sizeBytes: symbolCount(entry) });
@@ -261,7 +261,7 @@ async function readRaw(
   entry: RawTensorEntry,
   weights: Uint8Array,
   threads: number,
-): Promise<ResidentTensor> {
+): Promise<PlainTensor> {
   const data = await native.toFloat32({ weights, type: entry.type, threads });
   return { format: 'f32', ...matrixShape(entry.shape), data };
 }

@@ -6,6 +6,8 @@ export type EngineErrorReason =
   | 'BadTokenizer'
   | 'BadToken'
   | 'BadArgument'
+  | 'BadChatTemplate'
+  | 'BadMessages'
   | 'ContextExceeded'
   | 'NonFiniteLogits'
   | 'OutOfMemory'

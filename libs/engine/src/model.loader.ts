@@ -3,7 +3,8 @@ import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { type ModelConfig, parseModelConfig, toGeometry } from './model.config.ts';
-import type { RotaryPrecision } from './rope.config.ts';
+import type { RotaryPrecision } from './rotary.frequencies.ts';
+import { isSameTensor } from './same.tensor.ts';
 import { type LayerRole, planTensors, type TensorPlace } from './tensor.names.ts';
 import { sliceRows } from './tensor.slice.ts';
 import type { WeightSource } from './weight.source.ts';
@@ -35,9 +36,11 @@ export async function loadModel(
   const tensors = await readTensors(source, config, options);
   throwIfAborted(options.signal);
   try {
-    const model = native.createModel(toGeometry(config, options.rotaryPrecision), tensors, {
-      threads,
-    });
+    const geometry = {
+      ...toGeometry(config, options.rotaryPrecision),
+      tiedEmbeddings: tensors.head === undefined,
+    };
+    const model = native.createModel(geometry, tensors, { threads });
     return new LanguageModel(model, { config, threads });
   } catch (error) {
     throw fromNative(error);
@@ -49,8 +52,9 @@ async function readTensors(
   config: ModelConfig,
   options: LoadOptions,
 ): Promise<ModelTensors> {
-  const plan = planTensors(config);
-  const places = [plan.embedding, plan.finalNorm, ...(plan.head === undefined ? [] : [plan.head])];
+  const plan = planTensors(config, source.tensorNames);
+  const headPlace = plan.head ?? plan.spareHead;
+  const places = [plan.embedding, plan.finalNorm, ...(headPlace === undefined ? [] : [headPlace])];
   const reader = new PlacedTensors(source, options, [
     ...places,
     ...plan.layers.flatMap((layer) => Object.values(layer)),
@@ -59,8 +63,9 @@ async function readTensors(
   const layers: ModelTensors['layers'][number][] = [];
   for (const layer of plan.layers) layers.push(await readLayer(reader, layer));
   const finalNorm = await reader.read(plan.finalNorm);
-  if (plan.head === undefined) return { embedding, layers, finalNorm };
-  return { embedding, layers, finalNorm, head: await reader.read(plan.head) };
+  const head = headPlace === undefined ? undefined : await reader.read(headPlace);
+  const isTied = head === undefined || (plan.head === undefined && isSameTensor(head, embedding));
+  return isTied ? { embedding, layers, finalNorm } : { embedding, layers, finalNorm, head };
 }
 
 const REQUIRED_ROLES = [
@@ -126,7 +131,14 @@ class PlacedTensors {
     if (remaining > 0) this.#shared.set(place.name, tensor);
     else this.#shared.delete(place.name);
     const isPart = place.rowCount !== place.rows;
-    return isPart ? sliceRows(tensor, place.firstRow, place.rowCount) : tensor;
+    if (!isPart) return tensor;
+    if (tensor.format === 'native') {
+      throw new EngineError(
+        'BadShape',
+        `rows of ${place.name} were asked for, which native code holds`,
+      );
+    }
+    return sliceRows(tensor, place.firstRow, place.rowCount);
   }
 
   async #readWhole(place: TensorPlace): Promise<ResidentTensor> {

@@ -128,7 +128,8 @@ describe('createModel', () => {
   });
 
   it.each([
-    ['layers', { layers: 3 }, 'BadShape'],
+    ['layers', { layers: 3, slidingWindows: new Uint32Array(3) }, 'BadShape'],
+    ['slidingWindows', { slidingWindows: new Uint32Array(1) }, 'BadArgument'],
     ['heads', { heads: 5 }, 'BadArgument'],
     ['hiddenSize', { hiddenSize: -1 }, 'BadArgument'],
     ['vocabularySize', { vocabularySize: 2 ** 40 }, 'BadArgument'],

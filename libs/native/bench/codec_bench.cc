@@ -13,40 +13,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <new>
 #include <sstream>
 #include <stdexcept>
 
 #include "bench/bench_codec.h"
+#include "bench/options.h"
 #include "bench/symbol_generator.h"
 #include "kernels/codec_failure.h"
 #include "kernels/cpu.h"
 
 namespace entrofleet::bench {
 namespace {
-
-class Options {
- public:
-  Options(int count, char** words) {
-    for (int i = 0; i + 1 < count; i += 2) values_[words[i]] = words[i + 1];
-  }
-
-  std::string text(const std::string& name, const char* otherwise = nullptr) const {
-    const auto found = values_.find("--" + name);
-    if (found != values_.end()) return found->second;
-    if (otherwise == nullptr) throw std::runtime_error("--" + name + " is missing");
-    return otherwise;
-  }
-
-  size_t number(const std::string& name, const char* otherwise = nullptr) const {
-    return std::stoull(text(name, otherwise));
-  }
-
- private:
-  std::map<std::string, std::string> values_;
-};
 
 struct Samples {
   std::string codec;

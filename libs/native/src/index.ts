@@ -5,11 +5,13 @@ import { loadAddon } from './addon.loader.ts';
 import type { CalibrationBinding } from './calibration.types.ts';
 import type { CodecBinding } from './codec.types.ts';
 import type { EngineBinding } from './engine.types.ts';
+import type { LoaderBinding } from './loader.types.ts';
 
 export { NativeUnavailable } from './addon.loader.ts';
 export type * from './calibration.types.ts';
 export type * from './codec.types.ts';
 export type * from './engine.types.ts';
+export type * from './loader.types.ts';
 
 /** The instruction sets that there are kernels for; neon-dot is NEON with dot products. */
 export const ISA_NAMES = ['portable', 'neon', 'neon-dot', 'avx2', 'avx512'] as const;
@@ -22,8 +24,10 @@ export interface CpuBinding {
   forceIsa(name: IsaName): boolean;
 }
 
+type Addon = CpuBinding & CodecBinding & CalibrationBinding & EngineBinding & LoaderBinding;
+
 /** The one instance of the addon in this process. */
-export const native: CpuBinding & CodecBinding & CalibrationBinding & EngineBinding = loadAddon({
+export const native: Addon = loadAddon({
   packageFolder: fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, ''),
   target: `${platform}-${arch}`,
   load: createRequire(import.meta.url),

@@ -1,4 +1,4 @@
-// What the differential tests of the codec's kernels share. Every set of kernels is held against
+// What the differential tests of the kernels share. Every set of kernels is held against
 // the portable one on the same inputs, random ones and degenerate ones; the results, down to the
 // sums' bits and the verdicts on corrupt input, must be the same.
 #pragma once
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/codec_kernels.h"
+#include "kernels/engine_kernels.h"
 
 namespace entrofleet::test {
 
@@ -72,5 +73,15 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 void compare_lanes(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_lane_segments(const CodecKernels& expected, const CodecKernels& actual,
                            Random& random);
+void compare_activations(const EngineKernels& expected, const EngineKernels& actual,
+                         Random& random);
+void compare_window_groups(const EngineKernels& expected, const EngineKernels& actual,
+                           Random& random);
+void compare_window_products(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random);
+void compare_window_matrices(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random);
+void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random);
 
 }  // namespace entrofleet::test

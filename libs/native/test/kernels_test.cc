@@ -1,4 +1,4 @@
-// Holds the codec's kernels of every instruction set of this machine against the portable ones:
+// Holds the kernels of every instruction set of this machine against the portable ones:
 // `make test-native`, or `make test-arm` for those of NEON.
 #include <cstdio>
 #include <cstdlib>
@@ -9,15 +9,19 @@
 namespace {
 
 using entrofleet::codec_kernels;
+using entrofleet::CodecKernels;
+using entrofleet::engine_kernels;
+using entrofleet::EngineKernels;
 using entrofleet::Isa;
 using entrofleet::test::Random;
 
+template <typename Kernels>
 struct Comparison {
   const char* name;
-  void (*run)(const entrofleet::CodecKernels&, const entrofleet::CodecKernels&, Random&);
+  void (*run)(const Kernels&, const Kernels&, Random&);
 };
 
-constexpr Comparison kComparisons[] = {
+constexpr Comparison<CodecKernels> kCodecComparisons[] = {
     {"weights", entrofleet::test::compare_weights},
     {"bytes", entrofleet::test::compare_bytes},
     {"huffman", entrofleet::test::compare_huffman},
@@ -25,12 +29,22 @@ constexpr Comparison kComparisons[] = {
     {"lane segments", entrofleet::test::compare_lane_segments},
 };
 
+constexpr Comparison<EngineKernels> kEngineComparisons[] = {
+    {"activations", entrofleet::test::compare_activations},
+    {"window groups", entrofleet::test::compare_window_groups},
+    {"window products", entrofleet::test::compare_window_products},
+    {"window matrices", entrofleet::test::compare_window_matrices},
+    {"symbol products", entrofleet::test::compare_symbol_products},
+};
+
 // False, and says which round, at the first difference.
-bool holds(Isa isa, const Comparison& comparison, unsigned long rounds) {
+template <typename Kernels>
+bool holds(Isa isa, const Comparison<Kernels>& comparison, const Kernels& (*kernels)(Isa),
+           unsigned long rounds) {
   for (unsigned long round = 0; round < rounds; ++round) {
     Random random(round);
     try {
-      comparison.run(codec_kernels(Isa::kPortable), codec_kernels(isa), random);
+      comparison.run(kernels(Isa::kPortable), kernels(isa), random);
     } catch (const entrofleet::test::Difference& difference) {
       std::printf("%s %s: round %lu: %s differs from the portable one\n", entrofleet::isa_name(isa),
                   comparison.name, round, difference.what());
@@ -50,8 +64,11 @@ int main(int count, char** arguments) {
   bool all_hold = true;
   for (const Isa isa : entrofleet::kAllIsas) {
     if (!entrofleet::force_isa(entrofleet::isa_name(isa))) continue;
-    for (const Comparison& comparison : kComparisons) {
-      all_hold = holds(isa, comparison, rounds) && all_hold;
+    for (const auto& comparison : kCodecComparisons) {
+      all_hold = holds(isa, comparison, codec_kernels, rounds) && all_hold;
+    }
+    for (const auto& comparison : kEngineComparisons) {
+      all_hold = holds(isa, comparison, engine_kernels, rounds) && all_hold;
     }
   }
   return all_hold ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,0 +1,153 @@
+#include "kernels/window_matrix.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include "kernels/window_choice.h"
+
+namespace entrofleet {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kPageBytes = 65536;  // a multiple of every page size in use
+constexpr size_t kHugePageBytes = size_t{1} << 21;
+
+size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+// Room of `bytes` (a multiple of kPageBytes) that costs no memory until it is written.
+uint8_t* reserve(size_t bytes) {
+  const size_t slack = bytes < kHugePageBytes ? 0 : kHugePageBytes;
+  void* const mapped = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  uint8_t* const first = static_cast<uint8_t*>(mapped);
+  if (slack == 0) return first;
+  const size_t skipped =
+      round_up(reinterpret_cast<size_t>(first), kHugePageBytes) - reinterpret_cast<size_t>(first);
+  if (skipped > 0) munmap(first, skipped);
+  if (skipped < slack) munmap(first + skipped + bytes, slack - skipped);
+  // Only advice: without huge pages everything works, with more misses of the address cache.
+  madvise(first + skipped, bytes, MADV_HUGEPAGE);
+  return first + skipped;
+}
+
+}  // namespace
+
+WindowMatrix::WindowMatrix(const WindowShape& shape) : shape_(shape) {
+  if (shape.columns > kMostWindowColumns) {
+    throw std::length_error("a matrix of windows has at most 65536 columns");
+  }
+  groups_.resize(window_groups(shape.rows));
+  view_ = {shape.rows, shape.columns, shape.symbol_bits, groups_.data()};
+  const size_t group_bytes = tiles_across(shape.columns) * tile_bytes(shape.symbol_bits);
+  reserved_bytes_ = round_up(groups_.size() * group_bytes, kPageBytes);
+  if (reserved_bytes_ > 0) data_ = reserve(reserved_bytes_);
+}
+
+WindowMatrix::~WindowMatrix() {
+  if (reserved_bytes_ > 0) munmap(data_, reserved_bytes_);
+}
+
+void WindowMatrix::finish() {
+  const size_t kept = round_up(used_bytes_.load(), kPageBytes);
+  if (kept < reserved_bytes_) munmap(data_ + kept, reserved_bytes_ - kept);
+  reserved_bytes_ = kept;
+}
+
+size_t WindowMatrix::resident_bytes() const {
+  return used_bytes_.load() + groups_.size() * sizeof(WindowGroup);
+}
+
+size_t WindowMatrix::exceptions() const {
+  size_t total = 0;
+  for (const WindowGroup& group : groups_) total += group.exception_count;
+  return total;
+}
+
+uint8_t* WindowMatrix::take(size_t bytes) {
+  return data_ + used_bytes_.fetch_add(round_up(bytes, kAlignment));
+}
+
+WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
+    : matrix_(matrix),
+      kernels_(kernels),
+      tile_room_(tiles_across(matrix.shape().columns) * tile_bytes(matrix.shape().symbol_bits)),
+      tiles_(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, tile_room_)), std::free),
+      exceptions_(tile_room_ / sizeof(uint16_t)) {
+  if (tiles_ == nullptr && tile_room_ > 0) throw std::bad_alloc();
+  const WindowShape& shape = matrix.shape();
+  if (shape.symbol_bits == 4) unpacked_.resize(kWindowRows * shape.columns + 1);
+}
+
+void WindowPacker::pack(size_t row_begin, size_t row_end, const uint8_t* symbols) {
+  for (size_t row = row_begin; row < row_end; row += kWindowRows) {
+    pack_rows(row, std::min(kWindowRows, row_end - row),
+              symbols + (row - row_begin) * matrix_.shape().columns);
+  }
+}
+
+void WindowPacker::pack_pairs(size_t row_begin, size_t row_end, const uint8_t* pairs) {
+  const size_t columns = matrix_.shape().columns;
+  for (size_t row = row_begin; row < row_end; row += kWindowRows) {
+    const size_t rows = std::min(kWindowRows, row_end - row);
+    // Sixteen rows are a whole number of pairs.
+    const uint8_t* from = pairs + (row - row_begin) / 2 * columns;
+    for (size_t i = 0; i < (rows * columns + 1) / 2; ++i) {
+      unpacked_[2 * i] = from[i] & 15;
+      unpacked_[2 * i + 1] = from[i] >> 4;
+    }
+    pack_rows(row, rows, unpacked_.data());
+  }
+}
+
+void WindowPacker::pack_rows(size_t row, size_t rows, const uint8_t* symbols) {
+  const WindowShape& shape = matrix_.shape();
+  const SymbolBlock block = {symbols, shape.columns, rows, shape.columns};
+  const size_t tiles = tiles_across(shape.columns);
+  Window window = {static_cast<uint8_t>(shape.symbol_bits), 0};
+  if (shape.form == WindowForm::kWindow) {
+    window = choose_window(sample_symbols(block), shape.symbol_bits, 1);
+  }
+  size_t exceptions = kTooManyExceptions;
+  for (;;) {
+    // What a group takes is at most what was reserved for it: its plain form.
+    const size_t room = (tile_room_ - tiles * tile_bytes(window.bits)) / sizeof(uint16_t);
+    exceptions = kernels_.pack_group(block, window, shape.symbol_bits, tiles_.get(),
+                                     exceptions_.data(), room);
+    if (exceptions != kTooManyExceptions) break;
+    window = choose_window(sample_symbols(block), shape.symbol_bits, window.bits + 1u);
+  }
+  const size_t bytes = tiles * tile_bytes(window.bits);
+  uint8_t* const to = matrix_.take(bytes + exceptions * sizeof(uint16_t));
+  std::memcpy(to, tiles_.get(), bytes);
+  std::memcpy(to + bytes, exceptions_.data(), exceptions * sizeof(uint16_t));
+  matrix_.groups_[row / kWindowRows] = {to, reinterpret_cast<const uint16_t*>(to + bytes),
+                                        static_cast<uint32_t>(exceptions), window};
+}
+
+std::shared_ptr<WindowMatrix> pack_windows(const WindowShape& shape, const WindowSource& source,
+                                           const EngineKernels& kernels, ThreadTeam& team) {
+  const auto matrix = std::make_shared<WindowMatrix>(shape);
+  std::vector<WindowPacker> packers;
+  packers.reserve(static_cast<size_t>(team.size()));
+  for (int member = 0; member < team.size(); ++member) packers.emplace_back(*matrix, kernels);
+  team.share(window_groups(shape.rows), [&](size_t group, int member) {
+    WindowPacker& packer = packers[static_cast<size_t>(member)];
+    const size_t row = group * kWindowRows;
+    const size_t end = std::min(row + kWindowRows, shape.rows);
+    if (source.nibble_pairs) {
+      packer.pack_pairs(row, end, source.symbols + row / 2 * shape.columns);
+    } else {
+      packer.pack(row, end, source.symbols + row * shape.columns);
+    }
+  });
+  matrix->finish();
+  return matrix;
+}
+
+}  // namespace entrofleet

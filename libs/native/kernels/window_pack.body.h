@@ -1,0 +1,95 @@
+// Symbols to groups of windows and back (window_format.h).
+
+// Rows and columns beyond the block's count as the symbol `low`.
+inline void load_ragged_tile(const SymbolBlock& block, size_t column, uint8_t low,
+                             uint8_t* windows) {
+  uint8_t padded[kTileSymbols];
+  __builtin_memset(padded, low, sizeof(padded));
+  const size_t left = block.columns - column;
+  const size_t count = left < kTileColumns ? left : kTileColumns;
+  for (size_t r = 0; r < block.rows; ++r) {
+    __builtin_memcpy(padded + r * kTileColumns, block.symbols + r * block.row_stride + column,
+                     count);
+  }
+  load_tile(padded, kTileColumns, low, windows);
+}
+
+struct ExceptionWriter {
+  uint16_t* next;
+  uint16_t* end;
+  unsigned symbol_bits;
+  uint8_t low;
+  size_t place = 0;
+
+  // Lists the symbol low + difference (mod 256). False when there is no room.
+  bool add(size_t at, uint8_t difference) {
+    const size_t farthest = (size_t{1} << (16 - symbol_bits)) - 1;
+    // An entry whose symbol is `low` changes nothing and only bridges a distance.
+    for (; at - place > farthest; place += farthest) {
+      if (next == end) return false;
+      *next++ = static_cast<uint16_t>(farthest << symbol_bits | low);
+    }
+    if (next == end) return false;
+    *next++ = static_cast<uint16_t>((at - place) << symbol_bits |
+                                    static_cast<uint8_t>(difference + low));
+    place = at;
+    return true;
+  }
+};
+
+static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbol_bits,
+                         uint8_t* tiles, uint16_t* exceptions, size_t room) {
+  ExceptionWriter writer = {exceptions, exceptions + room, symbol_bits, window.low};
+  const size_t count = tiles_across(block.columns);
+  for (size_t tile = 0; tile < count; ++tile) {
+    alignas(64) uint8_t windows[kTileSymbols];
+    const size_t column = tile * kTileColumns;
+    const bool whole = block.rows == kWindowRows && column + kTileColumns <= block.columns;
+    if (whole) {
+      load_tile(block.symbols + column, block.row_stride, window.low, windows);
+    } else {
+      load_ragged_tile(block, column, window.low, windows);
+    }
+    for (size_t step = 0; step < kTileSteps; ++step) {
+      uint8_t* const at = windows + step * kStepBytes;
+      alignas(64) uint8_t before[kStepBytes];
+      __builtin_memcpy(before, at, kStepBytes);
+      const uint64_t found = take_exceptions(at, window.bits);
+      if (found == 0) continue;
+      const size_t first = column + step * kStepColumns;
+      for (size_t c = 0; c < kStepColumns; ++c) {
+        for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
+          const size_t row = static_cast<size_t>(__builtin_ctzll(left));
+          const uint8_t difference = before[row * kStepColumns + c];
+          if (!writer.add((first + c) * kWindowRows + row, difference)) return kTooManyExceptions;
+        }
+      }
+    }
+    pack_tile(windows, window.bits, tiles + tile * tile_bytes(window.bits));
+  }
+  return static_cast<size_t>(writer.next - exceptions);
+}
+
+static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
+                       uint8_t* symbols) {
+  for (size_t column = 0; column < count; column += kTileColumns) {
+    alignas(64) uint8_t tile[kTileSymbols];
+    unpack_tile(group.tiles + column / kTileColumns * tile_bytes(group.window.bits), group.window,
+                tile);
+    const size_t left = count - column;
+    for (size_t c = 0; c < kTileColumns && c < left; ++c) {
+      symbols[column + c] = tile[step_place(row, c)];
+    }
+  }
+  const unsigned symbol_mask = (1u << symbol_bits) - 1;
+  size_t place = 0;
+  for (size_t i = 0; i < group.exception_count; ++i) {
+    const unsigned entry = group.exceptions[i];
+    place += entry >> symbol_bits;
+    const size_t column = place / kWindowRows;
+    if (place % kWindowRows != row || column >= count) continue;
+    // Not a plain store: an entry that only bridges a distance must leave its place as it is.
+    symbols[column] = static_cast<uint8_t>(symbols[column] + (entry & symbol_mask) -
+                                           group.window.low);
+  }
+}

@@ -1,0 +1,165 @@
+// Products of windows and activations (window_format.h, activations.h), from the functions of the
+// instruction set's window_tiles body. One to four positions take the windows apart in registers;
+// more share panels of symbols that are unpacked once.
+
+// Undoes the quantization of the sums of up to kWindowRows rows at one position. Loops of a fixed
+// length over local arrays, so that they become vector code.
+inline void finish_sums(const WindowProduct& product, size_t row, size_t position, int64_t base,
+                        const int64_t* sums) {
+  const size_t left = product.weights->rows - row;
+  const size_t rows = left < kWindowRows ? left : kWindowRows;
+  float steps[kWindowRows] = {};
+  float bias[kWindowRows] = {};
+  float before[kWindowRows] = {};
+  float* const outputs = product.outputs + position * product.output_stride + row;
+  if (product.step_per_row) {
+    __builtin_memcpy(steps, product.steps + row, rows * sizeof(float));
+  } else {
+    for (float& step : steps) step = product.steps[0];
+  }
+  if (product.bias != nullptr) __builtin_memcpy(bias, product.bias + row, rows * sizeof(float));
+  if (product.accumulate) __builtin_memcpy(before, outputs, rows * sizeof(float));
+  const double scale = product.inputs->scales[position];
+  const double zero = static_cast<double>(product.zero_point) *
+                      static_cast<double>(product.inputs->sums[position]);
+  float values[kWindowRows];
+  for (size_t r = 0; r < kWindowRows; ++r) {
+    const double dot = static_cast<double>(base + sums[r]) - zero;
+    const double value = static_cast<double>(steps[r]) * scale * dot + static_cast<double>(bias[r]);
+    values[r] = static_cast<float>(static_cast<double>(before[r]) + value);
+  }
+  __builtin_memcpy(outputs, values, rows * sizeof(float));
+}
+
+constexpr size_t kEntriesPerLine = 64 / sizeof(uint16_t);
+constexpr size_t kRunEntries = 512;
+
+// Adds (q - low) * whole for the exceptions of a group. Not inlined, for the registers' sake.
+template <unsigned kSymbolBits, size_t kPositions>
+__attribute__((noinline)) void add_exceptions(const WindowGroup& group, const Activations& inputs,
+                                              int64_t (&sums)[kPositions][kWindowRows]) {
+  constexpr uint32_t kSymbolMask = (1u << kSymbolBits) - 1;
+  const int32_t low = group.window.low;
+  const int16_t* const whole = inputs.whole;
+  const size_t stride = inputs.stride;
+  const uint16_t* entry = group.exceptions;
+  const uint16_t* const end = entry + group.exception_count;
+  size_t place = 0;
+  while (entry != end) {
+    // Sums of kRunEntries products fit 32 bits: 512 * 255 * 16319 < 2^31.
+    const size_t left = static_cast<size_t>(end - entry);
+    const uint16_t* const run_end = entry + (left < kRunEntries ? left : kRunEntries);
+    int32_t part[kPositions][kWindowRows] = {};
+    // Places are below 16 x the padded columns, and so columns below the activations' stride.
+    const auto add = [&](uint32_t bits) {
+      place += bits >> kSymbolBits;
+      const int32_t delta = static_cast<int32_t>(bits & kSymbolMask) - low;
+      const size_t column = place / kWindowRows;
+      for (size_t p = 0; p < kPositions; ++p) {
+        part[p][place % kWindowRows] += delta * whole[p * stride + column];
+      }
+    };
+    for (; entry + kEntriesPerLine <= run_end; entry += kEntriesPerLine) {
+      prefetch_stream(reinterpret_cast<const uint8_t*>(entry));
+#pragma GCC unroll 8
+      for (size_t i = 0; i < kEntriesPerLine; ++i) add(entry[i]);
+    }
+    for (; entry != run_end; ++entry) add(*entry);
+    for (size_t p = 0; p < kPositions; ++p) {
+      for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += part[p][r];
+    }
+  }
+}
+
+template <size_t kPositions>
+inline void multiply_group(const WindowProduct& product, size_t index) {
+  const WindowView& weights = *product.weights;
+  const Activations& inputs = *product.inputs;
+  const WindowGroup& group = weights.groups[index];
+  int64_t sums[kPositions][kWindowRows];
+  dot_windows<kPositions>(group, tiles_across(weights.columns), inputs, sums);
+  if (weights.symbol_bits == 4) {
+    add_exceptions<4>(group, inputs, sums);
+  } else {
+    add_exceptions<8>(group, inputs, sums);
+  }
+  for (size_t p = 0; p < kPositions; ++p) {
+    finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
+  }
+}
+
+template <size_t kPositions>
+inline void multiply_groups(const WindowProduct& product, size_t begin, size_t end) {
+  for (size_t index = begin; index < end; ++index) multiply_group<kPositions>(product, index);
+}
+
+// Where the exceptions of a group continue when its next panel is unpacked.
+struct PanelCursor {
+  size_t exception = 0;
+  size_t place = 0;
+};
+
+// Writes the symbols of tiles tile_begin..tile_end-1 of a group.
+inline void unpack_panel(const WindowGroup& group, unsigned symbol_bits, size_t tile_begin,
+                         size_t tile_end, PanelCursor& cursor, uint8_t* panel) {
+  for (size_t tile = tile_begin; tile < tile_end; ++tile) {
+    unpack_tile(group.tiles + tile * tile_bytes(group.window.bits), group.window,
+                panel + (tile - tile_begin) * kTileSymbols);
+  }
+  const unsigned symbol_mask = (1u << symbol_bits) - 1;
+  const size_t begin = tile_begin * kTileColumns;
+  const size_t end = tile_end * kTileColumns * kWindowRows;
+  for (; cursor.exception < group.exception_count; ++cursor.exception) {
+    const unsigned entry = group.exceptions[cursor.exception];
+    const size_t place = cursor.place + (entry >> symbol_bits);
+    if (place >= end) return;
+    cursor.place = place;
+    // Added, for an entry that only bridges a distance must leave its place as it is.
+    uint8_t& symbol = panel[step_place(place % kWindowRows, place / kWindowRows - begin)];
+    symbol = static_cast<uint8_t>(symbol + (entry & symbol_mask) - group.window.low);
+  }
+}
+
+// Groups begin..begin+groups-1, at most kPanelGroups, times at most kPanelPositions positions.
+inline void multiply_block(const WindowProduct& product, size_t begin, size_t groups, size_t first,
+                           size_t positions, uint8_t* scratch) {
+  const WindowView& weights = *product.weights;
+  uint8_t* const panels = scratch;
+  int64_t* const sums = reinterpret_cast<int64_t*>(scratch + kPanelGroups * kPanelBytes);
+  for (size_t i = 0; i < groups * positions * kWindowRows; ++i) sums[i] = 0;
+  PanelCursor cursors[kPanelGroups];
+  const size_t tiles = tiles_across(weights.columns);
+  constexpr size_t kPanelTiles = kPanelColumns / kTileColumns;
+  for (size_t tile = 0; tile < tiles; tile += kPanelTiles) {
+    const size_t end = tiles - tile < kPanelTiles ? tiles : tile + kPanelTiles;
+    for (size_t group = 0; group < groups; ++group) {
+      unpack_panel(weights.groups[begin + group], weights.symbol_bits, tile, end, cursors[group],
+                   panels + group * kPanelBytes);
+    }
+    multiply_panels(panels, groups, (end - tile) * kTileSteps, *product.inputs,
+                    tile * kTileColumns, first, positions, sums);
+  }
+  for (size_t group = 0; group < groups; ++group) {
+    for (size_t p = 0; p < positions; ++p) {
+      finish_sums(product, (begin + group) * kWindowRows, first + p, 0,
+                  sums + (group * positions + p) * kWindowRows);
+    }
+  }
+}
+
+static void multiply_windows(const WindowProduct& product, size_t group_begin, size_t group_end,
+                             uint8_t* scratch) {
+  const size_t positions = product.inputs->positions;
+  if (positions == 0) return;
+  if (positions == 1) return multiply_groups<1>(product, group_begin, group_end);
+  if (positions == 2) return multiply_groups<2>(product, group_begin, group_end);
+  if (positions == 3) return multiply_groups<3>(product, group_begin, group_end);
+  if (positions == 4) return multiply_groups<4>(product, group_begin, group_end);
+  for (size_t group = group_begin; group < group_end; group += kPanelGroups) {
+    const size_t groups = group_end - group < kPanelGroups ? group_end - group : kPanelGroups;
+    for (size_t first = 0; first < positions; first += kPanelPositions) {
+      const size_t count = positions - first < kPanelPositions ? positions - first : kPanelPositions;
+      multiply_block(product, group, groups, first, count, scratch);
+    }
+  }
+}

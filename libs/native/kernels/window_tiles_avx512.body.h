@@ -1,0 +1,388 @@
+// What products with windows and their packing are made of (window_tiles.body.h), for AVX-512 with
+// VNNI: a step is one register, whose 32-bit lanes are rows.
+
+// Ahead of the stream of a group's tiles and exceptions, and on into the next group's.
+constexpr size_t kPrefetchBytes = 2048;
+
+inline void prefetch_stream(const uint8_t* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at + kPrefetchBytes), _MM_HINT_T0);
+}
+
+inline __m512i load_step(const uint8_t* from) {
+  return _mm512_load_si512(reinterpret_cast<const void*>(from));
+}
+
+inline void store_step(uint8_t* to, __m512i value) {
+  _mm512_store_si512(reinterpret_cast<void*>(to), value);
+}
+
+// Rows r and r + 8 of a tile.
+inline __m512i load_row_pair(const uint8_t* row, size_t row_stride) {
+  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
+  const __m256i second =
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 8 * row_stride));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+}
+
+// Transposes the 4 x 4 words of 32 bits in every quarter of four registers.
+inline void transpose_quarters(__m512i (&rows)[8], size_t at) {
+  const __m512i low01 = _mm512_unpacklo_epi32(rows[at], rows[at + 1]);
+  const __m512i high01 = _mm512_unpackhi_epi32(rows[at], rows[at + 1]);
+  const __m512i low23 = _mm512_unpacklo_epi32(rows[at + 2], rows[at + 3]);
+  const __m512i high23 = _mm512_unpackhi_epi32(rows[at + 2], rows[at + 3]);
+  rows[at] = _mm512_unpacklo_epi64(low01, low23);
+  rows[at + 1] = _mm512_unpackhi_epi64(low01, low23);
+  rows[at + 2] = _mm512_unpacklo_epi64(high01, high23);
+  rows[at + 3] = _mm512_unpackhi_epi64(high01, high23);
+}
+
+inline void load_tile(const uint8_t* symbols, size_t row_stride, uint8_t low, uint8_t* windows) {
+  __m512i rows[8];
+  for (size_t r = 0; r < 8; ++r) rows[r] = load_row_pair(symbols + r * row_stride, row_stride);
+  transpose_quarters(rows, 0);
+  transpose_quarters(rows, 4);
+  // Quarters of rows[k]: rows 0-3 of step k, of step k + 4, then rows 8-11 of both; rows[k + 4]
+  // has rows 4-7 and 12-15.
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+  const __m512i second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+  const __m512i lows = _mm512_set1_epi8(static_cast<char>(low));
+  for (size_t k = 0; k < 4; ++k) {
+    const __m512i near = _mm512_permutex2var_epi64(rows[k], first, rows[k + 4]);
+    const __m512i far = _mm512_permutex2var_epi64(rows[k], second, rows[k + 4]);
+    store_step(windows + k * kStepBytes, _mm512_sub_epi8(near, lows));
+    store_step(windows + (k + 4) * kStepBytes, _mm512_sub_epi8(far, lows));
+  }
+}
+
+inline uint64_t take_exceptions(uint8_t* windows, unsigned bits) {
+  const __m512i most = _mm512_set1_epi8(static_cast<char>((1u << bits) - 1));
+  const __m512i step = load_step(windows);
+  const __mmask64 outside = _mm512_cmpgt_epu8_mask(step, most);
+  if (outside != 0) store_step(windows, _mm512_maskz_mov_epi8(~outside, step));
+  return outside;
+}
+
+// Bit r: bit 4 * r + column of a step's 64.
+inline uint64_t column_bits(uint64_t step_bits, size_t column) {
+  return _pext_u64(step_bits, uint64_t{0x1111111111111111} << column);
+}
+
+// Bits of `value` from `shift` on, kBits of them in each byte; other bits are left over.
+template <int kShift>
+inline __m512i shifted(__m512i value) {
+  if constexpr (kShift > 0) return _mm512_srli_epi16(value, kShift);
+  if constexpr (kShift < 0) return _mm512_slli_epi16(value, -kShift);
+  return value;
+}
+
+// (value where mask is set) | others.
+inline __m512i insert_bits(__m512i others, __m512i value, __m512i mask) {
+  return _mm512_ternarylogic_epi64(others, value, mask, 0xF8);
+}
+
+inline void pack_tile(const uint8_t* windows, unsigned bits, uint8_t* tile) {
+  __m512i step[kTileSteps];
+  for (size_t i = 0; i < kTileSteps; ++i) step[i] = load_step(windows + i * kStepBytes);
+  if (bits == 8) {
+    for (size_t i = 0; i < kTileSteps; ++i) store_step(tile + i * kStepBytes, step[i]);
+    return;
+  }
+  if ((bits & 4) != 0) {
+    const __m512i low = _mm512_set1_epi8(0x0F);
+    const __m512i high = _mm512_set1_epi8(static_cast<char>(0xF0));
+    for (size_t v = 0; v < 4; ++v) {
+      const __m512i second = _mm512_and_si512(shifted<-4>(step[2 * v + 1]), high);
+      store_step(tile, insert_bits(second, step[2 * v], low));
+      tile += kStepBytes;
+      step[2 * v] = shifted<4>(step[2 * v]);
+      step[2 * v + 1] = shifted<4>(step[2 * v + 1]);
+    }
+  }
+  if ((bits & 2) != 0) {
+    const __m512i pair = _mm512_set1_epi8(0x03);
+    for (size_t v = 0; v < 2; ++v) {
+      const __m512i* const of = step + 4 * v;
+      __m512i packed = _mm512_and_si512(of[0], pair);
+      packed = insert_bits(packed, shifted<-2>(of[1]), shifted<-2>(pair));
+      packed = insert_bits(packed, shifted<-4>(of[2]), shifted<-4>(pair));
+      packed = insert_bits(packed, shifted<-6>(of[3]), shifted<-6>(pair));
+      store_step(tile, packed);
+      tile += kStepBytes;
+    }
+    for (__m512i& each : step) each = shifted<2>(each);
+  }
+  if ((bits & 1) != 0) {
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i packed = _mm512_setzero_si512();
+    for (size_t i = kTileSteps; i-- > 0;) {
+      packed = _mm512_or_si512(_mm512_add_epi8(packed, packed), _mm512_and_si512(step[i], one));
+    }
+    store_step(tile, packed);
+  }
+}
+
+// Adds, at bit kTo of the windows of a step, the bit or bits that lie at kFrom in a plane.
+template <int kFrom, int kTo>
+inline __m512i join_plane(__m512i windows, __m512i plane, __m512i mask_at_to) {
+  return insert_bits(windows, shifted<kFrom - kTo>(plane), mask_at_to);
+}
+
+template <int kTo>
+inline void join_bits(__m512i plane, __m512i (&step)[kTileSteps]) {
+  const __m512i bit = _mm512_set1_epi8(static_cast<char>(1 << kTo));
+  step[0] = join_plane<0, kTo>(step[0], plane, bit);
+  step[1] = join_plane<1, kTo>(step[1], plane, bit);
+  step[2] = join_plane<2, kTo>(step[2], plane, bit);
+  step[3] = join_plane<3, kTo>(step[3], plane, bit);
+  step[4] = join_plane<4, kTo>(step[4], plane, bit);
+  step[5] = join_plane<5, kTo>(step[5], plane, bit);
+  step[6] = join_plane<6, kTo>(step[6], plane, bit);
+  step[7] = join_plane<7, kTo>(step[7], plane, bit);
+}
+
+template <int kTo>
+inline void join_pairs(__m512i plane, __m512i* step) {
+  const __m512i pair = _mm512_set1_epi8(static_cast<char>(3 << kTo));
+  step[0] = join_plane<0, kTo>(step[0], plane, pair);
+  step[1] = join_plane<2, kTo>(step[1], plane, pair);
+  step[2] = join_plane<4, kTo>(step[2], plane, pair);
+  step[3] = join_plane<6, kTo>(step[3], plane, pair);
+}
+
+// The windows of a tile, a step in each register.
+template <unsigned kBits>
+inline void load_windows(const uint8_t* tile, __m512i (&step)[kTileSteps]) {
+  if constexpr (kBits == 8) {
+    for (size_t i = 0; i < kTileSteps; ++i) step[i] = load_step(tile + i * kStepBytes);
+    return;
+  }
+  constexpr int kPairs = kBits & 4;
+  constexpr int kSingles = kBits & 6;
+  if constexpr ((kBits & 4) != 0) {
+    const __m512i nibble = _mm512_set1_epi8(0x0F);
+    for (size_t v = 0; v < 4; ++v) {
+      const __m512i both = load_step(tile + v * kStepBytes);
+      step[2 * v] = _mm512_and_si512(both, nibble);
+      step[2 * v + 1] = _mm512_and_si512(shifted<4>(both), nibble);
+    }
+  } else {
+    for (__m512i& each : step) each = _mm512_setzero_si512();
+  }
+  if constexpr ((kBits & 2) != 0) {
+    join_pairs<kPairs>(load_step(tile + kPairs * kStepBytes), step);
+    join_pairs<kPairs>(load_step(tile + (kPairs + 1) * kStepBytes), step + 4);
+  }
+  if constexpr ((kBits & 1) != 0) {
+    join_bits<kSingles>(load_step(tile + kSingles * kStepBytes), step);
+  }
+}
+
+template <unsigned kBits>
+inline void unpack_bits(const uint8_t* tile, uint8_t low, uint8_t* symbols) {
+  const __m512i lows = _mm512_set1_epi8(static_cast<char>(low));
+  __m512i step[kTileSteps];
+  load_windows<kBits>(tile, step);
+  for (size_t i = 0; i < kTileSteps; ++i) {
+    store_step(symbols + i * kStepBytes, _mm512_add_epi8(step[i], lows));
+  }
+}
+
+inline void unpack_tile(const uint8_t* tile, Window window, uint8_t* symbols) {
+  switch (window.bits) {
+    case 1: return unpack_bits<1>(tile, window.low, symbols);
+    case 2: return unpack_bits<2>(tile, window.low, symbols);
+    case 3: return unpack_bits<3>(tile, window.low, symbols);
+    case 4: return unpack_bits<4>(tile, window.low, symbols);
+    case 5: return unpack_bits<5>(tile, window.low, symbols);
+    case 6: return unpack_bits<6>(tile, window.low, symbols);
+    case 7: return unpack_bits<7>(tile, window.low, symbols);
+    default: return unpack_bits<8>(tile, window.low, symbols);
+  }
+}
+
+// Four activations in every lane.
+inline __m512i broadcast_step(const int8_t* activations) {
+  int32_t four;
+  __builtin_memcpy(&four, activations, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+
+// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for from the
+// intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
+inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
+}
+
+// 128 * high + low per row, in 64 bits.
+inline void store_sums(__m512i high, __m512i low, int64_t* sums) {
+  const __m512i high_first = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(high));
+  const __m512i high_second = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(high, 1));
+  const __m512i low_first = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(low));
+  const __m512i low_second = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(low, 1));
+  _mm512_storeu_si512(sums, _mm512_add_epi64(_mm512_slli_epi64(high_first, 7), low_first));
+  _mm512_storeu_si512(sums + 8, _mm512_add_epi64(_mm512_slli_epi64(high_second, 7), low_second));
+}
+
+// A lane sums at most kMostWindowColumns products of at most 255 * 127, which 32 bits hold.
+template <unsigned kBits, size_t kPositions>
+inline void dot_bits(const uint8_t* tile, size_t tiles, const Activations& inputs,
+                     int64_t (&sums)[kPositions][kWindowRows]) {
+  // As many chains of additions as hide the latency of one.
+  constexpr size_t kChains = kPositions == 1 ? 4 : kPositions == 2 ? 2 : 1;
+  __m512i high[kPositions][kChains];
+  __m512i low[kPositions][kChains];
+#pragma GCC unroll 4
+  for (size_t p = 0; p < kPositions; ++p) {
+#pragma GCC unroll 4
+    for (size_t chain = 0; chain < kChains; ++chain) {
+      high[p][chain] = low[p][chain] = _mm512_setzero_si512();
+    }
+  }
+  const int8_t* high_input = inputs.high;
+  const int8_t* low_input = inputs.low;
+  for (size_t i = 0; i < tiles; ++i) {
+#pragma GCC unroll 8
+    for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
+    __m512i step[kTileSteps];
+    load_windows<kBits>(tile, step);
+#pragma GCC unroll 8
+    for (size_t k = 0; k < kTileSteps; ++k) {
+#pragma GCC unroll 4
+      for (size_t p = 0; p < kPositions; ++p) {
+        const size_t at = p * inputs.stride + k * kStepColumns;
+        __m512i& high_sum = high[p][k % kChains];
+        __m512i& low_sum = low[p][k % kChains];
+        add_products(high_sum, step[k], broadcast_step(high_input + at));
+        add_products(low_sum, step[k], broadcast_step(low_input + at));
+      }
+    }
+    tile += tile_bytes(kBits);
+    high_input += kTileColumns;
+    low_input += kTileColumns;
+  }
+#pragma GCC unroll 4
+  for (size_t p = 0; p < kPositions; ++p) {
+#pragma GCC unroll 4
+    for (size_t chain = 1; chain < kChains; ++chain) {
+      high[p][0] = _mm512_add_epi32(high[p][0], high[p][chain]);
+      low[p][0] = _mm512_add_epi32(low[p][0], low[p][chain]);
+    }
+    store_sums(high[p][0], low[p][0], sums[p]);
+  }
+}
+
+template <size_t kPositions>
+inline void dot_windows(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                        int64_t (&sums)[kPositions][kWindowRows]) {
+  switch (group.window.bits) {
+    case 1: return dot_bits<1>(group.tiles, tiles, inputs, sums);
+    case 2: return dot_bits<2>(group.tiles, tiles, inputs, sums);
+    case 3: return dot_bits<3>(group.tiles, tiles, inputs, sums);
+    case 4: return dot_bits<4>(group.tiles, tiles, inputs, sums);
+    case 5: return dot_bits<5>(group.tiles, tiles, inputs, sums);
+    case 6: return dot_bits<6>(group.tiles, tiles, inputs, sums);
+    case 7: return dot_bits<7>(group.tiles, tiles, inputs, sums);
+    default: return dot_bits<8>(group.tiles, tiles, inputs, sums);
+  }
+}
+
+// Panels x positions whose sums live in registers: 4 x 3 x 2 of the 32, and a step of each panel.
+constexpr size_t kBlockPositions = 3;
+
+template <size_t kGroups, size_t kPositions>
+inline void multiply_panel_block(const uint8_t* panels, size_t steps, const Activations& inputs,
+                                 size_t at, int64_t* sums, size_t group_sums) {
+  __m512i high[kGroups][kPositions];
+  __m512i low[kGroups][kPositions];
+#pragma GCC unroll 4
+  for (size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
+    for (size_t p = 0; p < kPositions; ++p) high[g][p] = low[g][p] = _mm512_setzero_si512();
+  }
+  const int8_t* const high_input = inputs.high + at;
+  const int8_t* const low_input = inputs.low + at;
+  for (size_t k = 0; k < steps; ++k) {
+    __m512i step[kGroups];
+#pragma GCC unroll 4
+    for (size_t g = 0; g < kGroups; ++g) {
+      step[g] = load_step(panels + g * kPanelBytes + k * kStepBytes);
+    }
+#pragma GCC unroll 4
+    for (size_t p = 0; p < kPositions; ++p) {
+      const size_t input = p * inputs.stride + k * kStepColumns;
+      const __m512i high_step = broadcast_step(high_input + input);
+#pragma GCC unroll 4
+    for (size_t g = 0; g < kGroups; ++g) {
+        add_products(high[g][p], step[g], high_step);
+      }
+      const __m512i low_step = broadcast_step(low_input + input);
+#pragma GCC unroll 4
+    for (size_t g = 0; g < kGroups; ++g) {
+        add_products(low[g][p], step[g], low_step);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
+    for (size_t p = 0; p < kPositions; ++p) {
+      int64_t* const to = sums + g * group_sums + p * kWindowRows;
+      int64_t part[kWindowRows];
+      store_sums(high[g][p], low[g][p], part);
+      for (size_t r = 0; r < kWindowRows; ++r) to[r] += part[r];
+    }
+  }
+}
+
+template <size_t kGroups>
+inline void multiply_panel_groups(const uint8_t* panels, size_t steps, const Activations& inputs,
+                                  size_t column, size_t first, size_t positions, int64_t* sums) {
+  const size_t group_sums = positions * kWindowRows;
+  size_t p = 0;
+  for (; p + kBlockPositions <= positions; p += kBlockPositions) {
+    multiply_panel_block<kGroups, kBlockPositions>(panels, steps, inputs,
+                                                   (first + p) * inputs.stride + column,
+                                                   sums + p * kWindowRows, group_sums);
+  }
+  const size_t at = (first + p) * inputs.stride + column;
+  int64_t* const rest = sums + p * kWindowRows;
+  if (positions - p == 2) {
+    multiply_panel_block<kGroups, 2>(panels, steps, inputs, at, rest, group_sums);
+  } else if (positions - p == 1) {
+    multiply_panel_block<kGroups, 1>(panels, steps, inputs, at, rest, group_sums);
+  }
+}
+
+inline void multiply_panels(const uint8_t* panels, size_t groups, size_t steps,
+                            const Activations& inputs, size_t column, size_t first,
+                            size_t positions, int64_t* sums) {
+  switch (groups) {
+    case 1:
+      return multiply_panel_groups<1>(panels, steps, inputs, column, first, positions, sums);
+    case 2:
+      return multiply_panel_groups<2>(panels, steps, inputs, column, first, positions, sums);
+    case 3:
+      return multiply_panel_groups<3>(panels, steps, inputs, column, first, positions, sums);
+    default:
+      return multiply_panel_groups<4>(panels, steps, inputs, column, first, positions, sums);
+  }
+}
+
+inline __m512i widen_symbols(__m256i symbols) { return _mm512_cvtepu8_epi16(symbols); }
+
+// At most kPanelColumns symbols: 32-bit lanes hold any part of their sum.
+inline int64_t dot_row(const uint8_t* symbols, const int16_t* whole, size_t count) {
+  __m512i sum = _mm512_setzero_si512();
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols + i));
+    sum = _mm512_dpwssd_epi32(sum, widen_symbols(bytes), _mm512_loadu_si512(whole + i));
+  }
+  if (i < count) {
+    const __mmask32 rest = (1u << (count - i)) - 1;
+    const __m256i bytes = _mm256_maskz_loadu_epi8(rest, symbols + i);
+    sum = _mm512_dpwssd_epi32(sum, widen_symbols(bytes),
+                              _mm512_maskz_loadu_epi16(rest, whole + i));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}

@@ -1,0 +1,301 @@
+#include <algorithm>
+#include <memory>
+
+#include "kernels/window_matrix.h"
+#include "test/activation_rows.h"
+#include "test/differential.h"
+
+namespace entrofleet::test {
+namespace {
+
+using Guard = GuardedBytes::Guard;
+
+// Row-major symbols of one of many shapes, 4 or 8 bits each.
+std::vector<uint8_t> matrix_symbols(Random& random, size_t count, unsigned symbol_bits) {
+  std::vector<uint8_t> symbols;
+  while (symbols.size() < count) {
+    const std::vector<uint8_t> more = random_symbols(random, 2 * count);
+    symbols.insert(symbols.end(), more.begin(), more.end());
+  }
+  symbols.resize(count);
+  if (symbol_bits == 4) {
+    for (uint8_t& symbol : symbols) symbol &= 15;
+  }
+  // Exceptions at the edges and far apart.
+  if (random.one_in(3)) {
+    std::fill(symbols.begin(), symbols.end(), random.one_in(2) ? 0 : 7);
+    for (size_t i = random.below(4); i > 0; --i) symbols[random.below(count)] = 15;
+    symbols[0] = 9;
+    symbols[count - 1] = 3;
+  }
+  return symbols;
+}
+
+Window random_window(Random& random, unsigned symbol_bits) {
+  const size_t bits = 1 + random.below(symbol_bits);
+  const size_t lows = (size_t{1} << symbol_bits) - (size_t{1} << bits) + 1;
+  return {static_cast<uint8_t>(bits), static_cast<uint8_t>(random.below(lows))};
+}
+
+// One group's tiles and exceptions, next to a page that cannot be touched.
+class PackedGroup {
+ public:
+  PackedGroup(const EngineKernels& kernels, const SymbolBlock& block, Window window,
+              unsigned symbol_bits)
+      : tiles_(tiles_across(block.columns) * tile_bytes(window.bits), Guard::kAfter) {
+    // Every place may be listed, and every distance bridged.
+    std::vector<uint16_t> room(2 * kTileSymbols * tiles_across(block.columns) + 16);
+    const size_t count = kernels.pack_group(block, window, symbol_bits, tiles_.data(),
+                                            room.data(), room.size());
+    require_same(count != kTooManyExceptions, "room for exceptions");
+    exceptions_ = std::make_unique<GuardedBytes>(count * sizeof(uint16_t), Guard::kAfter);
+    std::memcpy(exceptions_->data(), room.data(), exceptions_->size());
+    group_ = {tiles_.data(), reinterpret_cast<const uint16_t*>(exceptions_->data()),
+              static_cast<uint32_t>(count), window};
+  }
+
+  const WindowGroup& view() const { return group_; }
+  bool operator==(const PackedGroup& other) const {
+    return tiles_ == other.tiles_ && *exceptions_ == *other.exceptions_;
+  }
+
+ private:
+  GuardedBytes tiles_;
+  std::unique_ptr<GuardedBytes> exceptions_;
+  WindowGroup group_;
+};
+
+void require_round_trip(const EngineKernels& kernels, const SymbolBlock& block,
+                        const PackedGroup& group, unsigned symbol_bits) {
+  for (size_t r = 0; r < block.rows; ++r) {
+    const GuardedBytes row(block.columns, Guard::kAfter);
+    kernels.unpack_row(group.view(), symbol_bits, r, row.size(), row.data());
+    require_same(std::memcmp(row.data(), block.symbols + r * block.row_stride, row.size()) == 0,
+                 "row that comes back from windows");
+  }
+}
+
+
+// Steps, biases and so on of a random product, with outputs that are there before.
+class RandomProduct {
+ public:
+  RandomProduct(size_t rows, size_t positions, Random& random)
+      : step_per_row_(random.one_in(2)),
+        accumulate_(random.one_in(2)),
+        biased_(random.one_in(2)),
+        zero_point_(static_cast<float>(random.below(256))),
+        output_stride_(rows + random.below(3)),
+        steps_(rows),
+        bias_(rows),
+        before_(positions * output_stride_) {
+    for (float& step : steps_) step = static_cast<float>(1 + random.below(1000)) * 0x1p-15f;
+    for (float& bias : bias_) bias = static_cast<float>(random.below(1000)) - 500;
+    for (float& value : before_) value = static_cast<float>(random.below(100));
+  }
+
+  std::vector<float> run(const EngineKernels& kernels, const WindowView& weights,
+                         const Activations& inputs) const {
+    std::vector<float> outputs = before_;
+    const size_t groups = window_groups(weights.rows);
+    const WindowProduct product = {&weights,
+                                   &inputs,
+                                   zero_point_,
+                                   steps_.data(),
+                                   step_per_row_,
+                                   biased_ ? bias_.data() : nullptr,
+                                   outputs.data(),
+                                   output_stride_,
+                                   accumulate_};
+    alignas(64) static uint8_t scratch[kWindowScratchBytes];
+    kernels.multiply_windows(product, 0, groups / 2, scratch);
+    kernels.multiply_windows(product, groups / 2, groups, scratch);
+    return outputs;
+  }
+
+  // What `run` must give where sums[r * positions + p] are exact.
+  std::vector<float> finish(const std::vector<int64_t>& sums, const Activations& inputs) const {
+    std::vector<float> outputs = before_;
+    for (size_t r = 0; r < steps_.size(); ++r) {
+      for (size_t p = 0; p < inputs.positions; ++p) {
+        const double zero = static_cast<double>(zero_point_) * static_cast<double>(inputs.sums[p]);
+        const double scale = static_cast<double>(steps_[step_per_row_ ? r : 0]) *
+                             static_cast<double>(inputs.scales[p]);
+        double value = scale * (static_cast<double>(sums[r * inputs.positions + p]) - zero);
+        value += biased_ ? bias_[r] : 0.0f;
+        float& output = outputs[p * output_stride_ + r];
+        output = static_cast<float>((accumulate_ ? output : 0.0f) + value);
+      }
+    }
+    return outputs;
+  }
+
+ private:
+  bool step_per_row_;
+  bool accumulate_;
+  bool biased_;
+  float zero_point_;
+  size_t output_stride_;
+  std::vector<float> steps_;
+  std::vector<float> bias_;
+  std::vector<float> before_;
+};
+
+// sums[r * positions + p] of row-major symbols and activations, directly.
+std::vector<int64_t> exact_sums(const std::vector<uint8_t>& symbols, size_t rows, size_t columns,
+                                const Activations& inputs) {
+  std::vector<int64_t> sums(rows * inputs.positions);
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t p = 0; p < inputs.positions; ++p) {
+      for (size_t c = 0; c < columns; ++c) {
+        sums[r * inputs.positions + p] +=
+            int64_t{symbols[r * columns + c]} * inputs.whole[p * inputs.stride + c];
+      }
+    }
+  }
+  return sums;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+size_t random_positions(Random& random) {
+  return random.one_in(2) ? 1 + random.below(5) : 1 + random.below(random.one_in(8) ? 140 : 70);
+}
+
+size_t random_columns(Random& random) {
+  return 1 + random.below(random.one_in(6) ? 1200 : 150);
+}
+
+}  // namespace
+
+void compare_window_groups(const EngineKernels& expected, const EngineKernels& actual,
+                           Random& random) {
+  const unsigned symbol_bits = random.one_in(2) ? 4 : 8;
+  const size_t rows = random.one_in(2) ? kWindowRows : 1 + random.below(kWindowRows);
+  const size_t columns = random_columns(random);
+  const GuardedBytes symbols(matrix_symbols(random, rows * columns, symbol_bits), Guard::kAfter);
+  const SymbolBlock block = {symbols.data(), columns, rows, columns};
+  const Window window = random_window(random, symbol_bits);
+  const PackedGroup groups[2] = {{expected, block, window, symbol_bits},
+                                 {actual, block, window, symbol_bits}};
+  require_same(groups[0] == groups[1], "group of pack_group");
+  require_round_trip(expected, block, groups[0], symbol_bits);
+  require_round_trip(actual, block, groups[0], symbol_bits);
+  const size_t exceptions = groups[0].view().exception_count;
+  if (exceptions == 0) return;
+  std::vector<uint8_t> tiles(tiles_across(columns) * tile_bytes(window.bits) + 64);
+  uint8_t* const aligned = tiles.data() + (-reinterpret_cast<uintptr_t>(tiles.data()) & 63);
+  const GuardedBytes room((exceptions - 1) * sizeof(uint16_t), Guard::kAfter);
+  const size_t count =
+      actual.pack_group(block, window, symbol_bits, aligned,
+                        reinterpret_cast<uint16_t*>(room.data()), exceptions - 1);
+  require_same(count == kTooManyExceptions, "verdict of pack_group without room");
+}
+
+void compare_window_products(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random) {
+  const unsigned symbol_bits = random.one_in(2) ? 4 : 8;
+  const size_t rows = 1 + random.below(random.one_in(4) ? 150 : 40);
+  const size_t columns = random_columns(random);
+  const std::vector<uint8_t> symbols = matrix_symbols(random, rows * columns, symbol_bits);
+  std::vector<std::unique_ptr<PackedGroup>> packed;
+  std::vector<WindowGroup> groups;
+  for (size_t row = 0; row < rows; row += kWindowRows) {
+    const SymbolBlock block = {symbols.data() + row * columns, columns,
+                               std::min(kWindowRows, rows - row), columns};
+    packed.push_back(std::make_unique<PackedGroup>(
+        expected, block, random_window(random, symbol_bits), symbol_bits));
+    groups.push_back(packed.back()->view());
+  }
+  const WindowView weights = {rows, columns, symbol_bits, groups.data()};
+  const ActivationRows inputs(expected, columns, random_positions(random), random);
+  const RandomProduct product(rows, inputs.view().positions, random);
+  const std::vector<float> outputs[2] = {product.run(expected, weights, inputs.view()),
+                                         product.run(actual, weights, inputs.view())};
+  require_same(same_bits(outputs[0], outputs[1]), "outputs of multiply_windows");
+  const auto sums = exact_sums(symbols, rows, columns, inputs.view());
+  require_same(same_bits(outputs[1], product.finish(sums, inputs.view())),
+               "exactness of multiply_windows");
+}
+
+void compare_window_matrices(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random) {
+  const unsigned symbol_bits = random.one_in(2) ? 4 : 8;
+  const size_t rows = 1 + random.below(60);
+  const size_t columns = random_columns(random);
+  const std::vector<uint8_t> symbols = matrix_symbols(random, rows * columns, symbol_bits);
+  std::vector<uint8_t> pairs((symbols.size() + 1) / 2);
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    pairs[i / 2] = static_cast<uint8_t>(pairs[i / 2] | symbols[i] << (4 * (i % 2)));
+  }
+  const bool paired = symbol_bits == 4 && random.one_in(2);
+  const GuardedBytes source(paired ? pairs : symbols, Guard::kAfter);
+  const WindowForm form = random.one_in(4) ? WindowForm::kPlain : WindowForm::kWindow;
+  const EngineKernels* const kernels[2] = {&expected, &actual};
+  std::vector<float> outputs[2];
+  ThreadTeam team(2);
+  const ActivationRows inputs(expected, columns, 1 + random.below(8), random);
+  const RandomProduct product(rows, inputs.view().positions, random);
+  size_t resident[2];
+  for (size_t side = 0; side < 2; ++side) {
+    const auto matrix = pack_windows({rows, columns, symbol_bits, form}, {source.data(), paired},
+                                     *kernels[side], team);
+    std::vector<uint8_t> row(columns);
+    for (size_t r = 0; r < rows; ++r) {
+      matrix->read_row(*kernels[side], r, columns, row.data());
+      require_same(std::equal(row.begin(), row.end(), symbols.data() + r * columns),
+                   "row that comes back from a matrix");
+    }
+    require_same(form != WindowForm::kPlain || matrix->exceptions() == 0, "plainness of a matrix");
+    resident[side] = matrix->resident_bytes();
+    outputs[side] = product.run(*kernels[side], matrix->view(), inputs.view());
+  }
+  require_same(resident[0] == resident[1], "size of a matrix");
+  require_same(same_bits(outputs[0], outputs[1]), "outputs of a matrix");
+}
+
+void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
+                             Random& random) {
+  const bool paired = random.one_in(2);
+  const size_t rows = 1 + random.below(random.one_in(4) ? 70 : 20);
+  const size_t columns = random_columns(random);
+  const size_t column_begin = random.below(100);
+  // Rows need not follow each other: part of each may belong to another piece.
+  const size_t row_stride = columns + random.below(4);
+  const bool odd = paired && random.one_in(2);
+  const size_t extent = (rows - 1) * row_stride + columns;
+  const std::vector<uint8_t> symbols = matrix_symbols(random, extent, paired ? 4 : 8);
+  std::vector<uint8_t> held = symbols;
+  if (paired) {
+    held.assign((extent + odd + 1) / 2, 0);
+    for (size_t i = 0; i < extent; ++i) {
+      const size_t at = i + odd;
+      held[at / 2] = static_cast<uint8_t>(held[at / 2] | symbols[i] << (4 * (at % 2)));
+    }
+  }
+  const GuardedBytes source(held, Guard::kAfter);
+  const SymbolRows view = {source.data(), paired, odd, row_stride, rows, column_begin, columns};
+  const ActivationRows inputs(expected, column_begin + columns, random_positions(random), random);
+  const Activations activations = inputs.view();
+  std::vector<int64_t> sums[2];
+  const EngineKernels* const kernels[2] = {&expected, &actual};
+  for (size_t side = 0; side < 2; ++side) {
+    alignas(64) static uint8_t scratch[kWindowScratchBytes];
+    sums[side].assign(rows * activations.positions, -1);
+    kernels[side]->multiply_symbol_rows(view, activations, scratch, sums[side].data());
+  }
+  require_same(sums[0] == sums[1], "sums of multiply_symbol_rows");
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t p = 0; p < activations.positions; ++p) {
+      int64_t sum = 0;
+      for (size_t c = 0; c < columns; ++c) {
+        sum += int64_t{symbols[r * row_stride + c]} * inputs.whole(p, column_begin + c);
+      }
+      require_same(sum == sums[1][r * activations.positions + p],
+                   "exactness of multiply_symbol_rows");
+    }
+  }
+}
+
+}  // namespace entrofleet::test
