@@ -68,6 +68,18 @@ bench-codec: setup ## Size and speed of the codecs beside memcpy and zstd (ISA=a
 	@$(MAKE) --silent -C libs/native bench
 	@exec node test/bench/codec.bench.ts $(if $(ISA),--isa $(ISA)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: bench-engine
+bench-engine: setup ## Speed of the engine beside llama.cpp, 1.1 billion weights (ROUNDS=5; 12 GB of disk)
+	@sh deploy/bootstrap/llama.sh || true
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/engine.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-limit
+bench-limit: setup ## The same under a memory limit that holds coded weights but not plain ones (needs root)
+	@sh deploy/bootstrap/llama.sh || true
+	@$(MAKE) --silent -C libs/native bench
+	@exec node test/bench/limit.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: bench-compress
 bench-compress: setup ## Speed of compressing 1 GB from file to file, and what bounds it (ROUNDS=3)
 	@$(MAKE) --silent -C libs/native bench

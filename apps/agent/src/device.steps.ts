@@ -22,6 +22,7 @@ export interface DeviceStepsOptions {
 export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<LoadedModel> {
   const { config, store, bus, log } = options;
   const { device, windowChunks, stallMs, threads } = config;
+  const limits = { sequences: config.httpConcurrency, keyValueBytes: config.keyValueBytes };
   const checkMemory = (target: Target): void => {
     const memory = readMemory({ root: '/', budgetBytes: config.memoryBudgetBytes });
     assertFits(target, memory.availableBytes);
@@ -50,10 +51,22 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
     },
     async load(target, { signal }) {
       checkMemory(target);
-      return loadArtifact({ target, path: store.path(target.artifact.id), threads, signal });
+      return loadArtifact({
+        target,
+        path: store.path(target.artifact.id),
+        threads,
+        limits,
+        signal,
+      });
     },
     restore(target, { signal }) {
-      return loadArtifact({ target, path: store.path(target.artifact.id), threads, signal });
+      return loadArtifact({
+        target,
+        path: store.path(target.artifact.id),
+        threads,
+        limits,
+        signal,
+      });
     },
     test: (model, context) => selfTest(model, context),
     async collect(keep) {

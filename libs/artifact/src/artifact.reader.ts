@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
-import { native, type PlainTensor } from '@entrofleet/native';
+import { type NativeMatrix, native, type PlainTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
-import { ArtifactFile } from './artifact.file.ts';
+import { ArtifactFile, readFailed } from './artifact.file.ts';
 import {
   type ArtifactHeader,
   type ArtifactRef,
@@ -18,11 +18,21 @@ import { chunkTable, itemChunks } from './chunk.table.ts';
 import { dequantize } from './dequantize.ts';
 import { type EvaluationRecord, writeEvaluation } from './evaluation.record.ts';
 import { parseBf16 } from './float.bits.ts';
+import {
+  type CodedMatrix,
+  codedMatrices,
+  diskBufferBytes,
+  loadMatrices,
+  type MatrixLoadOptions,
+  type MatrixRequest,
+} from './matrix.loader.ts';
 import { decodeSymbols } from './symbol.coding.ts';
 import { elementCount, matrixShape } from './tensor.shape.ts';
 
 /** Chunks hashed at a time: the width of libuv's thread pool, where the hashing happens. */
 const HASHES_IN_FLIGHT = 4;
+/** Enough to tell a disk's rate, and read within a few tens of milliseconds by slow ones. */
+const DISK_SAMPLE_BYTES = 16 * 1024 * 1024;
 
 const inflate = promisify(inflateRaw);
 
@@ -105,6 +115,27 @@ export class ArtifactReader {
     return { decodedBytes: this.#decodedBytes, decodeSeconds: this.#decodeSeconds };
   }
 
+  /** Matrices that {@link loadMatrices} can load, in the order of the header. */
+  get codedMatrices(): readonly CodedMatrix[] {
+    return codedMatrices(this.header);
+  }
+
+  /** Bytes that matrices on disk are read into, all together. */
+  diskBufferBytes(threads: number): number {
+    return diskBufferBytes(this.header, threads);
+  }
+
+  /**
+   * Bytes per second of reading this file past the page cache, from its first megabytes.
+   * @throws ArtifactError `ReadFailed`.
+   */
+  async measureDisk(): Promise<number> {
+    const { descriptor, path } = this.#file;
+    return native.measureDisk({ descriptor, sizeBytes: DISK_SAMPLE_BYTES }).catch((cause) => {
+      throw readFailed(path, cause);
+    });
+  }
+
   /** Bytes that all tensors take once resident. */
   get memoryBytes(): number {
     return memoryBytes(this.header);
@@ -161,6 +192,20 @@ export class ArtifactReader {
         { cause },
       );
     });
+  }
+
+  /** As the function of this name; its work counts in {@link decodeStatistics}. */
+  async loadMatrices(
+    requests: readonly MatrixRequest[],
+    options: MatrixLoadOptions,
+  ): Promise<NativeMatrix[][]> {
+    const { matrices, decodeSeconds } = await loadMatrices(this.#file, requests, options);
+    for (const { name } of requests) {
+      const entry = this.#tensors.get(name)?.entry;
+      if (entry !== undefined && entry.codec !== 'raw') this.#decodedBytes += symbolCount(entry);
+    }
+    this.#decodeSeconds += decodeSeconds;
+    return matrices;
   }
 
   /**

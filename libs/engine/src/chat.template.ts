@@ -91,7 +91,7 @@ export function createChatTemplate(files: ChatTemplateFiles): ChatTemplate | und
         messages: messages.map(({ role, content }) => ({ role, content })),
         add_generation_prompt: options.addGenerationPrompt,
       };
-      return render(program, { variables, now, messages: messages.length });
+      return render(program, { variables, now, steps: stepsFor(messages) });
     },
   };
 }
@@ -109,13 +109,11 @@ function parseText(text: string): TemplateProgram {
 
 function render(
   program: TemplateProgram,
-  use: { variables: Record<string, unknown>; now: () => Date; messages: number },
+  use: { variables: Record<string, unknown>; now: () => Date; steps: number },
 ): string {
-  const limits = ENGINE_LIMITS;
   const bounds = {
-    steps: limits.chatTemplateSteps + limits.chatTemplateStepsPerMessage * use.messages,
-    rangeLength: limits.chatTemplateRange,
-    valueLength: limits.chatTemplateValueLength,
+    steps: use.steps,
+    rangeLength: ENGINE_LIMITS.chatTemplateRange,
   };
   try {
     return renderTemplate(program, { variables: use.variables, now: use.now, bounds });
@@ -156,14 +154,24 @@ function readSpecialTokens(json: unknown, file: string): Record<string, string> 
   return texts;
 }
 
+/** Grows with the chat, as templates look at all that was said several times. */
+function stepsFor(messages: readonly ChatMessage[]): number {
+  const { chatTemplateSteps, chatTemplateStepsPerMessage } = ENGINE_LIMITS;
+  const characters = lengthOf(messages);
+  return chatTemplateSteps + chatTemplateStepsPerMessage * messages.length + characters;
+}
+
+function lengthOf(messages: readonly ChatMessage[]): number {
+  return messages.reduce((sum, { content }) => sum + content.length, 0);
+}
+
 function assertMessages(messages: readonly ChatMessage[]): void {
   const refuse = (message: string) => new EngineError('BadMessages', message);
   if (messages.length === 0) throw refuse('a chat needs at least one message');
   if (messages.length > ENGINE_LIMITS.chatMessages) {
     throw refuse(`a chat has at most ${ENGINE_LIMITS.chatMessages} messages`);
   }
-  const length = messages.reduce((sum, { content }) => sum + content.length, 0);
-  if (length > ENGINE_LIMITS.chatLength) {
+  if (lengthOf(messages) > ENGINE_LIMITS.chatLength) {
     throw refuse(`the messages have more than ${ENGINE_LIMITS.chatLength} characters together`);
   }
 }

@@ -16,12 +16,10 @@ export const ENGINE_LIMITS = {
   chatTemplateLength: 256 * 1024,
   /** Characters of all messages of a chat together. */
   chatLength: 4 * 1024 * 1024,
-  chatMessages: 16 * 1024,
-  /** Expressions a template may evaluate before a message, and for each message. */
+  chatMessages: 4096,
+  /** Steps a template may take by itself, and for each message. */
   chatTemplateSteps: 100_000,
   chatTemplateStepsPerMessage: 2_000,
   /** Entries of range(). */
   chatTemplateRange: 64 * 1024,
-  /** Characters or entries of any value that a template makes, the rendered chat included. */
-  chatTemplateValueLength: 8 * 1024 * 1024,
 } as const;

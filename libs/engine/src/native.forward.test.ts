@@ -9,7 +9,7 @@ import {
   tinyGeometry,
   tinyTensors,
 } from '../test/reference.model.ts';
-import { rotaryFrequencies } from './rope.config.ts';
+import { rotaryFrequencies } from './rotary.frequencies.ts';
 
 interface Tiny {
   geometry: ModelGeometry;
@@ -72,19 +72,17 @@ const CASES: readonly (readonly [string, TinyOptions])[] = [
     {
       format: 'f32',
       geometry: {
-        rotaryFrequencies: rotaryFrequencies(
-          {
-            theta: 500,
-            scaling: {
-              kind: 'llama3',
-              factor: 8,
-              lowFrequencyFactor: 1,
-              highFrequencyFactor: 4,
-              originalContextLength: 64,
-            },
+        rotaryFrequencies: rotaryFrequencies({
+          theta: 500,
+          rotatedSize: 10,
+          scaling: {
+            kind: 'llama3',
+            factor: 8,
+            lowFrequencyFactor: 1,
+            highFrequencyFactor: 4,
+            originalContextLength: 64,
           },
-          10,
-        ),
+        }),
       },
     },
   ],

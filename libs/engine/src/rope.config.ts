@@ -162,7 +162,8 @@ class RopeReader {
   #yarn(): RopeScaling {
     const p = this.#parameters;
     const originalContextLength = this.#originalContextLength();
-    const factor = p.factor ?? this.#context.contextLength / originalContextLength;
+    const implied = this.#context.contextLength / originalContextLength;
+    const factor = p.factor ?? (implied > 1 ? implied : this.#required('factor'));
     // YaRN (arXiv 2309.00071), section 3.4; DeepSeek's configurations split it in two.
     const scale = (weight: number) => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
     const split = p.mscale && p.mscale_all_dim ? scale(p.mscale) / scale(p.mscale_all_dim) : null;

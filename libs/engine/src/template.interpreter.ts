@@ -3,12 +3,10 @@ import { formatDate } from './date.format.ts';
 
 /** What a template may use up. */
 export interface TemplateBounds {
-  /** Expressions and statements evaluated. */
+  /** Expressions and statements evaluated, turns of loops, and lists and texts by their length. */
   readonly steps: number;
   /** Entries of range(). */
   readonly rangeLength: number;
-  /** Characters or entries of any value. */
-  readonly valueLength: number;
 }
 
 /** The template itself says no: it called `raise_exception`. */
@@ -77,8 +75,14 @@ export function renderTemplate(
   return String(value);
 }
 
+/** Entries of a list that count as one step, and characters of a text. */
+const STEP_ENTRIES = 16;
+const STEP_CHARACTERS = 256;
+
 class BoundedInterpreter extends library.Interpreter {
   readonly #bounds: TemplateBounds;
+  /** What loops run over. */
+  readonly #loops = new WeakSet<object>();
   #stepsLeft: number;
 
   constructor(environment: TemplateEnvironment, bounds: TemplateBounds) {
@@ -88,16 +92,29 @@ class BoundedInterpreter extends library.Interpreter {
   }
 
   override evaluate(node: unknown, environment: TemplateEnvironment): TemplateValue {
-    if (this.#stepsLeft-- <= 0) throw new Error(`it takes more than ${this.#bounds.steps} steps`);
+    const list = loopedOver(node);
+    if (list !== undefined) this.#loops.add(list);
+    this.#spend(1);
     const result = super.evaluate(node, environment);
     const { value } = result;
-    if (typeof value === 'string' || Array.isArray(value)) {
-      if (value.length > this.#bounds.valueLength) {
-        throw new Error(`it makes a value of more than ${this.#bounds.valueLength} entries`);
-      }
-    }
+    if (typeof value !== 'string' && !Array.isArray(value)) return result;
+    const isLoop = typeof node === 'object' && node !== null && this.#loops.has(node);
+    const entriesAStep = isLoop ? 1 : STEP_ENTRIES;
+    this.#spend(value.length / (typeof value === 'string' ? STEP_CHARACTERS : entriesAStep));
     return result;
   }
+
+  #spend(steps: number): void {
+    this.#stepsLeft -= steps;
+    if (this.#stepsLeft < 0) throw new Error(`it takes more than ${this.#bounds.steps} steps`);
+  }
+}
+
+/** The expression a `for` statement runs over, without its condition. */
+function loopedOver(node: unknown): object | undefined {
+  const { type, iterable } = Object(node) as { type?: unknown; iterable?: object };
+  if (type !== 'For' || iterable === undefined) return undefined;
+  return 'lhs' in iterable ? Object(iterable.lhs) : iterable;
 }
 
 /** Python's range(stop), range(start, stop) or range(start, stop, step). */

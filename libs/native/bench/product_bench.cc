@@ -1,7 +1,10 @@
 // Measures products of matrices in memory with activations, beside plain forms and beside reading
 // memory and doing nothing with it. Prints one JSON object per line.
 //
-//   product_bench [--isa avx2] [--rounds 5] [--weights 268435456] [--columns 4096]
+//   product_bench [--isa avx2] [--rounds 5] [--megabytes 48] [--columns 4096] [--symbols NAME]
+//
+// Every form of a source has as many weights, so that its smallest takes at least --megabytes, which
+// is to be more than the caches hold.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -156,8 +159,7 @@ class Bench {
   explicit Bench(const Options& options)
       : rounds_(options.number("rounds", "5")),
         columns_(options.number("columns", "4096")),
-        copies_(std::max<size_t>(
-            1, options.number("weights", "268435456") / (kRowsEach * columns_))),
+        least_bytes_(options.number("megabytes", "48") << 20),
         kernels_(engine_kernels(active_isa())),
         inputs_(kernels_, columns_),
         outputs_(kMostPositions * kRowsEach) {}
@@ -171,6 +173,7 @@ class Bench {
                                    {kRowsEach, columns_, bits, WindowForm::kWindow}};
     std::vector<Measurement> all;
     Matrices matrices[2];
+    copies_ = 1 + least_bytes_ / pack_windows(shapes[1], symbols, kernels_, teams_[1])->resident_bytes();
     for (size_t form = 0; form < 2; ++form) {
       for (size_t copy = 0; copy < copies_; ++copy) {
         matrices[form].push_back(pack_windows(shapes[form], symbols, kernels_, teams_[1]));
@@ -232,7 +235,8 @@ class Bench {
 
   const size_t rounds_;
   const size_t columns_;
-  const size_t copies_;
+  const size_t least_bytes_;
+  size_t copies_ = 1;
   const EngineKernels& kernels_;
   ThreadTeam teams_[kMostThreads] = {ThreadTeam(1), ThreadTeam(2)};
   const Inputs inputs_;

@@ -133,7 +133,19 @@ class LoadJob {
               [](const Chunk& a, const Chunk& b) { return a.offset < b.offset; });
   }
 
-  void run() {
+  LoadedMatrices run() {
+    const double decode_seconds = take_all();
+    return {finish(), decode_seconds};
+  }
+
+ private:
+  struct Member {
+    PageMemory buffers[kTogether];
+    LoadScratch scratch;
+  };
+
+  // Returns the time of decoding.
+  double take_all() {
     const size_t tasks = (chunks_.size() + kTogether - 1) / kTogether;
     ThreadTeam team(static_cast<int>(std::min(request_.threads, std::max<size_t>(1, tasks))));
     std::vector<Member> members(static_cast<size_t>(team.size()));
@@ -149,6 +161,9 @@ class LoadJob {
       for (const Chunk& chunk : chunks) ahead.consumed(chunk.size_bytes());
     });
     failure_.rethrow();
+    double seconds = 0;
+    for (const Member& member : members) seconds += member.scratch.decode_seconds;
+    return seconds / static_cast<double>(members.size());
   }
 
   std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>> finish() {
@@ -168,12 +183,6 @@ class LoadJob {
     if (on_disk) stream->start();
     return matrices;
   }
-
- private:
-  struct Member {
-    PageMemory buffers[kTogether];
-    LoadScratch scratch;
-  };
 
   // Called by members of a team, which must not throw.
   void take(std::span<const Chunk> chunks, Member& member) noexcept {
@@ -217,7 +226,7 @@ class LoadJob {
     if (got == -1) throw CodecFailure{"ReadFailed", std::strerror(errno), chunk.number};
     if (got == static_cast<int64_t>(chunk.size_bytes())) return {to, chunk.size_bytes()};
     throw CodecFailure{"Truncated",
-                       "the file ends at byte " + std::to_string(chunk.offset + got),
+                       "ends at byte " + std::to_string(chunk.offset + got),
                        chunk.number};
   }
 
@@ -251,11 +260,6 @@ class LoadJob {
 
 }  // namespace
 
-std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>> load_artifact(
-    const LoadRequest& request) {
-  LoadJob job(request);
-  job.run();
-  return job.finish();
-}
+LoadedMatrices load_artifact(const LoadRequest& request) { return LoadJob(request).run(); }
 
 }  // namespace entrofleet

@@ -56,10 +56,16 @@ struct LoadRequest {
   SegmentWatch watch;
 };
 
+struct LoadedMatrices {
+  // By tensor and part.
+  std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>> matrices;
+  // Of entropy decoding, all threads' time over their number.
+  double decode_seconds;
+};
+
 // The matrices of each tensor's parts. Throws CodecFailure ReadFailed, Truncated, HashMismatch,
 // BadSteps, BadCodeTable or CorruptSegment with the number of the chunk, counted through all tensors
 // in the request's order; BadArgument when sizes do not fit each other; Cancelled; std::bad_alloc.
-std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>> load_artifact(
-    const LoadRequest& request);
+LoadedMatrices load_artifact(const LoadRequest& request);
 
 }  // namespace entrofleet

@@ -79,17 +79,20 @@ LoadTensor tensor_of(CodecArguments& arguments) {
   return tensor;
 }
 
-Napi::Value matrices_value(Napi::Env env,
-                           std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>>& all) {
-  Napi::Array tensors = Napi::Array::New(env, all.size());
-  for (uint32_t i = 0; i < all.size(); ++i) {
-    Napi::Array parts = Napi::Array::New(env, all[i].size());
-    for (uint32_t k = 0; k < all[i].size(); ++k) {
-      parts.Set(k, wrap_matrix(env, std::move(all[i][k])));
+Napi::Value loaded_value(Napi::Env env, LoadedMatrices& loaded) {
+  Napi::Array tensors = Napi::Array::New(env, loaded.matrices.size());
+  for (uint32_t i = 0; i < loaded.matrices.size(); ++i) {
+    std::vector<std::shared_ptr<const ResidentMatrix>>& matrices = loaded.matrices[i];
+    Napi::Array parts = Napi::Array::New(env, matrices.size());
+    for (uint32_t k = 0; k < matrices.size(); ++k) {
+      parts.Set(k, wrap_matrix(env, std::move(matrices[k])));
     }
     tensors.Set(i, parts);
   }
-  return tensors;
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("matrices", tensors);
+  value.Set("decodeSeconds", loaded.decode_seconds);
+  return value;
 }
 
 int descriptor_of(const CodecArguments& arguments) {
@@ -113,7 +116,7 @@ Napi::Value load_matrices_call(const Napi::CallbackInfo& info) {
         static_cast<size_t>(
             buffers.integer("sizeBytes", 2 * ReadOnlyFile::kAlignment, kMostBufferBytes))};
     return run(
-        env, arguments.buffers(), [request] { return load_artifact(*request); }, matrices_value);
+        env, arguments.buffers(), [request] { return load_artifact(*request); }, loaded_value);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -14,7 +15,7 @@
 namespace entrofleet {
 namespace {
 
-constexpr size_t kStepBytes = 2;
+constexpr size_t kBf16Bytes = 2;
 
 void require(bool fits, const char* what) {
   if (!fits) throw CodecFailure{"BadArgument", std::string("loadMatrices: ") + what, std::nullopt};
@@ -31,7 +32,7 @@ TensorLoad::TensorLoad(const LoadTensor& tensor) : tensor_(tensor) {
   const size_t weights = tensor.rows * tensor.columns;
   cut_ = {(weights * tensor.symbol_bits + 7) / 8, tensor.segment_symbols};
   require(tensor.segment_sizes.size() == cut_.segments(), "segmentSizes must be one per segment");
-  step_bytes_ = tensor.step == 0 ? tensor.rows * kStepBytes : 0;
+  step_bytes_ = tensor.step == 0 ? tensor.rows * kBf16Bytes : 0;
   begins_.push_back(step_bytes_);
   for (const uint32_t size : tensor.segment_sizes) {
     require(size > 0, "a segment has no bytes");
@@ -57,7 +58,7 @@ void TensorLoad::cut_chunks() {
       ++chunk.end_segment;
     }
     segment = chunk.end_segment;
-    const bool in_steps = chunk.end < step_bytes_ && chunk.end % kStepBytes == 0;
+    const bool in_steps = chunk.end < step_bytes_ && chunk.end % kBf16Bytes == 0;
     require(size > 0 && (in_steps || chunk.end == begins_[segment]),
             "chunks must be cut between steps or segments");
     chunks_.push_back(chunk);
@@ -93,27 +94,34 @@ void TensorLoad::take(const TensorChunk& chunk, std::span<const uint8_t> bytes,
   prepare();
   if (chunk.begin < step_bytes_) {
     const size_t count = std::min(chunk.end, step_bytes_) - chunk.begin;
-    take_steps(chunk.begin / kStepBytes, bytes.first(count));
+    take_steps(chunk.begin / kBf16Bytes, bytes.first(count));
   }
   scratch.symbols.resize(std::max(scratch.symbols.size(), cut_.segment_symbols));
   for (size_t segment = chunk.first_segment; segment < chunk.end_segment; ++segment) {
     const std::span<uint8_t> symbols(scratch.symbols.data(), cut_.symbols_of(segment));
-    // Coded matrices are decoded too: what does not decode is found out now, not in a product.
-    if (!decoder_->decode(bytes.subspan(begins_[segment] - chunk.begin,
-                                        tensor_.segment_sizes[segment]),
-                          symbols)) {
-      throw CodecFailure{"CorruptSegment",
-                         "segment " + std::to_string(segment) + " of " +
-                             std::to_string(cut_.segments()) + " is corrupt",
-                         std::nullopt};
-    }
+    const auto begin = std::chrono::steady_clock::now();
+    decode(chunk, segment, bytes, symbols);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    scratch.decode_seconds += elapsed.count();
     if (!assemblers_.empty()) pack(segment, symbols, scratch);
   }
 }
 
+// Coded matrices are decoded too: what does not decode is found out now, not in a product.
+void TensorLoad::decode(const TensorChunk& chunk, size_t segment, std::span<const uint8_t> bytes,
+                        std::span<uint8_t> symbols) const {
+  const std::span<const uint8_t> coded =
+      bytes.subspan(begins_[segment] - chunk.begin, tensor_.segment_sizes[segment]);
+  if (decoder_->decode(coded, symbols)) return;
+  throw CodecFailure{"CorruptSegment",
+                     "segment " + std::to_string(segment) + " of " +
+                         std::to_string(cut_.segments()) + " is corrupt",
+                     std::nullopt};
+}
+
 void TensorLoad::take_steps(size_t first, std::span<const uint8_t> bytes) {
-  for (size_t i = 0; i < bytes.size() / kStepBytes; ++i) {
-    const float step = bf16_value(bytes.data() + kStepBytes * i);
+  for (size_t i = 0; i < bytes.size() / kBf16Bytes; ++i) {
+    const float step = bf16_value(bytes.data() + kBf16Bytes * i);
     steps_[first + i] = step;
     if (std::isfinite(step) && step > 0) continue;
     throw CodecFailure{"BadSteps",

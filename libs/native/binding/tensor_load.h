@@ -22,6 +22,7 @@ struct LoadScratch {
   // For the assembler of the matrix that was packed last.
   const WindowMatrix* packed = nullptr;
   std::optional<WindowPacker> packer;
+  double decode_seconds = 0;
 };
 
 // What of a tensor a chunk holds.
@@ -55,6 +56,8 @@ class TensorLoad {
   void cut_chunks();
   void prepare();
   void take_steps(size_t first, std::span<const uint8_t> bytes);
+  void decode(const TensorChunk& chunk, size_t segment, std::span<const uint8_t> bytes,
+              std::span<uint8_t> symbols) const;
   void pack(size_t segment, std::span<const uint8_t> symbols, LoadScratch& scratch);
   std::shared_ptr<const CodedTensor> coded(const std::shared_ptr<SegmentStream>& stream,
                                            const std::shared_ptr<ReadOnlyFile>& file);

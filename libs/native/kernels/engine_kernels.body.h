@@ -24,6 +24,8 @@ namespace {
 
 #include "kernels/activations.body.h"
 
+#include "kernels/window_exceptions.body.h"
+
 #include ENTROFLEET_WINDOW_TILES
 
 #include "kernels/window_pack.body.h"

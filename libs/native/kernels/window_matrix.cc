@@ -70,7 +70,7 @@ size_t WindowMatrix::exceptions() const {
 }
 
 uint8_t* WindowMatrix::take(size_t bytes) {
-  return data_ + used_bytes_.fetch_add(round_up(bytes, kAlignment));
+  return data_ + used_bytes_.fetch_add(bytes);
 }
 
 WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
@@ -123,10 +123,11 @@ void WindowPacker::pack_rows(size_t row, size_t rows, const uint8_t* symbols) {
     window = choose_window(sample_symbols(block), shape.symbol_bits, window.bits + 1u);
   }
   const size_t bytes = tiles * tile_bytes(window.bits);
-  uint8_t* const to = matrix_.take(bytes + exceptions * sizeof(uint16_t));
-  std::memcpy(to, tiles_.get(), bytes);
-  std::memcpy(to + bytes, exceptions_.data(), exceptions * sizeof(uint16_t));
-  matrix_.groups_[row / kWindowRows] = {to, reinterpret_cast<const uint16_t*>(to + bytes),
+  const size_t listed = round_up(exceptions * sizeof(uint16_t), kAlignment);
+  uint8_t* const to = matrix_.take(listed + bytes);
+  std::memcpy(to, exceptions_.data(), exceptions * sizeof(uint16_t));
+  std::memcpy(to + listed, tiles_.get(), bytes);
+  matrix_.groups_[row / kWindowRows] = {to + listed, reinterpret_cast<const uint16_t*>(to),
                                         static_cast<uint32_t>(exceptions), window};
 }
 

@@ -31,58 +31,13 @@ inline void finish_sums(const WindowProduct& product, size_t row, size_t positio
   __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
 
-constexpr size_t kEntriesPerLine = 64 / sizeof(uint16_t);
-constexpr size_t kRunEntries = 512;
-
-// Adds (q - low) * whole for the exceptions of a group. Not inlined, for the registers' sake.
-template <unsigned kSymbolBits, size_t kPositions>
-__attribute__((noinline)) void add_exceptions(const WindowGroup& group, const Activations& inputs,
-                                              int64_t (&sums)[kPositions][kWindowRows]) {
-  constexpr uint32_t kSymbolMask = (1u << kSymbolBits) - 1;
-  const int32_t low = group.window.low;
-  const int16_t* const whole = inputs.whole;
-  const size_t stride = inputs.stride;
-  const uint16_t* entry = group.exceptions;
-  const uint16_t* const end = entry + group.exception_count;
-  size_t place = 0;
-  while (entry != end) {
-    // Sums of kRunEntries products fit 32 bits: 512 * 255 * 16319 < 2^31.
-    const size_t left = static_cast<size_t>(end - entry);
-    const uint16_t* const run_end = entry + (left < kRunEntries ? left : kRunEntries);
-    int32_t part[kPositions][kWindowRows] = {};
-    // Places are below 16 x the padded columns, and so columns below the activations' stride.
-    const auto add = [&](uint32_t bits) {
-      place += bits >> kSymbolBits;
-      const int32_t delta = static_cast<int32_t>(bits & kSymbolMask) - low;
-      const size_t column = place / kWindowRows;
-      for (size_t p = 0; p < kPositions; ++p) {
-        part[p][place % kWindowRows] += delta * whole[p * stride + column];
-      }
-    };
-    for (; entry + kEntriesPerLine <= run_end; entry += kEntriesPerLine) {
-      prefetch_stream(reinterpret_cast<const uint8_t*>(entry));
-#pragma GCC unroll 8
-      for (size_t i = 0; i < kEntriesPerLine; ++i) add(entry[i]);
-    }
-    for (; entry != run_end; ++entry) add(*entry);
-    for (size_t p = 0; p < kPositions; ++p) {
-      for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += part[p][r];
-    }
-  }
-}
-
 template <size_t kPositions>
 inline void multiply_group(const WindowProduct& product, size_t index) {
   const WindowView& weights = *product.weights;
   const Activations& inputs = *product.inputs;
   const WindowGroup& group = weights.groups[index];
   int64_t sums[kPositions][kWindowRows];
-  dot_windows<kPositions>(group, tiles_across(weights.columns), inputs, sums);
-  if (weights.symbol_bits == 4) {
-    add_exceptions<4>(group, inputs, sums);
-  } else {
-    add_exceptions<8>(group, inputs, sums);
-  }
+  dot_group<kPositions>(group, weights.symbol_bits, tiles_across(weights.columns), inputs, sums);
   for (size_t p = 0; p < kPositions; ++p) {
     finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
   }

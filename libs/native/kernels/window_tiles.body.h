@@ -2,9 +2,6 @@
 // are made of, in plain C++. An instruction set that has better defines the same functions in its
 // own window_tiles_<isa>.body.h (engine_kernels.body.h says how it is chosen).
 
-// Fetches what is read once, some way ahead of where it is being read. Never faults.
-inline void prefetch_stream(const uint8_t* at) { __builtin_prefetch(at + 1024); }
-
 // windows[i] = q - low (mod 256) of place i of a tile. `symbols` is the first of 16 x 32.
 inline void load_tile(const uint8_t* symbols, size_t row_stride, uint8_t low, uint8_t* windows) {
   for (size_t step = 0; step < kTileSteps; ++step) {
@@ -108,11 +105,11 @@ inline void dot_steps(const uint8_t* symbols, size_t steps, const int16_t* whole
   }
 }
 
-// sums[p][r] = sum of windows (q - low, exceptions 0) times wholes over `tiles` tiles of a group,
-// for the first kPositions positions.
+// sums[p][r] = sum of (q - low) times wholes over a group's `tiles` tiles, exceptions included, for
+// the first kPositions positions.
 template <size_t kPositions>
-inline void dot_windows(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                        int64_t (&sums)[kPositions][kWindowRows]) {
+inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
   const Window window = {group.window.bits, 0};
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
@@ -126,6 +123,7 @@ inline void dot_windows(const WindowGroup& group, size_t tiles, const Activation
       for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += part[r];
     }
   }
+  add_all_exceptions(group, symbol_bits, inputs, sums);
 }
 
 // Adds, for each of `groups` panels (kPanelBytes apart) and each position first..first+positions-1,

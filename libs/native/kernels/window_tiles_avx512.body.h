@@ -1,7 +1,7 @@
 // What products with windows and their packing are made of (window_tiles.body.h), for AVX-512 with
 // VNNI: a step is one register, whose 32-bit lanes are rows.
 
-// Ahead of the stream of a group's tiles and exceptions, and on into the next group's.
+// How far ahead memory is read: on from a group's exceptions to its tiles and to the next group.
 constexpr size_t kPrefetchBytes = 2048;
 
 inline void prefetch_stream(const uint8_t* at) {
@@ -123,12 +123,12 @@ inline void pack_tile(const uint8_t* windows, unsigned bits, uint8_t* tile) {
 
 // Adds, at bit kTo of the windows of a step, the bit or bits that lie at kFrom in a plane.
 template <int kFrom, int kTo>
-inline __m512i join_plane(__m512i windows, __m512i plane, __m512i mask_at_to) {
+[[gnu::always_inline]] inline __m512i join_plane(__m512i windows, __m512i plane, __m512i mask_at_to) {
   return insert_bits(windows, shifted<kFrom - kTo>(plane), mask_at_to);
 }
 
 template <int kTo>
-inline void join_bits(__m512i plane, __m512i (&step)[kTileSteps]) {
+[[gnu::always_inline]] inline void join_bits(__m512i plane, __m512i (&step)[kTileSteps]) {
   const __m512i bit = _mm512_set1_epi8(static_cast<char>(1 << kTo));
   step[0] = join_plane<0, kTo>(step[0], plane, bit);
   step[1] = join_plane<1, kTo>(step[1], plane, bit);
@@ -141,7 +141,7 @@ inline void join_bits(__m512i plane, __m512i (&step)[kTileSteps]) {
 }
 
 template <int kTo>
-inline void join_pairs(__m512i plane, __m512i* step) {
+[[gnu::always_inline]] inline void join_pairs(__m512i plane, __m512i* step) {
   const __m512i pair = _mm512_set1_epi8(static_cast<char>(3 << kTo));
   step[0] = join_plane<0, kTo>(step[0], plane, pair);
   step[1] = join_plane<2, kTo>(step[1], plane, pair);
@@ -151,7 +151,7 @@ inline void join_pairs(__m512i plane, __m512i* step) {
 
 // The windows of a tile, a step in each register.
 template <unsigned kBits>
-inline void load_windows(const uint8_t* tile, __m512i (&step)[kTileSteps]) {
+[[gnu::always_inline]] inline void load_windows(const uint8_t* tile, __m512i (&step)[kTileSteps]) {
   if constexpr (kBits == 8) {
     for (size_t i = 0; i < kTileSteps; ++i) step[i] = load_step(tile + i * kStepBytes);
     return;
@@ -223,66 +223,107 @@ inline void store_sums(__m512i high, __m512i low, int64_t* sums) {
   _mm512_storeu_si512(sums + 8, _mm512_add_epi64(_mm512_slli_epi64(high_second, 7), low_second));
 }
 
-// A lane sums at most kMostWindowColumns products of at most 255 * 127, which 32 bits hold.
-template <unsigned kBits, size_t kPositions>
-inline void dot_bits(const uint8_t* tile, size_t tiles, const Activations& inputs,
-                     int64_t (&sums)[kPositions][kWindowRows]) {
+// Sums of one group, in registers. A lane sums at most kMostWindowColumns products of at most
+// 255 * 127, which 32 bits hold.
+template <size_t kPositions>
+struct GroupSums {
   // As many chains of additions as hide the latency of one.
-  constexpr size_t kChains = kPositions == 1 ? 4 : kPositions == 2 ? 2 : 1;
+  static constexpr size_t kChains = kPositions == 1 ? 4 : kPositions == 2 ? 2 : 1;
   __m512i high[kPositions][kChains];
   __m512i low[kPositions][kChains];
+
+  [[gnu::always_inline]] void clear() {
 #pragma GCC unroll 4
-  for (size_t p = 0; p < kPositions; ++p) {
+    for (size_t p = 0; p < kPositions; ++p) {
 #pragma GCC unroll 4
-    for (size_t chain = 0; chain < kChains; ++chain) {
-      high[p][chain] = low[p][chain] = _mm512_setzero_si512();
-    }
-  }
-  const int8_t* high_input = inputs.high;
-  const int8_t* low_input = inputs.low;
-  for (size_t i = 0; i < tiles; ++i) {
-#pragma GCC unroll 8
-    for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
-    __m512i step[kTileSteps];
-    load_windows<kBits>(tile, step);
-#pragma GCC unroll 8
-    for (size_t k = 0; k < kTileSteps; ++k) {
-#pragma GCC unroll 4
-      for (size_t p = 0; p < kPositions; ++p) {
-        const size_t at = p * inputs.stride + k * kStepColumns;
-        __m512i& high_sum = high[p][k % kChains];
-        __m512i& low_sum = low[p][k % kChains];
-        add_products(high_sum, step[k], broadcast_step(high_input + at));
-        add_products(low_sum, step[k], broadcast_step(low_input + at));
+      for (size_t chain = 0; chain < kChains; ++chain) {
+        high[p][chain] = low[p][chain] = _mm512_setzero_si512();
       }
     }
-    tile += tile_bytes(kBits);
-    high_input += kTileColumns;
-    low_input += kTileColumns;
   }
+
+  [[gnu::always_inline]] void store(int64_t (&sums)[kPositions][kWindowRows]) {
 #pragma GCC unroll 4
-  for (size_t p = 0; p < kPositions; ++p) {
+    for (size_t p = 0; p < kPositions; ++p) {
 #pragma GCC unroll 4
-    for (size_t chain = 1; chain < kChains; ++chain) {
-      high[p][0] = _mm512_add_epi32(high[p][0], high[p][chain]);
-      low[p][0] = _mm512_add_epi32(low[p][0], low[p][chain]);
+      for (size_t chain = 1; chain < kChains; ++chain) {
+        high[p][0] = _mm512_add_epi32(high[p][0], high[p][chain]);
+        low[p][0] = _mm512_add_epi32(low[p][0], low[p][chain]);
+      }
+      store_sums(high[p][0], low[p][0], sums[p]);
     }
-    store_sums(high[p][0], low[p][0], sums[p]);
+  }
+};
+
+// Adds a tile's windows times the activations `at` its first column.
+template <unsigned kBits, size_t kPositions>
+[[gnu::always_inline]] inline void add_tile(const uint8_t* tile, const Activations& inputs, size_t at,
+                     GroupSums<kPositions>& sums) {
+#pragma GCC unroll 8
+  for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
+  __m512i step[kTileSteps];
+  load_windows<kBits>(tile, step);
+  constexpr size_t kChains = GroupSums<kPositions>::kChains;
+#pragma GCC unroll 8
+  for (size_t k = 0; k < kTileSteps; k += kChains) {
+#pragma GCC unroll 4
+    for (size_t chain = 0; chain < kChains; ++chain) {
+#pragma GCC unroll 4
+      for (size_t p = 0; p < kPositions; ++p) {
+        const size_t input = at + p * inputs.stride + (k + chain) * kStepColumns;
+        add_products(sums.high[p][chain], step[k + chain], broadcast_step(inputs.high + input));
+        add_products(sums.low[p][chain], step[k + chain], broadcast_step(inputs.low + input));
+      }
+    }
+  }
+}
+
+// Exceptions are spread evenly over the tiles: they keep the core busy and the tiles the memory.
+// A function of its own for each, as inlining all of them in one place ends in their helpers not being
+// inlined.
+template <unsigned kBits, size_t kPositions>
+[[gnu::noinline]] void dot_bits(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                     const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+  // The exceptions lie before the tiles; what the tiles would have fetched meanwhile is fetched now.
+  const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
+  for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
+    prefetch_stream(entries + i);
+  }
+  ExceptionReader reader = read_exceptions(group, symbol_bits);
+  int32_t part[kPositions][kWindowRows] = {};
+  int64_t carried[kPositions][kWindowRows] = {};
+  const size_t each = (group.exception_count + tiles - 1) / tiles;
+  const size_t run = each == 0 ? tiles : kRunExceptions / each;
+  GroupSums<kPositions> dense;
+  dense.clear();
+  for (size_t i = 0; i < tiles;) {
+    const size_t run_end = tiles - i < run ? tiles : i + run;
+    for (; i < run_end; ++i) {
+      add_tile<kBits>(group.tiles + i * tile_bytes(kBits), inputs, i * kTileColumns, dense);
+      const size_t left = static_cast<size_t>(reader.end - reader.next);
+      add_exceptions<kPositions>(reader, reader.next + (left < each ? left : each), inputs.whole,
+                                 inputs.stride, part);
+    }
+    carry_sums(part, carried);
+  }
+  dense.store(sums);
+  for (size_t p = 0; p < kPositions; ++p) {
+    for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += carried[p][r];
   }
 }
 
 template <size_t kPositions>
-inline void dot_windows(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                        int64_t (&sums)[kPositions][kWindowRows]) {
+inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
   switch (group.window.bits) {
-    case 1: return dot_bits<1>(group.tiles, tiles, inputs, sums);
-    case 2: return dot_bits<2>(group.tiles, tiles, inputs, sums);
-    case 3: return dot_bits<3>(group.tiles, tiles, inputs, sums);
-    case 4: return dot_bits<4>(group.tiles, tiles, inputs, sums);
-    case 5: return dot_bits<5>(group.tiles, tiles, inputs, sums);
-    case 6: return dot_bits<6>(group.tiles, tiles, inputs, sums);
-    case 7: return dot_bits<7>(group.tiles, tiles, inputs, sums);
-    default: return dot_bits<8>(group.tiles, tiles, inputs, sums);
+    case 1: return dot_bits<1>(group, symbol_bits, tiles, inputs, sums);
+    case 2: return dot_bits<2>(group, symbol_bits, tiles, inputs, sums);
+    case 3: return dot_bits<3>(group, symbol_bits, tiles, inputs, sums);
+    case 4: return dot_bits<4>(group, symbol_bits, tiles, inputs, sums);
+    case 5: return dot_bits<5>(group, symbol_bits, tiles, inputs, sums);
+    case 6: return dot_bits<6>(group, symbol_bits, tiles, inputs, sums);
+    case 7: return dot_bits<7>(group, symbol_bits, tiles, inputs, sums);
+    default: return dot_bits<8>(group, symbol_bits, tiles, inputs, sums);
   }
 }
 

@@ -26,6 +26,13 @@ export interface LoadedTensor {
   readonly parts: readonly { readonly firstRow: number; readonly rows: number }[];
 }
 
+export interface LoadedMatrices {
+  /** By tensor and part. */
+  readonly matrices: NativeMatrix[][];
+  /** Of entropy decoding alone, as if all threads did nothing else at the same time. */
+  readonly decodeSeconds: number;
+}
+
 export interface MachineRates {
   /** Bytes read from memory that no cache holds, by all threads together. */
   readonly readBytesPerSecond: number;
@@ -54,7 +61,7 @@ export interface LoaderBinding {
     diskBuffers: { readonly count: number; readonly sizeBytes: number };
     /** Not 0 in the first word stops it; the second counts chunks that are done. */
     control?: Int32Array;
-  }): Promise<NativeMatrix[][]>;
+  }): Promise<LoadedMatrices>;
 
   /** Takes a few tens of milliseconds. */
   measureMachine(input: { threads: number }): Promise<MachineRates>;

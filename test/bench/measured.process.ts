@@ -1,0 +1,88 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+
+const POLL_MS = 20;
+const READ_BYTES = 4 * 1024 * 1024;
+
+export interface MeasuredOutput {
+  readonly stdout: string;
+  /** Greatest resident set, pages of mapped files included. */
+  readonly peakRssBytes: number;
+}
+
+/** A process that a memory limit has ended, or that failed in another way. */
+export class ProcessFailure extends Error {
+  readonly signal: NodeJS.Signals | null;
+
+  constructor(message: string, signal: NodeJS.Signals | null) {
+    super(message);
+    this.name = 'ProcessFailure';
+    this.signal = signal;
+  }
+}
+
+/**
+ * Runs a program to its end and watches its memory.
+ * @param before words put before the program's own, e.g. to enter a group with a limit; they must
+ * replace themselves by it (exec).
+ * @throws ProcessFailure with the end of what it wrote to stderr.
+ */
+export async function runMeasured(
+  argv: readonly string[],
+  options: { before?: readonly string[] } = {},
+): Promise<MeasuredOutput> {
+  const [program = '', ...words] = [...(options.before ?? []), ...argv];
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const exit = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(
+    (resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => resolve({ code, signal }));
+    },
+  );
+  let peakRssBytes = 0;
+  const watch = setInterval(() => {
+    peakRssBytes = Math.max(peakRssBytes, peakOf(child.pid));
+  }, POLL_MS);
+  try {
+    const [{ code, signal }, stdout, stderr] = await Promise.all([
+      exit,
+      text(child.stdout),
+      text(child.stderr),
+    ]);
+    if (code === 0) return { stdout, peakRssBytes };
+    const message = `${argv.join(' ')} ended with ${signal ?? code}: ${stderr.slice(-500).trim()}`;
+    throw new ProcessFailure(message, signal);
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** VmHWM in bytes; 0 when the process is gone. */
+function peakOf(pid: number | undefined): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** Has the system forget the file's pages (posix_fadvise DONTNEED): it is read from the disk next. */
+export function dropFromMemory(path: string): void {
+  execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' });
+}
+
+/** Reads the file from the disk, one piece after the other. */
+export function readFromDiskMs(path: string): number {
+  dropFromMemory(path);
+  const buffer = new Uint8Array(READ_BYTES);
+  const startMs = performance.now();
+  const file = openSync(path, 'r');
+  try {
+    while (readSync(file, buffer) > 0);
+    return performance.now() - startMs;
+  } finally {
+    closeSync(file);
+  }
+}
