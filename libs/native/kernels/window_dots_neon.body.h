@@ -54,23 +54,29 @@ inline void dot_bits(const uint8_t* group, size_t tiles, const Activations& inpu
 }
 
 template <size_t kPositions>
-inline void dot_windows(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                        int64_t (&sums)[kPositions][kWindowRows]) {
-  const bool offset = group.window.bits == 8;
-  for (size_t p = 0; p < kPositions; ++p) {
-    for (int64_t& sum : sums[p]) sum = offset ? kSymbolOffset * inputs.sums[p] : 0;
-  }
-  int64_t* const to = sums[0];
+inline void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t* sums) {
   switch (group.window.bits) {
-    case 1: return dot_bits<1, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 2: return dot_bits<2, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 3: return dot_bits<3, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 4: return dot_bits<4, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 5: return dot_bits<5, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 6: return dot_bits<6, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    case 7: return dot_bits<7, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
-    default: return dot_bits<8, kPositions>(group.tiles, tiles, inputs, 0, 0, to);
+    case 1: return dot_bits<1, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 2: return dot_bits<2, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 3: return dot_bits<3, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 4: return dot_bits<4, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 5: return dot_bits<5, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 6: return dot_bits<6, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    case 7: return dot_bits<7, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
+    default: return dot_bits<8, kPositions>(group.tiles, tiles, inputs, 0, 0, sums);
   }
+}
+
+template <size_t kPositions>
+inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
+                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+  for (size_t p = 0; p < kPositions; ++p) {
+    const int64_t offset = group.window.bits == 8 ? kSymbolOffset * inputs.sums[p] : 0;
+    for (int64_t& sum : sums[p]) sum = offset;
+  }
+  dot_tiles<kPositions>(group, tiles, inputs, sums[0]);
+  add_all_exceptions(group, symbol_bits, inputs, sums);
 }
 
 // sum(whole[i]), of at most kPanelColumns.
