@@ -35,6 +35,7 @@ constexpr Comparison<EngineKernels> kEngineComparisons[] = {
     {"elementwise", entrofleet::test::compare_elementwise},
     {"activations", entrofleet::test::compare_activations},
     {"window groups", entrofleet::test::compare_window_groups},
+    {"coded groups", entrofleet::test::compare_coded_groups},
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
