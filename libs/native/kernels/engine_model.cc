@@ -1,9 +1,10 @@
 #include "kernels/engine_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <initializer_list>
 #include <utility>
+
+#include "kernels/rotation.h"
 
 namespace entrofleet {
 namespace {
@@ -111,10 +112,10 @@ void EngineModel::embed(std::span<const EngineEntry> entries) {
   for_each_row(entries.size(), [&](size_t row) {
     const EngineEntry& entry = entries[row];
     for (size_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(entry.position) * geometry_.rotary_frequencies[i];
-      cosines_[row * half + i] = static_cast<float>(std::cos(angle) * geometry_.rotary_scale);
-      sines_[row * half + i] = static_cast<float>(std::sin(angle) * geometry_.rotary_scale);
+      const Rotation rotation = rotation_of(static_cast<double>(entry.position) *
+                                            geometry_.rotary_frequencies[i]);
+      cosines_[row * half + i] = static_cast<float>(rotation.cosine * geometry_.rotary_scale);
+      sines_[row * half + i] = static_cast<float>(rotation.sine * geometry_.rotary_scale);
     }
   });
   // Reading a row may throw, which threads of the team must not.
