@@ -47,6 +47,7 @@ export async function openModel(path: string, threads: number): Promise<OpenedMo
     tensorNames: reader.tensorNames,
     fileNames: reader.fileNames,
     readResident: (name, { signal } = {}) => reader.readResident(name, { threads, signal }),
+    coded: reader,
     readFile: (name) => reader.readFile(name),
     close: () => reader.close(),
   };

@@ -1,4 +1,5 @@
 import type { KeyValueFormat, NativeModel, NativeSession } from '@entrofleet/native';
+import type { Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { kvCacheBytes } from './memory.figures.ts';
@@ -98,6 +99,8 @@ export class LanguageModel {
   readonly threads: number;
   /** How sessions hold keys and values. */
   readonly keyValueFormat: KeyValueFormat;
+  /** How coded matrices are held; null when the source had none. */
+  readonly residency: Residency | null;
   readonly #native: NativeModel;
 
   constructor(
@@ -107,12 +110,14 @@ export class LanguageModel {
       readonly threads: number;
       /** Default: f16 where matrices are quantized, f32 where all are float. */
       readonly keyValueFormat?: KeyValueFormat | undefined;
+      readonly residency?: Residency | null;
     },
   ) {
     this.#native = native;
     this.config = options.config;
     this.threads = options.threads;
     this.keyValueFormat = options.keyValueFormat ?? native.keyValueFormat;
+    this.residency = options.residency ?? null;
   }
 
   /** Bytes of weights held. */

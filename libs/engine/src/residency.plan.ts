@@ -28,7 +28,8 @@ export interface MatrixSizes {
 
 export interface ResidencyRequest {
   readonly matrices: readonly MatrixSizes[];
-  readonly constants: MachineConstants;
+  /** null: not measured, and windows taken for the fastest form. */
+  readonly constants: MachineConstants | null;
   readonly form: ResidencyForm;
   /** For everything; null: no limit. */
   readonly budgetBytes: number | null;
@@ -44,8 +45,8 @@ export interface ResidencyPlan {
   readonly forms: ReadonlyMap<string, MatrixForm>;
   /** Expected, with everything that {@link ResidencyRequest} counts. */
   readonly totalBytes: number;
-  /** Expected of one token's pass. */
-  readonly tokenSeconds: number;
+  /** Expected of one token's pass; null without measured constants. */
+  readonly tokenSeconds: number | null;
   /** One line. */
   readonly explanation: string;
 }
@@ -72,8 +73,9 @@ export function planResidency(request: ResidencyRequest): ResidencyPlan {
           : 'choose form auto, or a smaller context'),
     );
   }
-  const tokenSeconds = secondsOf(request, forms);
-  return { forms, totalBytes, tokenSeconds, explanation: explain(request, forms) };
+  const tokenSeconds =
+    request.constants === null ? null : secondsOf(request.matrices, request.constants, forms);
+  return { forms, totalBytes, tokenSeconds, explanation: explain(request, forms, tokenSeconds) };
 }
 
 /** One line per group of matrices that are held alike, for people. */
@@ -98,7 +100,10 @@ function sameForm({ matrices }: ResidencyRequest, form: MatrixForm): Assignment 
 function bestForms(request: ResidencyRequest): Assignment {
   const { matrices, constants } = request;
   const unbounded = new Map<string, MatrixForm>(
-    matrices.map((m) => [m.name, isFasterCoded(m, constants) ? 'coded' : 'window']),
+    matrices.map((m) => [
+      m.name,
+      constants !== null && isFasterCoded(m, constants) ? 'coded' : 'window',
+    ]),
   );
   if (fits(request, unbounded)) return unbounded;
   const forms = new Map(sameForm(request, 'coded'));
@@ -135,6 +140,7 @@ function moveToDisk(request: ResidencyRequest, forms: Map<string, MatrixForm>): 
 function widenWhileRoom(request: ResidencyRequest, forms: Map<string, MatrixForm>): void {
   const { constants } = request;
   const gain = (m: MatrixSizes) => {
+    if (constants === null) return m.use === 'rows' ? 0.5 : 1;
     const saved = computeSeconds(m, 'coded', constants) - computeSeconds(m, 'window', constants);
     return saved / Math.max(1, m.windowBytes - m.codedBytes);
   };
@@ -168,7 +174,11 @@ function bytesOf(matrix: MatrixSizes, form: MatrixForm): number {
 }
 
 /** Reading the disk runs beside computing, so the slower of the two bounds a pass. */
-function secondsOf({ matrices, constants }: ResidencyRequest, forms: Assignment): number {
+function secondsOf(
+  matrices: readonly MatrixSizes[],
+  constants: MachineConstants,
+  forms: Assignment,
+): number {
   let compute = 0;
   let disk = 0;
   for (const matrix of matrices) {
@@ -208,7 +218,11 @@ function computeSeconds(
   return Math.max(reading, multiplying + decoding) + (matrix.use === 'both' ? lookup : 0);
 }
 
-function explain(request: ResidencyRequest, forms: Assignment): string {
+function explain(
+  request: ResidencyRequest,
+  forms: Assignment,
+  tokenSeconds: number | null,
+): string {
   const { matrices, constants, budgetBytes } = request;
   const parts = (['plain', 'window', 'coded', 'disk'] as const).flatMap((form) => {
     const held = matrices.filter(({ name }) => forms.get(name) === form);
@@ -222,16 +236,15 @@ function explain(request: ResidencyRequest, forms: Assignment): string {
   });
   const total = mebibytes(totalOf(request, forms));
   const budget = budgetBytes === null ? 'no limit' : mebibytes(budgetBytes);
-  const rates = [
-    `memory ${giga(constants.readBytesPerSecond)} GB/s`,
-    `lanes ${giga(constants.laneSymbolsPerSecond)} and streams ` +
-      `${giga(constants.streamSymbolsPerSecond)} Gsymbols/s`,
-    `disk ${giga(constants.diskBytesPerSecond)} GB/s`,
-  ];
-  const perSecond = Math.round(1 / secondsOf(request, forms));
+  const held = `matrices: ${parts.join(', ') || 'none coded'}; ${total} in all, budget ${budget}`;
+  if (constants === null || tokenSeconds === null) return held;
+  const perSecond = (1 / tokenSeconds).toPrecision(2);
   return (
-    `matrices: ${parts.join(', ') || 'none coded'}; ${total} in all, budget ${budget}; at most ` +
-    `${perSecond} tokens/s by ${rates.join(', ')}`
+    `${held}; at most ${perSecond} tokens/s by memory at ${giga(constants.readBytesPerSecond)} ` +
+    `GB/s, lanes at ${giga(constants.laneSymbolsPerSecond)} and streams at ` +
+    `${giga(constants.streamSymbolsPerSecond)} Gsymbols/s, products at ` +
+    `${giga(constants.productWeightsPerSecond)} Gweights/s, disk at ` +
+    `${giga(constants.diskBytesPerSecond)} GB/s`
   );
 }
 

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "kernels/codec_failure.h"
+#include "kernels/cpu.h"
+#include "kernels/engine_kernels.h"
 #include "kernels/coded_matrix.h"
 #include "kernels/window_resident.h"
 
@@ -79,7 +81,8 @@ void TensorLoad::prepare() {
         tensor_.form == LoadForm::kPlain ? WindowForm::kPlain : WindowForm::kWindow;
     for (const LoadPart& part : tensor_.parts) {
       assemblers_.push_back(std::make_unique<WindowAssembler>(
-          WindowShape{part.rows, tensor_.columns, tensor_.symbol_bits, form}));
+          WindowShape{part.rows, tensor_.columns, tensor_.symbol_bits, form},
+          engine_kernels(active_isa())));
     }
   });
 }

@@ -82,6 +82,15 @@ struct SymbolBlock {
   size_t columns;
 };
 
+// How a group is packed with a codebook. A tuple's key has its symbols' distances from range_low, the
+// first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. A symbol too far
+// away counts as the filler.
+struct CodebookCodes {
+  const Codebook* codebook;
+  const uint8_t* codes;  // the index by key
+  uint8_t range_low;
+};
+
 // Positions that a product takes at a time, and columns that it unpacks for them.
 constexpr size_t kPanelPositions = 128;
 constexpr size_t kPanelGroups = 4;
@@ -129,6 +138,12 @@ struct EngineKernels {
   // number of exceptions, or kTooManyExceptions when `room` is too small for them.
   size_t (*pack_group)(const SymbolBlock& block, Window window, unsigned symbol_bits,
                        uint8_t* tiles, uint16_t* exceptions, size_t room);
+  // The same with a codebook.
+  size_t (*pack_coded_group)(const SymbolBlock& block, const CodebookCodes& codes,
+                             unsigned symbol_bits, uint8_t* tiles, uint16_t* exceptions,
+                             size_t room);
+  // Whether products with codebooks are as fast as memory, so that matrices are to have them.
+  bool has_fast_codebooks;
   // Writes `count` symbols of a row of a group, from column 0 on.
   void (*unpack_row)(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                      uint8_t* symbols);

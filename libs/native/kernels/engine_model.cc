@@ -107,13 +107,20 @@ void EngineModel::multiply(const std::vector<float>& inputs, size_t positions,
   round_.run(team_, block, products);
 }
 
+const std::vector<double>& EngineModel::frequencies_for(const KeyValueCache& cache) const {
+  const EngineGeometry& g = geometry_;
+  const bool is_long = !g.long_rotary_frequencies.empty() && cache.capacity() > g.short_context;
+  return is_long ? g.long_rotary_frequencies : g.rotary_frequencies;
+}
+
 void EngineModel::embed(std::span<const EngineEntry> entries) {
   const size_t half = geometry_.rotary_frequencies.size();
   for_each_row(entries.size(), [&](size_t row) {
     const EngineEntry& entry = entries[row];
+    const std::vector<double>& frequencies = frequencies_for(*entry.cache);
     for (size_t i = 0; i < half; ++i) {
-      const Rotation rotation = rotation_of(static_cast<double>(entry.position) *
-                                            geometry_.rotary_frequencies[i]);
+      const Rotation rotation =
+          rotation_of(static_cast<double>(entry.position) * frequencies[i]);
       cosines_[row * half + i] = static_cast<float>(rotation.cosine * geometry_.rotary_scale);
       sines_[row * half + i] = static_cast<float>(rotation.sine * geometry_.rotary_scale);
     }

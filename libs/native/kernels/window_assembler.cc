@@ -5,8 +5,9 @@
 
 namespace entrofleet {
 
-WindowAssembler::WindowAssembler(const WindowShape& shape)
+WindowAssembler::WindowAssembler(const WindowShape& shape, const EngineKernels& kernels)
     : matrix_(std::make_shared<WindowMatrix>(shape)),
+      has_codebook_(uses_codebooks(shape.form, kernels)),
       // Sixteen rows are a whole number of nibble pairs.
       group_bytes_(kWindowRows * shape.columns * shape.symbol_bits / 8),
       bytes_((shape.rows * shape.columns * shape.symbol_bits + 7) / 8) {}
@@ -36,10 +37,17 @@ void WindowAssembler::take(WindowPacker& packer, size_t begin, std::span<const u
 }
 
 void WindowAssembler::pack(WindowPacker& packer, size_t group, size_t groups,
-                           const uint8_t* symbols) const {
+                           const uint8_t* symbols) {
   const WindowShape& shape = matrix_->shape();
   const size_t row = group * kWindowRows;
   const size_t row_end = std::min(shape.rows, row + groups * kWindowRows);
+  if (has_codebook_) {
+    std::call_once(learned_, [&] {
+      WindowShape part = shape;
+      part.rows = row_end - row;
+      matrix_->learn(sample_tuples(part, {symbols, shape.symbol_bits == 4}));
+    });
+  }
   if (shape.symbol_bits == 4) {
     packer.pack_pairs(row, row_end, symbols);
   } else {

@@ -17,7 +17,7 @@ namespace entrofleet {
 class WindowAssembler {
  public:
   // Throws what WindowMatrix does.
-  explicit WindowAssembler(const WindowShape& shape);
+  WindowAssembler(const WindowShape& shape, const EngineKernels& kernels);
 
   // Each thread works with a packer of its own for the matrix.
   WindowMatrix& matrix() const { return *matrix_; }
@@ -38,13 +38,16 @@ class WindowAssembler {
 
   size_t group_begin(size_t group) const { return group * group_bytes_; }
   size_t group_end(size_t group) const;
-  void pack(WindowPacker& packer, size_t group, size_t groups, const uint8_t* symbols) const;
+  void pack(WindowPacker& packer, size_t group, size_t groups, const uint8_t* symbols);
   void take_part(WindowPacker& packer, size_t group, size_t begin,
                  std::span<const uint8_t> symbols);
 
   std::shared_ptr<WindowMatrix> matrix_;
+  bool has_codebook_;
   size_t group_bytes_;
   size_t bytes_;
+  // The first groups that are complete stand for the matrix when its codebook is made.
+  std::once_flag learned_;
   std::mutex mutex_;
   std::unordered_map<size_t, std::shared_ptr<Seam>> seams_;
 };

@@ -5,12 +5,6 @@
 namespace entrofleet {
 namespace {
 
-// What an exception costs beside a bit of a window: its entry's 16 bits and, for its part of a
-// core's time, as many more.
-constexpr double kExceptionBits = 32;
-// More exceptions than this are slower than a wider window, whatever their bits.
-constexpr double kMostExceptions = 0.03;
-
 constexpr size_t kSampledRun = 32;
 constexpr size_t kSampledRuns = 256;
 
@@ -31,7 +25,7 @@ SymbolCounts sample_symbols(const SymbolBlock& block) {
   return counts;
 }
 
-Window choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned least_bits) {
+WindowChoice choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned least_bits) {
   std::array<uint32_t, 257> below{};
   for (size_t symbol = 0; symbol < 256; ++symbol) {
     below[symbol + 1] = below[symbol] + counts[symbol];
@@ -59,7 +53,7 @@ Window choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned 
       best = {static_cast<uint8_t>(bits), static_cast<uint8_t>(best_low)};
     }
   }
-  return best;
+  return {best, total == 0 ? symbol_bits : least_cost / total};
 }
 
 }  // namespace entrofleet

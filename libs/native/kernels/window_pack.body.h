@@ -1,10 +1,10 @@
 // Symbols to groups of windows and back (window_format.h).
 
-// Rows and columns beyond the block's count as the symbol `low`.
-inline void load_ragged_tile(const SymbolBlock& block, size_t column, uint8_t low,
+// Rows and columns beyond the block's count as the symbol `padding`.
+inline void load_ragged_tile(const SymbolBlock& block, size_t column, uint8_t padding, uint8_t low,
                              uint8_t* windows) {
   uint8_t padded[kTileSymbols];
-  __builtin_memset(padded, low, sizeof(padded));
+  __builtin_memset(padded, padding, sizeof(padded));
   const size_t left = block.columns - column;
   const size_t count = left < kTileColumns ? left : kTileColumns;
   for (size_t r = 0; r < block.rows; ++r) {
@@ -48,7 +48,7 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
     if (whole) {
       load_tile(block.symbols + column, block.row_stride, window.low, windows);
     } else {
-      load_ragged_tile(block, column, window.low, windows);
+      load_ragged_tile(block, column, window.low, window.low, windows);
     }
     for (size_t step = 0; step < kTileSteps; ++step) {
       uint8_t* const at = windows + step * kStepBytes;
@@ -70,12 +70,21 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
   return static_cast<size_t>(writer.next - exceptions);
 }
 
+// Exceptions become `low`.
+inline void unpack_any_tile(const WindowGroup& group, size_t tile, uint8_t* symbols) {
+  const uint8_t* const from = group.tiles + tile * group_tile_bytes(group);
+  if (group.codebook != nullptr) {
+    unpack_codes(from, *group.codebook, symbols);
+  } else {
+    unpack_tile(from, group.window, symbols);
+  }
+}
+
 static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                        uint8_t* symbols) {
   for (size_t column = 0; column < count; column += kTileColumns) {
     alignas(64) uint8_t tile[kTileSymbols];
-    unpack_tile(group.tiles + column / kTileColumns * tile_bytes(group.window.bits), group.window,
-                tile);
+    unpack_any_tile(group, column / kTileColumns, tile);
     const size_t left = count - column;
     for (size_t c = 0; c < kTileColumns && c < left; ++c) {
       symbols[column + c] = tile[step_place(row, c)];

@@ -77,6 +77,8 @@ void compare_activations(const EngineKernels& expected, const EngineKernels& act
                          Random& random);
 void compare_window_groups(const EngineKernels& expected, const EngineKernels& actual,
                            Random& random);
+void compare_coded_groups(const EngineKernels& expected, const EngineKernels& actual,
+                          Random& random);
 void compare_window_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
 void compare_window_matrices(const EngineKernels& expected, const EngineKernels& actual,

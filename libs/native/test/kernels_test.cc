@@ -32,6 +32,7 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
     {"activations", entrofleet::test::compare_activations},
     {"window groups", entrofleet::test::compare_window_groups},
+    {"coded groups", entrofleet::test::compare_coded_groups},
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
