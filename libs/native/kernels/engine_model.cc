@@ -1,9 +1,10 @@
 #include "kernels/engine_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <initializer_list>
 #include <utility>
+
+#include "kernels/rotation.h"
 
 namespace entrofleet {
 namespace {
@@ -118,9 +119,10 @@ void EngineModel::embed(std::span<const EngineEntry> entries) {
     const EngineEntry& entry = entries[row];
     const std::vector<double>& frequencies = frequencies_for(*entry.cache);
     for (size_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(entry.position) * frequencies[i];
-      cosines_[row * half + i] = static_cast<float>(std::cos(angle) * geometry_.rotary_scale);
-      sines_[row * half + i] = static_cast<float>(std::sin(angle) * geometry_.rotary_scale);
+      const Rotation rotation =
+          rotation_of(static_cast<double>(entry.position) * frequencies[i]);
+      cosines_[row * half + i] = static_cast<float>(rotation.cosine * geometry_.rotary_scale);
+      sines_[row * half + i] = static_cast<float>(rotation.sine * geometry_.rotary_scale);
     }
   });
   // Reading a row may throw, which threads of the team must not.
