@@ -105,20 +105,31 @@ struct RowSums {
   [[gnu::always_inline]] void add_to(int64_t* sums) const {
 #pragma GCC unroll 4
     for (size_t p = 0; p < kPositions; ++p) {
-      alignas(32) int32_t pairs[2 * kWindowRows];
-#pragma GCC unroll 4
-      for (size_t q = 0; q < kQuarters; ++q) {
-        _mm256_store_si256(reinterpret_cast<__m256i*>(pairs + 8 * q), lanes[p][q]);
-      }
-      for (size_t r = 0; r < kWindowRows; ++r) {
-        sums[p * kWindowRows + r] += int64_t{pairs[2 * r]} + pairs[2 * r + 1];
+#pragma GCC unroll 2
+      for (size_t q = 0; q < kQuarters; q += 2) {
+        // Lanes 0 1 4 5 2 3 6 7 of eight rows.
+        const __m256i pairs = _mm256_hadd_epi32(lanes[p][q], lanes[p][q + 1]);
+        const __m256i rows = _mm256_permute4x64_epi64(pairs, 0xD8);
+        int64_t* const to = sums + p * kWindowRows + q * 4;
+        add_four(to, _mm256_castsi256_si128(rows));
+        add_four(to + 4, _mm256_extracti128_si256(rows, 1));
       }
     }
   }
+
+  static void add_four(int64_t* to, __m128i rows) {
+    __m256i* const at = reinterpret_cast<__m256i*>(to);
+    _mm256_storeu_si256(at, _mm256_add_epi64(_mm256_loadu_si256(at), _mm256_cvtepi32_epi64(rows)));
+  }
 };
 
-// Adds `steps` steps of symbols times the activations from `whole` on. A lane holds the sums of at
-// most 512 products: 512 * 255 * 16319 < 2^31.
+// sum += addend. As an instruction, for GCC 12 else copies the sums and has too few registers.
+inline void add_lanes(__m256i& sum, __m256i addend) {
+  asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(addend));
+}
+
+// Adds `steps` steps of symbols times the activations from `whole` on. At most kPanelColumns columns
+// until the sums are taken, so that those of a row fit 32 bits: 512 * 255 * 16319 < 2^31.
 template <size_t kPositions>
 [[gnu::always_inline]] inline void add_steps(const uint8_t* symbols, size_t steps,
                                              const int16_t* whole, size_t stride,
@@ -138,15 +149,14 @@ template <size_t kPositions>
       const __m256i input = _mm256_set1_epi64x(four);
 #pragma GCC unroll 4
       for (size_t q = 0; q < kQuarters; ++q) {
-        sums.lanes[p][q] =
-            _mm256_add_epi32(sums.lanes[p][q], _mm256_madd_epi16(wide[q], input));
+        add_lanes(sums.lanes[p][q], _mm256_madd_epi16(wide[q], input));
       }
     }
   }
 }
 
-// Tiles whose sums a lane holds.
-constexpr size_t kRunTiles = 1024 / kTileColumns;
+// Tiles whose sums fit 32 bits.
+constexpr size_t kRunTiles = kPanelColumns / kTileColumns;
 
 template <unsigned kBits, size_t kPositions>
 [[gnu::noinline]] void add_tiles(const uint8_t* tile, size_t tiles, const int16_t* whole,
