@@ -9,6 +9,7 @@ import {
   type LanguageModel,
   loadModel,
   type ModelText,
+  parseModelConfig,
   readModelText,
   type Tokenizer,
 } from '@entrofleet/engine';
@@ -107,16 +108,20 @@ export interface LoadTarget {
   readonly path: string;
   readonly threads: number;
   readonly limits: ServingLimits;
+  /** For the model with its KV caches; undefined: no limit. */
+  readonly budgetBytes: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Decodes an artifact in parallel into a model that can run. Every chunk read is verified.
+ * Decodes an artifact in parallel into a model that can run, while its tokenizer is read. Every
+ * chunk read is verified, although the step before has just verified all of them: the page cache
+ * may have been dropped since, and hashing hides behind reading and decoding.
  * @throws ArtifactError, EngineError, or AgentError `HashMismatch` when the file holds another
  *   artifact.
  */
 export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
-  const { target, path, threads, limits, signal } = use;
+  const { target, path, threads, limits, budgetBytes, signal } = use;
   const startMs = performance.now();
   const reader = await openArtifact(path);
   try {
@@ -130,8 +135,18 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
         reader.readResident(name, { threads, signal }),
       coded: reader,
     };
-    const language = await loadModel(source, { threads, signal });
-    const text = await readModelText(reader, language.config);
+    const texts = readModelText(reader, parseModelConfig(reader.config));
+    // Should the weights fail first, this failure is not left unhandled.
+    texts.catch(() => undefined);
+    const language = await loadModel(source, {
+      ...{ threads, signal },
+      memoryBudgetBytes: budgetBytes,
+      keyValueBytes: limits.keyValueBytes ?? target.kvCacheBytes,
+    });
+    const text = await texts.catch((error: unknown) => {
+      language.close();
+      throw error;
+    });
     const loadSeconds = (performance.now() - startMs) / 1000;
     const { decodedBytes, decodeSeconds } = reader.decodeStatistics;
     const rate = decodeSeconds > 0 ? decodedBytes / decodeSeconds / 1e9 : null;

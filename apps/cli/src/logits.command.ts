@@ -9,20 +9,20 @@ import {
   readExpected,
 } from './golden.comparison.ts';
 import { withLanguageModel } from './opened.model.ts';
-import { threadsOption } from './options.ts';
+import { addMemoryOptions, type MemoryOptions, threadsOption } from './options.ts';
 import { parseTokenRows, readTokenJson, type TokenRows } from './token.file.ts';
 
 /** Positions whose logits are held at a time. */
 const BLOCK_TOKENS = 64;
 
-interface LogitsOptions {
+interface LogitsOptions extends MemoryOptions {
   readonly ids: string;
   readonly rotary: RotaryPrecision | 'auto';
   readonly threads: number;
 }
 
 export function addLogitsCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('logits')
     .description('print the likeliest token at every position, and the last logits, as JSON')
     .argument('<path>', 'artifact or Hugging Face folder')
@@ -41,7 +41,8 @@ export function addLogitsCommand(program: Command, context: CommandContext): voi
         .choices(['auto', 'exact', 'bf16'])
         .default('auto'),
     )
-    .addOption(threadsOption())
+    .addOption(threadsOption());
+  addMemoryOptions(command)
     .addHelpText('after', '\nExample:\n  entrofleet logits model.efa --ids golden.json')
     .action(async (path: string, options: LogitsOptions) => {
       const { rotary, tokens, results } = await chosenRun({ path, options, context });
@@ -90,9 +91,10 @@ function report({ context }: Request, run: Run, other: Comparison | undefined): 
 
 async function runOnce(request: Request, rotary: RotaryPrecision): Promise<Run> {
   const { path, options } = request;
-  const { signal } = request.context;
-  const { threads } = options;
-  return withLanguageModel(path, { threads, signal, rotaryPrecision: rotary }, async (model) => {
+  const { signal, complain } = request.context;
+  const { threads, memory, form } = options;
+  const loading = { threads, signal, memory, form, complain, rotaryPrecision: rotary };
+  return withLanguageModel(path, loading, async (model) => {
     const json = await readTokenJson(options.ids);
     const { vocabularySize } = model.config;
     const tokens = parseTokenRows(json, { path: options.ids, vocabularySize });

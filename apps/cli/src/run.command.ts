@@ -1,19 +1,25 @@
 import {
-  type GenerateOptions,
   generate,
   type ModelText,
+  parseModelConfig,
   readModelText,
   type SamplingOptions,
 } from '@entrofleet/engine';
 import { type Command, InvalidArgumentError } from 'commander';
 import { CliError } from './cli.error.ts';
 import type { CommandContext } from './command.context.ts';
-import { withLanguageModel } from './opened.model.ts';
-import { integerFrom, numberFrom, threadsOption } from './options.ts';
+import { type OpenedModel, withLanguageModel } from './opened.model.ts';
+import {
+  addMemoryOptions,
+  integerFrom,
+  type MemoryOptions,
+  numberFrom,
+  threadsOption,
+} from './options.ts';
 
 const TOKENS_MAX = 10_000_000;
 
-interface RunOptions extends SamplingOptions {
+interface RunOptions extends SamplingOptions, MemoryOptions {
   readonly prompt: string;
   readonly chat?: true;
   readonly system?: string;
@@ -32,8 +38,8 @@ export function addRunCommand(program: Command, context: CommandContext): void {
     .option('--chat', "the prompt is a user's message; print the answer only")
     .option('--system <text>', 'with --chat: what the model is told beforehand')
     .option('--max-tokens <n>', 'tokens to generate at most', integerFrom(0, TOKENS_MAX), 128);
-  addSamplingOptions(command)
-    .addOption(threadsOption())
+  addSamplingOptions(command).addOption(threadsOption());
+  addMemoryOptions(command)
     .addHelpText(
       'after',
       '\nExamples:\n  entrofleet run model.efa -p "Once upon a time"\n' +
@@ -63,21 +69,19 @@ function addBias(text: string, before = new Map<number, number>()): Map<number, 
 }
 
 async function run(path: string, options: RunOptions, context: CommandContext): Promise<void> {
-  const { signal, print } = context;
-  const { threads } = options;
-  await withLanguageModel(path, { threads, signal }, async (model, opened) => {
-    const text = await readModelText(opened, model.config);
+  const { signal, print, complain } = context;
+  const { threads, memory, form, chat: _, system: __, ...sampling } = options;
+  const loading = {
+    ...{ threads, signal, memory, form, complain },
+    prepare: (opened: OpenedModel) => readModelText(opened, parseModelConfig(opened.config)),
+  };
+  await withLanguageModel(path, loading, async (model, _, text) => {
     const prompt = promptOf(text, options);
-    const { chat: _, system: __, ...sampling } = options;
-    const request: GenerateOptions = {
-      ...sampling,
-      model,
-      tokenizer: text.tokenizer,
-      signal,
-      prompt,
-    };
+    const { tokenizer } = text;
     if (options.chat !== true) print(options.prompt);
-    for await (const piece of generate(request)) print(piece.text);
+    for await (const piece of generate({ ...sampling, model, tokenizer, signal, prompt })) {
+      print(piece.text);
+    }
     print('\n');
   });
 }

@@ -24,7 +24,11 @@ afterAll(async () => {
 
 /** A random checkpoint of a family. */
 async function writeFamily(change: Record<string, unknown>): Promise<string> {
-  const config = { ...SMALL_CONFIG, tie_word_embeddings: true, ...change };
+  const config: Record<string, unknown> = {
+    ...SMALL_CONFIG,
+    tie_word_embeddings: true,
+    ...change,
+  };
   const path = join(folder, String(config.model_type));
   await mkdir(path, { recursive: true });
   await writeFile(join(path, 'config.json'), JSON.stringify(config));

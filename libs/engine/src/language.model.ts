@@ -91,15 +91,23 @@ export class LanguageModel {
   /** How coded matrices are held; null when the source had none. */
   readonly residency: Residency | null;
   readonly #native: NativeModel;
+  readonly #release: (() => void) | undefined;
 
   constructor(
     native: NativeModel,
-    options: { config: ModelConfig; threads: number; residency?: Residency | null },
+    options: {
+      config: ModelConfig;
+      threads: number;
+      residency?: Residency | null;
+      /** Whatever else keeps the weights; done without at {@link close}. */
+      release?: () => void;
+    },
   ) {
     this.#native = native;
     this.config = options.config;
     this.threads = options.threads;
     this.residency = options.residency ?? null;
+    this.#release = options.release;
   }
 
   /** Bytes of weights held. */
@@ -145,6 +153,7 @@ export class LanguageModel {
   /** Lets go of the weights once the running call is done; waiting calls fail `ModelClosed`. */
   close(): void {
     this.#native.close();
+    this.#release?.();
   }
 }
 

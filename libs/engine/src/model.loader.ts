@@ -1,11 +1,16 @@
-import { type ModelTensors, native, type ResidentTensor } from '@entrofleet/native';
+import {
+  type ModelTensors,
+  type NativeMatrix,
+  native,
+  type ResidentTensor,
+} from '@entrofleet/native';
 import { loadCodedMatrices, type Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { type ModelConfig, parseModelConfig, toGeometry } from './model.config.ts';
 import type { ResidencyForm } from './residency.plan.ts';
-import { CONTEXT_LENGTH_DEFAULT, placeMatrices, placesInOrder } from './residency.request.ts';
+import { defaultKeyValueBytes, placeMatrices, placesInOrder } from './residency.request.ts';
 import type { RotaryPrecision } from './rotary.frequencies.ts';
 import { isSameTensor } from './same.tensor.ts';
 import { type LayerRole, planTensors, type TensorPlace, type TensorPlan } from './tensor.names.ts';
@@ -23,8 +28,8 @@ export interface LoadOptions {
   readonly form?: ResidencyForm;
   /** For weights, KV cache and scratch together. Default: no limit. */
   readonly memoryBudgetBytes?: number | undefined;
-  /** What the budget's KV cache has room for. Default: the model's context, at most 4096. */
-  readonly contextLength?: number | undefined;
+  /** What KV caches may take of the budget. Default: one of the model's context, at most 4096. */
+  readonly keyValueBytes?: number | undefined;
 }
 
 /**
@@ -44,16 +49,21 @@ export async function loadModel(
   const config = parseModelConfig(source.config);
   const plan = planTensors(config, source.tensorNames);
   requirePresent(source, plan);
-  const { tensors, residency } = await readTensors(source, { config, plan, options });
-  throwIfAborted(options.signal);
+  const { tensors, residency, matrices } = await readTensors(source, { config, plan, options });
+  // JavaScript's own hold on native matrices would last until they are collected.
+  const release = () => {
+    for (const matrix of matrices) native.releaseMatrix(matrix);
+  };
   try {
+    throwIfAborted(options.signal);
     const geometry = {
       ...toGeometry(config, options.rotaryPrecision),
       tiedEmbeddings: tensors.head === undefined,
     };
     const model = native.createModel(geometry, tensors, { threads });
-    return new LanguageModel(model, { config, threads, residency });
+    return new LanguageModel(model, { config, threads, residency, release });
   } catch (error) {
+    release();
     throw fromNative(error);
   }
 }
@@ -64,15 +74,22 @@ interface Loading {
   readonly options: LoadOptions;
 }
 
+interface ReadTensors {
+  readonly tensors: ModelTensors;
+  readonly residency: Residency | null;
+  /** Those of the tensors that native code holds. */
+  readonly matrices: readonly NativeMatrix[];
+}
+
 /** Coded matrices are loaded in native threads while the other tensors are read here. */
 async function readTensors(
   source: WeightSource,
   { config, plan, options }: Loading,
-): Promise<{ tensors: ModelTensors; residency: Residency | null }> {
+): Promise<ReadTensors> {
   const progress = new LoadProgress(plan, options);
   if (source.coded === undefined) {
     const reader = new PlacedTensors(source, { options, progress, places: placesInOrder(plan) });
-    return { tensors: await readPlan(reader, plan), residency: null };
+    return { tensors: await readPlan(reader, plan), residency: null, matrices: [] };
   }
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
@@ -82,7 +99,7 @@ async function readTensors(
   const reader = new PlacedTensors(source, { options, progress, places: others });
   const loading = loadCodedMatrices(source.coded, {
     ...{ config, plan, threads: options.threads, signal, form: options.form ?? 'auto' },
-    contextLength: options.contextLength ?? CONTEXT_LENGTH_DEFAULT,
+    keyValueBytes: options.keyValueBytes ?? defaultKeyValueBytes(config),
     budgetBytes: options.memoryBudgetBytes ?? null,
     onProgress: ({ chunksDone, chunksTotal }) =>
       progress.share((placed.length * chunksDone) / Math.max(1, chunksTotal)),
@@ -90,7 +107,8 @@ async function readTensors(
   try {
     const [{ tensors, residency }] = await Promise.all([loading, reader.readAhead(signal)]);
     reader.add(tensors);
-    return { tensors: await readPlan(reader, plan), residency };
+    const matrices = [...tensors.values()].map(({ matrix }) => matrix);
+    return { tensors: await readPlan(reader, plan), residency, matrices };
   } catch (error) {
     failed.abort(error);
     // Nothing of a load that has failed may go on behind the caller's back.

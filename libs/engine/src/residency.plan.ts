@@ -51,6 +51,9 @@ export interface ResidencyPlan {
   readonly explanation: string;
 }
 
+/** What a disk takes to begin with a read that nothing has announced. */
+const LOOK_UP_SECONDS = 0.000_2;
+
 type Assignment = ReadonlyMap<string, MatrixForm>;
 
 /**
@@ -73,8 +76,7 @@ export function planResidency(request: ResidencyRequest): ResidencyPlan {
           : 'choose form auto, or a smaller context'),
     );
   }
-  const tokenSeconds =
-    request.constants === null ? null : secondsOf(request.matrices, request.constants, forms);
+  const tokenSeconds = request.constants === null ? null : secondsOf(request, forms);
   return { forms, totalBytes, tokenSeconds, explanation: explain(request, forms, tokenSeconds) };
 }
 
@@ -106,7 +108,18 @@ function bestForms(request: ResidencyRequest): Assignment {
     ]),
   );
   if (fits(request, unbounded)) return unbounded;
-  const forms = new Map(sameForm(request, 'coded'));
+  const coded = sameForm(request, 'coded');
+  const rowsOnDisk = new Map<string, MatrixForm>(
+    matrices.map(({ name, use }) => [name, use === 'rows' ? 'disk' : 'coded']),
+  );
+  const [best = coded] = [coded, rowsOnDisk]
+    .map((start) => refine(request, start))
+    .sort((a, b) => secondsOf(request, a) - secondsOf(request, b));
+  return best;
+}
+
+function refine(request: ResidencyRequest, start: Assignment): Assignment {
+  const forms = new Map(start);
   moveToDisk(request, forms);
   widenWhileRoom(request, forms);
   return forms;
@@ -115,22 +128,23 @@ function bestForms(request: ResidencyRequest): Assignment {
 /**
  * Puts as few coded bytes on the disk as will do: reading them is what bounds a pass by far. A
  * matrix of which a token needs only a row costs next to nothing there, so those go first; then the
- * largest that do not exceed what must go, and at last the smallest that covers the rest.
+ * largest that is not more than what must still go, and at last the smallest.
  */
 function moveToDisk(request: ResidencyRequest, forms: Map<string, MatrixForm>): void {
-  const rowsFirst = (m: MatrixSizes) => (m.use === 'rows' ? 0 : 1);
-  const left = [...request.matrices].sort(
-    (a, b) => rowsFirst(a) - rowsFirst(b) || b.codedBytes - a.codedBytes,
-  );
+  const budgetBytes = request.budgetBytes ?? Number.POSITIVE_INFINITY;
+  const bySize = request.matrices
+    .filter(({ name }) => forms.get(name) !== 'disk')
+    .sort((a, b) => b.codedBytes - a.codedBytes);
+  const left = [
+    ...bySize.filter(({ use }) => use === 'rows'),
+    ...bySize.filter(({ use }) => use !== 'rows'),
+  ];
   while (!fits(request, forms) && left.length > 0) {
-    const withDisk = request.diskScratchBytes;
-    const none = [...forms.values()].every((form) => form !== 'disk');
-    const excess =
-      totalOf(request, forms) + (none ? withDisk : 0) - (request.budgetBytes ?? Infinity);
-    const rows = left.findIndex((m) => m.use === 'rows');
-    const within = left.findIndex((m) => m.codedBytes <= excess);
-    const covering = left.findLastIndex((m) => m.codedBytes >= excess);
-    const index = rows !== -1 ? rows : covering !== -1 ? covering : Math.max(0, within);
+    const [first] = left;
+    const buffers = [...forms.values()].includes('disk') ? 0 : request.diskScratchBytes;
+    const excess = totalOf(request, forms) + buffers - budgetBytes;
+    const fitting = left.findIndex(({ codedBytes }) => codedBytes <= excess);
+    const index = first?.use === 'rows' ? 0 : fitting === -1 ? left.length - 1 : fitting;
     const [matrix] = left.splice(index, 1);
     if (matrix !== undefined) forms.set(matrix.name, 'disk');
   }
@@ -173,20 +187,26 @@ function bytesOf(matrix: MatrixSizes, form: MatrixForm): number {
   return { plain: plainBytes, window: windowBytes, coded: codedBytes, disk: 0 }[form];
 }
 
-/** Reading the disk runs beside computing, so the slower of the two bounds a pass. */
-function secondsOf(
-  matrices: readonly MatrixSizes[],
-  constants: MachineConstants,
-  forms: Assignment,
-): number {
+/**
+ * Reading the disk runs beside computing, so the slower of the two bounds a pass. Without measured
+ * constants, bytes are compared instead: those on disk, which count a hundred times, and others.
+ */
+function secondsOf({ matrices, constants }: ResidencyRequest, forms: Assignment): number {
   let compute = 0;
   let disk = 0;
   for (const matrix of matrices) {
     const form = forms.get(matrix.name) ?? 'plain';
+    if (constants === null) {
+      disk += form === 'disk' ? 100 * diskBytes(matrix) : 0;
+      compute += form === 'coded' && matrix.use !== 'rows' ? matrix.weights : 0;
+      continue;
+    }
     compute += computeSeconds(matrix, form, constants);
-    if (form === 'disk') disk += diskBytes(matrix) / constants.diskBytesPerSecond;
+    if (form !== 'disk') continue;
+    disk += diskBytes(matrix) / constants.diskBytesPerSecond;
+    if (matrix.use !== 'product') disk += LOOK_UP_SECONDS;
   }
-  return Math.max(compute, disk);
+  return constants === null ? disk + compute : Math.max(compute, disk);
 }
 
 function diskBytes(matrix: MatrixSizes): number {

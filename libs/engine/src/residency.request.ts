@@ -13,7 +13,7 @@ const MEMBER_BYTES = 1024 * 1024;
 /** Segments kept decoded for looking up rows. */
 const LOOK_UPS = 2;
 /** Without a word about it, sessions are expected to be no longer. */
-export const CONTEXT_LENGTH_DEFAULT = 4096;
+const CONTEXT_LENGTH_DEFAULT = 4096;
 
 /** A matrix that is loaded coded, with the places in the model that its rows go to. */
 export interface PlacedMatrix {
@@ -55,23 +55,27 @@ function holds(matrix: CodedMatrix, place: TensorPlace): boolean {
   return isShape && isWholeByte;
 }
 
+/** Of one session as long as the model's context, or as most are. */
+export function defaultKeyValueBytes(config: ModelConfig): number {
+  return kvCacheBytes(config, Math.min(config.contextLength, CONTEXT_LENGTH_DEFAULT));
+}
+
 /** What the residency plan needs to know of a model, before anything of it is decoded. */
 export function residencyRequest(use: {
   readonly config: ModelConfig;
   readonly plan: TensorPlan;
   readonly placed: readonly PlacedMatrix[];
   readonly threads: number;
-  readonly contextLength: number;
+  readonly keyValueBytes: number;
   readonly diskBufferBytes: number;
 }): Omit<ResidencyRequest, 'constants' | 'form' | 'budgetBytes'> {
   const { config, plan, placed, threads, diskBufferBytes } = use;
   const matrices = placed.map(({ matrix }) => sizesOf(matrix, plan));
   const segmentSymbols = Math.max(0, ...matrices.map((matrix) => matrix.segmentSymbols));
-  const contextLength = Math.min(use.contextLength, config.contextLength);
   return {
     matrices,
     fixedBytes:
-      kvCacheBytes(config, contextLength) +
+      use.keyValueBytes +
       otherBytes(plan, placed) +
       activationBytes(config) +
       threads * MEMBER_BYTES,
