@@ -1,4 +1,4 @@
-import type { ResidentTensor } from '@entrofleet/native';
+import type { NativeTensor } from '@entrofleet/native';
 import type { MachineConstants } from './machine.constants.ts';
 import { machineRates } from './machine.constants.ts';
 import type { ModelConfig } from './model.config.ts';
@@ -39,7 +39,7 @@ export interface CodedLoad {
 
 export interface LoadedCodedMatrices {
   /** By place; only those that were coded. */
-  readonly tensors: ReadonlyMap<TensorPlace, ResidentTensor>;
+  readonly tensors: ReadonlyMap<TensorPlace, NativeTensor>;
   readonly residency: Residency;
 }
 
@@ -64,7 +64,7 @@ export async function loadCodedMatrices(
     ...{ threads, signal },
     ...(onProgress && { onProgress }),
   });
-  const tensors = new Map<TensorPlace, ResidentTensor>();
+  const tensors = new Map<TensorPlace, NativeTensor>();
   const bytes = { plain: 0, window: 0, coded: 0, disk: 0 };
   const matrices = { plain: 0, window: 0, coded: 0, disk: 0 };
   for (const [i, { places, matrix }] of placed.entries()) {

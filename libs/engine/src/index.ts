@@ -15,6 +15,7 @@ export * from './memory.figures.ts';
 export * from './model.config.ts';
 export * from './model.defaults.ts';
 export * from './model.loader.ts';
+export * from './model.text.ts';
 export * from './perplexity.ts';
 export * from './probe.ts';
 export * from './random.source.ts';

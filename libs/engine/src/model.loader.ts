@@ -1,4 +1,10 @@
-import { type ModelTensors, native, type ResidentTensor } from '@entrofleet/native';
+import {
+  type KeyValueFormat,
+  type ModelTensors,
+  type NativeMatrix,
+  native,
+  type ResidentTensor,
+} from '@entrofleet/native';
 import { loadCodedMatrices, type Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
@@ -14,6 +20,10 @@ import type { WeightSource } from './weight.source.ts';
 
 export interface LoadOptions {
   readonly threads: number;
+  /** Binds each thread to a processor while it computes. */
+  readonly pinThreads?: boolean;
+  /** Default: f16 where matrices are quantized, f32 where all are float. */
+  readonly keyValueFormat?: KeyValueFormat;
   /** Called as tensors are read; those that are loaded together count by their bytes. */
   readonly onProgress?: (progress: { tensorsRead: number; tensorsTotal: number }) => void;
   readonly signal?: AbortSignal;
@@ -44,16 +54,25 @@ export async function loadModel(
   const config = parseModelConfig(source.config);
   const plan = planTensors(config, source.tensorNames);
   requirePresent(source, plan);
-  const { tensors, residency } = await readTensors(source, { config, plan, options });
-  throwIfAborted(options.signal);
+  const { tensors, residency, matrices } = await readTensors(source, { config, plan, options });
+  // JavaScript's own hold on native matrices would last until they are collected.
+  const release = () => {
+    for (const matrix of matrices) native.releaseMatrix(matrix);
+  };
   try {
+    throwIfAborted(options.signal);
     const geometry = {
       ...toGeometry(config, options.rotaryPrecision),
       tiedEmbeddings: tensors.head === undefined,
     };
-    const model = native.createModel(geometry, tensors, { threads });
-    return new LanguageModel(model, { config, threads, residency });
+    const model = native.createModel(geometry, tensors, {
+      threads,
+      pinThreads: options.pinThreads ?? false,
+    });
+    const { keyValueFormat } = options;
+    return new LanguageModel(model, { config, threads, keyValueFormat, residency, release });
   } catch (error) {
+    release();
     throw fromNative(error);
   }
 }
@@ -64,15 +83,22 @@ interface Loading {
   readonly options: LoadOptions;
 }
 
+interface ReadTensors {
+  readonly tensors: ModelTensors;
+  readonly residency: Residency | null;
+  /** Those of the tensors that native code holds. */
+  readonly matrices: readonly NativeMatrix[];
+}
+
 /** Coded matrices are loaded in native threads while the other tensors are read here. */
 async function readTensors(
   source: WeightSource,
   { config, plan, options }: Loading,
-): Promise<{ tensors: ModelTensors; residency: Residency | null }> {
+): Promise<ReadTensors> {
   const progress = new LoadProgress(plan, options);
   if (source.coded === undefined) {
     const reader = new PlacedTensors(source, { options, progress, places: placesInOrder(plan) });
-    return { tensors: await readPlan(reader, plan), residency: null };
+    return { tensors: await readPlan(reader, plan), residency: null, matrices: [] };
   }
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
@@ -90,7 +116,8 @@ async function readTensors(
   try {
     const [{ tensors, residency }] = await Promise.all([loading, reader.readAhead(signal)]);
     reader.add(tensors);
-    return { tensors: await readPlan(reader, plan), residency };
+    const matrices = [...tensors.values()].map(({ matrix }) => matrix);
+    return { tensors: await readPlan(reader, plan), residency, matrices };
   } catch (error) {
     failed.abort(error);
     // Nothing of a load that has failed may go on behind the caller's back.

@@ -171,6 +171,11 @@ Napi::Value measure_disk_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value release_matrix_call(const Napi::CallbackInfo& info) {
+  release_matrix(info[0]);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void add_loader(Napi::Env env, Napi::Object exports) {
@@ -178,6 +183,7 @@ void add_loader(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, call, name));
   };
   add("loadMatrices", load_matrices_call);
+  add("releaseMatrix", release_matrix_call);
   add("measureMachine", measure_machine_call);
   add("measureDisk", measure_disk_call);
 }

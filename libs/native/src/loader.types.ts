@@ -63,6 +63,9 @@ export interface LoaderBinding {
     control?: Int32Array;
   }): Promise<LoadedMatrices>;
 
+  /** Frees a matrix now, not when it is collected. Models that were made with it keep it. */
+  releaseMatrix(matrix: NativeMatrix): void;
+
   /**
    * Takes a few tens of milliseconds, and memory of `sizeBytes` (default: 96 MiB, the most) to
    * read from; what caches hold of less makes memory look faster.
