@@ -101,9 +101,13 @@ bench-neon: setup ## Count the Arm instructions that decoding a symbol takes
 bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
 	@exec node test/bench/quality.bench.ts
 
+.PHONY: bench-serving
+bench-serving: setup ## Tokens per second of 1 to 8 requests together, and what a long prompt costs them (ROUNDS=3)
+	@exec node --conditions=entrofleet-source test/bench/serving.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: bench-report
-bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (about 10 minutes)
-	@exec node test/bench/report.ts
+bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
+	@exec node test/bench/report.ts $(ONLY)
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)

@@ -79,7 +79,9 @@ const OPTIONS = {
   },
   MEMORY_BUDGET_MIB: {
     schema: integer(1, 1024 * 1024).optional(),
-    help: 'MiB that models may take, if less than what the system has. Default: no limit',
+    help:
+      'MiB for this process, if less than its cgroup and the system have: weights that do not fit ' +
+      'decoded stay entropy coded. Default: no limit',
   },
   HTTP_CONCURRENCY: {
     schema: integer(1, SEQUENCES_MAX).default(8),

@@ -1,16 +1,16 @@
-import { type ArtifactReader, openArtifact } from '@entrofleet/artifact';
+import { openArtifact } from '@entrofleet/artifact';
 import {
   type BatchRequest,
   type BatchStatistics,
   type ChatMessage,
   type ChatTemplate,
-  createChatTemplate,
-  createTokenizer,
   type GeneratedPiece,
   GenerationBatch,
   type LanguageModel,
   loadModel,
-  type ModelConfig,
+  type ModelText,
+  parseModelConfig,
+  readModelText,
   type Tokenizer,
 } from '@entrofleet/engine';
 import type { Target } from '@entrofleet/protocol';
@@ -108,16 +108,20 @@ export interface LoadTarget {
   readonly path: string;
   readonly threads: number;
   readonly limits: ServingLimits;
+  /** For the model with its KV caches; undefined: no limit. */
+  readonly budgetBytes: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Decodes an artifact in parallel into a model that can run. Every chunk read is verified.
+ * Decodes an artifact in parallel into a model that can run, while its tokenizer is read. Every
+ * chunk read is verified, although the step before has just verified all of them: the page cache
+ * may have been dropped since, and hashing hides behind reading and decoding.
  * @throws ArtifactError, EngineError, or AgentError `HashMismatch` when the file holds another
  *   artifact.
  */
 export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
-  const { target, path, threads, limits, signal } = use;
+  const { target, path, threads, limits, budgetBytes, signal } = use;
   const startMs = performance.now();
   const reader = await openArtifact(path);
   try {
@@ -129,64 +133,42 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
       tensorNames: reader.tensorNames,
       readResident: (name: string, { signal }: { signal?: AbortSignal | undefined } = {}) =>
         reader.readResident(name, { threads, signal }),
+      coded: reader,
     };
-    const language = await loadModel(source, { threads, signal });
-    const { tokenizer, chatTemplate } = await readTextFiles(reader, language.config);
+    const texts = readModelText(reader, parseModelConfig(reader.config));
+    // Should the weights fail first, this failure is not left unhandled.
+    texts.catch(() => undefined);
+    const language = await loadModel(source, {
+      ...{ threads, signal },
+      memoryBudgetBytes: budgetBytes,
+      keyValueBytes: limits.keyValueBytes ?? target.kvCacheBytes,
+    });
+    const text = await texts.catch((error: unknown) => {
+      language.close();
+      throw error;
+    });
     const loadSeconds = (performance.now() - startMs) / 1000;
     const { decodedBytes, decodeSeconds } = reader.decodeStatistics;
     const rate = decodeSeconds > 0 ? decodedBytes / decodeSeconds / 1e9 : null;
     const loadedAt = Math.floor(Date.now() / 1000);
     const figures = { loadedAt, loadSeconds, entropyDecodeGigabytesPerSecond: rate };
+    const { tokenizer } = text;
+    const chatTemplate = chatTemplateOf(text);
     return new LoadedModel({ target, language, tokenizer, chatTemplate, figures, limits });
   } finally {
     await reader.close();
   }
 }
 
-async function readTextFiles(
-  reader: ArtifactReader,
-  config: ModelConfig,
-): Promise<{ tokenizer: Tokenizer; chatTemplate: ChatTemplate | AgentError }> {
-  const has = (name: string): boolean => reader.fileNames.includes(name);
-  const tokenizerJson = await readJson(reader, 'tokenizer.json');
-  const tokenizerConfig = has('tokenizer_config.json')
-    ? await readJson(reader, 'tokenizer_config.json')
-    : undefined;
-  const chatTemplate = has('chat_template.jinja')
-    ? await readText(reader, 'chat_template.jinja')
-    : undefined;
-  const { bosTokenId, eosTokenIds } = config;
-  return {
-    tokenizer: createTokenizer({ tokenizerJson, tokenizerConfig, bosTokenId, eosTokenIds }),
-    chatTemplate: chatTemplateOf({ tokenizerConfig, chatTemplate }),
-  };
-}
-
 /** A model whose template is missing or broken still completes texts. */
-function chatTemplateOf(
-  files: Parameters<typeof createChatTemplate>[0],
-): ChatTemplate | AgentError {
+function chatTemplateOf(text: ModelText): ChatTemplate | AgentError {
   try {
-    const template = createChatTemplate(files);
+    const template = text.chatTemplate();
     if (template !== undefined) return template;
     const message = 'this model has no chat template; ask /v1/completions instead';
     return new AgentError('NoChatTemplate', message);
   } catch (cause) {
     const { reason, message } = failureOf(cause);
     return new AgentError(reason, `${message}; ask /v1/completions instead`, { cause });
-  }
-}
-
-async function readText(reader: ArtifactReader, name: string): Promise<string> {
-  return Buffer.from(await reader.readFile(name)).toString('utf8');
-}
-
-async function readJson(reader: ArtifactReader, name: string): Promise<unknown> {
-  const text = await readText(reader, name);
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const message = `${name} in artifact ${reader.ref.id} is not JSON; compress the model again`;
-    throw new AgentError('BadTokenizer', message, { cause });
   }
 }

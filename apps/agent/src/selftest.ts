@@ -37,6 +37,7 @@ export async function selfTest(
     decodeTokensPerSecond: result.decodeTokensPerSecond,
     entropyDecodeGigabytesPerSecond: figures.entropyDecodeGigabytesPerSecond,
     loadSeconds: figures.loadSeconds,
+    residency: language.residency?.explanation ?? null,
     peakRssBytes: readPeakRssBytes(),
     temperatureCelsius: readTemperatureCelsius(),
     fingerprintDeviation: result.deviation,

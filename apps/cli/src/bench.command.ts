@@ -4,18 +4,24 @@ import { bytesPerToken, timeDecode, timeFirstToken, timePrefills } from './bench
 import { benchSummary, benchText } from './bench.text.ts';
 import { type CommandContext, jsonText } from './command.context.ts';
 import { withLanguageModel } from './opened.model.ts';
-import { integerFrom, jsonOption, threadsOption } from './options.ts';
+import {
+  addMemoryOptions,
+  integerFrom,
+  jsonOption,
+  type MemoryOptions,
+  threadsOption,
+} from './options.ts';
 
 const REPETITIONS_MAX = 1000;
 
-interface BenchCommandOptions {
+interface BenchCommandOptions extends MemoryOptions {
   readonly threads: number;
   readonly repetitions: number;
   readonly json?: boolean;
 }
 
 export function addBenchCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('bench')
     .description('time the first token, prefill of 128 and 512 tokens and decode of 128')
     .argument('<path>', 'artifact or Hugging Face folder')
@@ -26,7 +32,8 @@ export function addBenchCommand(program: Command, context: CommandContext): void
       3,
     )
     .addOption(threadsOption())
-    .addOption(jsonOption())
+    .addOption(jsonOption());
+  addMemoryOptions(command)
     .addHelpText('after', '\nExample:\n  entrofleet bench model.efa --threads 2 --json')
     .action((path: string, options: BenchCommandOptions) => bench(path, options, context));
 }
@@ -34,11 +41,12 @@ export function addBenchCommand(program: Command, context: CommandContext): void
 async function bench(
   path: string,
   options: BenchCommandOptions,
-  { signal, print }: CommandContext,
+  { signal, print, complain }: CommandContext,
 ): Promise<void> {
   const startMs = performance.now();
-  const { threads, repetitions } = options;
-  await withLanguageModel(path, { threads, signal }, async (model) => {
+  const { threads, repetitions, memory, form } = options;
+  const loading = { threads, signal, memory, form, complain };
+  await withLanguageModel(path, loading, async (model) => {
     const loadMs = performance.now() - startMs;
     const firstToken = await timeFirstToken(model, signal);
     const prefill = await timePrefills(model, { repetitions, signal });

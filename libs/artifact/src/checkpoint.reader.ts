@@ -9,6 +9,7 @@ import { matrixShape } from './tensor.shape.ts';
 
 /** Files that travel with the weights, where the checkpoint has them. */
 const CARRIED_FILES = [
+  'chat_template.jinja',
   'generation_config.json',
   'special_tokens_map.json',
   'tokenizer.json',

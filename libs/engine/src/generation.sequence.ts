@@ -21,7 +21,7 @@ export interface SequenceOptions extends SamplingOptions {
   readonly seed?: number | undefined;
   /** Strings that end the text; they are not part of it. */
   readonly stop?: readonly string[] | undefined;
-  /** Tokens that end the text, besides those of config.json and the tokenizer. */
+  /** Tokens that end the text, besides those that the model's files name. */
   readonly endTokenIds?: readonly number[] | undefined;
   /** Log-probabilities of every token, with so many likeliest alternatives (0 to 20). */
   readonly logprobs?: number | undefined;
@@ -69,8 +69,7 @@ export function sequenceModel(use: {
 }): SequenceModel {
   const { tokenizer } = use;
   const { config } = use.model;
-  const endTokens = new Set(config.eosTokenIds);
-  if (tokenizer.eosTokenId !== null) endTokens.add(tokenizer.eosTokenId);
+  const endTokens = new Set([...config.eosTokenIds, ...tokenizer.endTokenIds]);
   const contextLength = Math.min(use.contextLength ?? config.contextLength, config.contextLength);
   return { tokenizer, endTokens, vocabularySize: config.vocabularySize, contextLength };
 }
@@ -114,6 +113,12 @@ export class GenerationSequence {
   /** No token is wanted any more. */
   get finished(): boolean {
     return this.#finished;
+  }
+
+  /** What it may come to at most. */
+  get contextLength(): number {
+    const { contextLength } = this.#model;
+    return Math.min(contextLength, this.promptLength + this.#options.maxTokens);
   }
 
   /** Tokens that may still be drawn. */

@@ -166,7 +166,11 @@ function readAttentionBias(fields: Fields, modelType: ModelType): ModelConfig['a
   return { input: bias, output: bias };
 }
 
-/** What the native engine needs to know of a config. */
+/**
+ * What the native engine needs to know of a config. With long-rope a session keeps to one set of
+ * frequencies, chosen by the length of its context; transformers chooses by the length of the text
+ * so far, which is the same for a session that the text fills.
+ */
 export function toGeometry(
   config: ModelConfig,
   precision: RotaryPrecision = 'exact',
@@ -182,8 +186,15 @@ export function toGeometry(
     contextLength: config.contextLength,
     normEpsilon: config.normEpsilon,
     rotaryFrequencies: rotaryFrequencies(config.rope, { precision }),
+    ...longRotary(config.rope),
     rotaryScale: rotaryScale(config.rope),
     slidingWindows: Uint32Array.from(config.slidingWindows),
     tiedEmbeddings: config.tiedEmbeddings,
   };
+}
+
+function longRotary(rope: RopeConfig): Pick<ModelGeometry, 'longRotary'> {
+  if (rope.scaling.kind !== 'longrope') return {};
+  const frequencies = rotaryFrequencies(rope, { context: 'long' });
+  return { longRotary: { frequencies, shortContextLength: rope.scaling.originalContextLength } };
 }

@@ -28,7 +28,8 @@ export interface MatrixSizes {
 
 export interface ResidencyRequest {
   readonly matrices: readonly MatrixSizes[];
-  readonly constants: MachineConstants;
+  /** null: not measured, and windows taken for the fastest form. */
+  readonly constants: MachineConstants | null;
   readonly form: ResidencyForm;
   /** For everything; null: no limit. */
   readonly budgetBytes: number | null;
@@ -44,11 +45,14 @@ export interface ResidencyPlan {
   readonly forms: ReadonlyMap<string, MatrixForm>;
   /** Expected, with everything that {@link ResidencyRequest} counts. */
   readonly totalBytes: number;
-  /** Expected of one token's pass. */
-  readonly tokenSeconds: number;
+  /** Expected of one token's pass; null without measured constants. */
+  readonly tokenSeconds: number | null;
   /** One line. */
   readonly explanation: string;
 }
+
+/** What a disk takes to begin with a read that nothing has announced. */
+const LOOK_UP_SECONDS = 0.000_2;
 
 type Assignment = ReadonlyMap<string, MatrixForm>;
 
@@ -72,8 +76,8 @@ export function planResidency(request: ResidencyRequest): ResidencyPlan {
           : 'choose form auto, or a smaller context'),
     );
   }
-  const tokenSeconds = secondsOf(request, forms);
-  return { forms, totalBytes, tokenSeconds, explanation: explain(request, forms) };
+  const tokenSeconds = request.constants === null ? null : secondsOf(request, forms);
+  return { forms, totalBytes, tokenSeconds, explanation: explain(request, forms, tokenSeconds) };
 }
 
 /** One line per group of matrices that are held alike, for people. */
@@ -98,10 +102,24 @@ function sameForm({ matrices }: ResidencyRequest, form: MatrixForm): Assignment 
 function bestForms(request: ResidencyRequest): Assignment {
   const { matrices, constants } = request;
   const unbounded = new Map<string, MatrixForm>(
-    matrices.map((m) => [m.name, isFasterCoded(m, constants) ? 'coded' : 'window']),
+    matrices.map((m) => [
+      m.name,
+      constants !== null && isFasterCoded(m, constants) ? 'coded' : 'window',
+    ]),
   );
   if (fits(request, unbounded)) return unbounded;
-  const forms = new Map(sameForm(request, 'coded'));
+  const coded = sameForm(request, 'coded');
+  const rowsOnDisk = new Map<string, MatrixForm>(
+    matrices.map(({ name, use }) => [name, use === 'rows' ? 'disk' : 'coded']),
+  );
+  const [best = coded] = [coded, rowsOnDisk]
+    .map((start) => refine(request, start))
+    .sort((a, b) => secondsOf(request, a) - secondsOf(request, b));
+  return best;
+}
+
+function refine(request: ResidencyRequest, start: Assignment): Assignment {
+  const forms = new Map(start);
   moveToDisk(request, forms);
   widenWhileRoom(request, forms);
   return forms;
@@ -110,22 +128,23 @@ function bestForms(request: ResidencyRequest): Assignment {
 /**
  * Puts as few coded bytes on the disk as will do: reading them is what bounds a pass by far. A
  * matrix of which a token needs only a row costs next to nothing there, so those go first; then the
- * largest that do not exceed what must go, and at last the smallest that covers the rest.
+ * largest that is not more than what must still go, and at last the smallest.
  */
 function moveToDisk(request: ResidencyRequest, forms: Map<string, MatrixForm>): void {
-  const rowsFirst = (m: MatrixSizes) => (m.use === 'rows' ? 0 : 1);
-  const left = [...request.matrices].sort(
-    (a, b) => rowsFirst(a) - rowsFirst(b) || b.codedBytes - a.codedBytes,
-  );
+  const budgetBytes = request.budgetBytes ?? Number.POSITIVE_INFINITY;
+  const bySize = request.matrices
+    .filter(({ name }) => forms.get(name) !== 'disk')
+    .sort((a, b) => b.codedBytes - a.codedBytes);
+  const left = [
+    ...bySize.filter(({ use }) => use === 'rows'),
+    ...bySize.filter(({ use }) => use !== 'rows'),
+  ];
   while (!fits(request, forms) && left.length > 0) {
-    const withDisk = request.diskScratchBytes;
-    const none = [...forms.values()].every((form) => form !== 'disk');
-    const excess =
-      totalOf(request, forms) + (none ? withDisk : 0) - (request.budgetBytes ?? Infinity);
-    const rows = left.findIndex((m) => m.use === 'rows');
-    const within = left.findIndex((m) => m.codedBytes <= excess);
-    const covering = left.findLastIndex((m) => m.codedBytes >= excess);
-    const index = rows !== -1 ? rows : covering !== -1 ? covering : Math.max(0, within);
+    const [first] = left;
+    const buffers = [...forms.values()].includes('disk') ? 0 : request.diskScratchBytes;
+    const excess = totalOf(request, forms) + buffers - budgetBytes;
+    const fitting = left.findIndex(({ codedBytes }) => codedBytes <= excess);
+    const index = first?.use === 'rows' ? 0 : fitting === -1 ? left.length - 1 : fitting;
     const [matrix] = left.splice(index, 1);
     if (matrix !== undefined) forms.set(matrix.name, 'disk');
   }
@@ -135,6 +154,7 @@ function moveToDisk(request: ResidencyRequest, forms: Map<string, MatrixForm>): 
 function widenWhileRoom(request: ResidencyRequest, forms: Map<string, MatrixForm>): void {
   const { constants } = request;
   const gain = (m: MatrixSizes) => {
+    if (constants === null) return m.use === 'rows' ? 0.5 : 1;
     const saved = computeSeconds(m, 'coded', constants) - computeSeconds(m, 'window', constants);
     return saved / Math.max(1, m.windowBytes - m.codedBytes);
   };
@@ -167,16 +187,26 @@ function bytesOf(matrix: MatrixSizes, form: MatrixForm): number {
   return { plain: plainBytes, window: windowBytes, coded: codedBytes, disk: 0 }[form];
 }
 
-/** Reading the disk runs beside computing, so the slower of the two bounds a pass. */
+/**
+ * Reading the disk runs beside computing, so the slower of the two bounds a pass. Without measured
+ * constants, bytes are compared instead: those on disk, which count a hundred times, and others.
+ */
 function secondsOf({ matrices, constants }: ResidencyRequest, forms: Assignment): number {
   let compute = 0;
   let disk = 0;
   for (const matrix of matrices) {
     const form = forms.get(matrix.name) ?? 'plain';
+    if (constants === null) {
+      disk += form === 'disk' ? 100 * diskBytes(matrix) : 0;
+      compute += form === 'coded' && matrix.use !== 'rows' ? matrix.weights : 0;
+      continue;
+    }
     compute += computeSeconds(matrix, form, constants);
-    if (form === 'disk') disk += diskBytes(matrix) / constants.diskBytesPerSecond;
+    if (form !== 'disk') continue;
+    disk += diskBytes(matrix) / constants.diskBytesPerSecond;
+    if (matrix.use !== 'product') disk += LOOK_UP_SECONDS;
   }
-  return Math.max(compute, disk);
+  return constants === null ? disk + compute : Math.max(compute, disk);
 }
 
 function diskBytes(matrix: MatrixSizes): number {
@@ -198,9 +228,7 @@ function computeSeconds(
 ): number {
   const decodes = form === 'coded' || form === 'disk';
   const rate =
-    matrix.layout === 'lanes'
-      ? constants.laneSymbolsPerSecond
-      : constants.streamSymbolsPerSecond;
+    matrix.layout === 'lanes' ? constants.laneSymbolsPerSecond : constants.streamSymbolsPerSecond;
   // A row is looked up by one thread, which decodes the segment that it lies in.
   const lookup = decodes ? (matrix.segmentSymbols * constants.threads) / rate : 0;
   if (matrix.use === 'rows') return lookup;
@@ -210,27 +238,33 @@ function computeSeconds(
   return Math.max(reading, multiplying + decoding) + (matrix.use === 'both' ? lookup : 0);
 }
 
-function explain(request: ResidencyRequest, forms: Assignment): string {
+function explain(
+  request: ResidencyRequest,
+  forms: Assignment,
+  tokenSeconds: number | null,
+): string {
   const { matrices, constants, budgetBytes } = request;
   const parts = (['plain', 'window', 'coded', 'disk'] as const).flatMap((form) => {
     const held = matrices.filter(({ name }) => forms.get(name) === form);
     if (held.length === 0) return [];
-    const bytes = held.reduce((sum, m) => sum + (form === 'disk' ? m.codedBytes : bytesOf(m, form)), 0);
+    const bytes = held.reduce(
+      (sum, m) => sum + (form === 'disk' ? m.codedBytes : bytesOf(m, form)),
+      0,
+    );
     const place = { plain: 'plain', window: 'in windows', coded: 'coded', disk: 'on disk' }[form];
     return [`${held.length} ${place} (${mebibytes(bytes)})`];
   });
   const total = mebibytes(totalOf(request, forms));
   const budget = budgetBytes === null ? 'no limit' : mebibytes(budgetBytes);
-  const rates = [
-    `memory ${giga(constants.readBytesPerSecond)} GB/s`,
-    `lanes ${giga(constants.laneSymbolsPerSecond)} and streams ` +
-      `${giga(constants.streamSymbolsPerSecond)} Gsymbols/s`,
-    `disk ${giga(constants.diskBytesPerSecond)} GB/s`,
-  ];
-  const perSecond = Math.round(1 / secondsOf(request, forms));
+  const held = `matrices: ${parts.join(', ') || 'none coded'}; ${total} in all, budget ${budget}`;
+  if (constants === null || tokenSeconds === null) return held;
+  const perSecond = (1 / tokenSeconds).toPrecision(2);
   return (
-    `matrices: ${parts.join(', ') || 'none coded'}; ${total} in all, budget ${budget}; at most ` +
-    `${perSecond} tokens/s by ${rates.join(', ')}`
+    `${held}; at most ${perSecond} tokens/s by memory at ${giga(constants.readBytesPerSecond)} ` +
+    `GB/s, lanes at ${giga(constants.laneSymbolsPerSecond)} and streams at ` +
+    `${giga(constants.streamSymbolsPerSecond)} Gsymbols/s, products at ` +
+    `${giga(constants.productWeightsPerSecond)} Gweights/s, disk at ` +
+    `${giga(constants.diskBytesPerSecond)} GB/s`
   );
 }
 

@@ -33,7 +33,8 @@ export function windowMatrixBytes(shape: MatrixShape, shares: SymbolShares): num
   const { rows, columns, bits } = shape;
   const levels = bits === 8 ? shares : nibbleShares(shares);
   const perWeight = Math.min(bits, ...windowCosts(levels));
-  const bytes = (padded(rows, columns) * perWeight) / 8 + rows * (STEP_BYTES + HEADER_BYTES_PER_ROW);
+  const bytes =
+    (padded(rows, columns) * perWeight) / 8 + rows * (STEP_BYTES + HEADER_BYTES_PER_ROW);
   return Math.min(plainMatrixBytes(shape), Math.ceil(bytes * MARGIN));
 }
 
@@ -62,7 +63,8 @@ function mostWithin(levels: Float64Array, width: number): number {
 function nibbleShares(pairs: SymbolShares): Float64Array {
   const levels = new Float64Array(16);
   for (const [symbol, share] of pairs.entries()) {
-    for (const level of [symbol & 15, symbol >> 4]) levels[level] = (levels[level] ?? 0) + share / 2;
+    for (const level of [symbol & 15, symbol >> 4])
+      levels[level] = (levels[level] ?? 0) + share / 2;
   }
   return levels;
 }

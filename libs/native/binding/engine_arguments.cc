@@ -165,6 +165,25 @@ void read_windows(const Napi::Object& from, EngineGeometry& geometry) {
   geometry.sliding_windows.assign(windows.Data(), windows.Data() + geometry.layers);
 }
 
+std::vector<double> read_frequencies(const Napi::Object& from, const char* name) {
+  const auto array = read_array<Napi::Float64Array>(from, name, napi_float64_array, name);
+  std::vector<double> frequencies(array.Data(), array.Data() + array.ElementLength());
+  for (const double frequency : frequencies) {
+    if (!std::isfinite(frequency)) {
+      throw EngineFailure{"BadArgument", "a rotary frequency is not finite"};
+    }
+  }
+  return frequencies;
+}
+
+void read_long_rotary(const Napi::Value& value, EngineGeometry& geometry) {
+  const Napi::Object from = value.As<Napi::Object>();
+  geometry.long_rotary_frequencies = read_frequencies(from, "frequencies");
+  geometry.short_context = read_count(from, "shortContextLength", 1, kMostContext);
+  if (geometry.long_rotary_frequencies.size() == geometry.rotary_frequencies.size()) return;
+  throw EngineFailure{"BadArgument", "longRotary must have as many frequencies as rotaryFrequencies"};
+}
+
 void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
   EngineGeometry& g = arguments.geometry;
   g.vocabulary_size = read_count(from, "vocabularySize", 1, kMostSize);
@@ -182,17 +201,11 @@ void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
     throw EngineFailure{"BadArgument", "heads must be a multiple of keyValueHeads"};
   }
   if (g.norm_epsilon < 0) throw EngineFailure{"BadArgument", "normEpsilon is negative"};
-  const auto frequencies = read_array<Napi::Float64Array>(from, "rotaryFrequencies",
-                                                          napi_float64_array, "rotaryFrequencies");
-  if (frequencies.ElementLength() * 2 > g.head_size) {
+  g.rotary_frequencies = read_frequencies(from, "rotaryFrequencies");
+  if (g.rotary_frequencies.size() * 2 > g.head_size) {
     throw EngineFailure{"BadArgument", "more than headSize / 2 rotaryFrequencies"};
   }
-  g.rotary_frequencies.assign(frequencies.Data(), frequencies.Data() + frequencies.ElementLength());
-  for (const double frequency : g.rotary_frequencies) {
-    if (!std::isfinite(frequency)) {
-      throw EngineFailure{"BadArgument", "a rotary frequency is not finite"};
-    }
-  }
+  if (from.Get("longRotary").IsObject()) read_long_rotary(from.Get("longRotary"), g);
 }
 
 EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Object& from,

@@ -9,6 +9,14 @@ using Held = std::shared_ptr<const ResidentMatrix>;
 
 constexpr napi_type_tag kTag = {0x656e74726f666c65, 0x65742d6d61747269};
 
+// Takes the matrix from its object, and its bytes from what the garbage collector counts.
+void let_go(Napi::BasicEnv env, Held& held) {
+  if (held == nullptr) return;
+  const auto bytes = static_cast<int64_t>(held->resident_bytes());
+  Napi::MemoryManagement::AdjustExternalMemory(env, -bytes);
+  held.reset();
+}
+
 void throw_unless_ok(Napi::Env env, napi_status status) {
   if (status != napi_ok) throw Napi::Error::New(env);
 }
@@ -30,8 +38,7 @@ Napi::Object wrap_matrix(Napi::Env env, Held matrix) {
                            env, object, held.get(),
                            [](napi_env owner, void* data, void*) {
                              auto* const owned = static_cast<Held*>(data);
-                             const auto size = static_cast<int64_t>((*owned)->resident_bytes());
-                             Napi::MemoryManagement::AdjustExternalMemory(owner, -size);
+                             let_go(owner, *owned);
                              delete owned;
                            },
                            nullptr, nullptr));
@@ -40,6 +47,13 @@ Napi::Object wrap_matrix(Napi::Env env, Held matrix) {
   Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
   throw_unless_ok(env, napi_type_tag_object(env, object, &kTag));
   return object;
+}
+
+void release_matrix(const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) return;
+  void* held = nullptr;
+  throw_unless_ok(value.Env(), napi_unwrap(value.Env(), value, &held));
+  let_go(value.Env(), *static_cast<Held*>(held));
 }
 
 Held unwrap_matrix(const Napi::Value& value) {

@@ -11,7 +11,11 @@ namespace entrofleet {
 
 Napi::Object wrap_matrix(Napi::Env env, std::shared_ptr<const ResidentMatrix> matrix);
 
-// Null when the value is no NativeMatrix.
+// Lets go of the matrix now, not when the object is collected; models that have it keep it.
+// Nothing happens to what is no NativeMatrix.
+void release_matrix(const Napi::Value& value);
+
+// Null when the value is no NativeMatrix, or a released one.
 std::shared_ptr<const ResidentMatrix> unwrap_matrix(const Napi::Value& value);
 
 }  // namespace entrofleet

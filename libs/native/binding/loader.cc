@@ -125,8 +125,12 @@ Napi::Value measure_machine_call(const Napi::CallbackInfo& info) {
   return rejecting(env, [&] {
     const CodecArguments arguments(info, "measureMachine");
     const int threads = static_cast<int>(arguments.threads());
+    const size_t bytes =
+        arguments.has("sizeBytes")
+            ? static_cast<size_t>(arguments.integer("sizeBytes", 1, kMachineReadBytes))
+            : kMachineReadBytes;
     return run(
-        env, arguments.buffers(), [threads] { return measure_machine(threads); },
+        env, arguments.buffers(), [=] { return measure_machine(threads, bytes); },
         [](Napi::Env env, MachineRates& rates) -> Napi::Value {
           Napi::Object value = Napi::Object::New(env);
           value.Set("readBytesPerSecond", rates.read_bytes_per_second);
@@ -167,6 +171,11 @@ Napi::Value measure_disk_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value release_matrix_call(const Napi::CallbackInfo& info) {
+  release_matrix(info[0]);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void add_loader(Napi::Env env, Napi::Object exports) {
@@ -174,6 +183,7 @@ void add_loader(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, call, name));
   };
   add("loadMatrices", load_matrices_call);
+  add("releaseMatrix", release_matrix_call);
   add("measureMachine", measure_machine_call);
   add("measureDisk", measure_disk_call);
 }

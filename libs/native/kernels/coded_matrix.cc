@@ -1,7 +1,6 @@
 #include "kernels/coded_matrix.h"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,6 +13,11 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kRowsAtATime = kPanelGroups * kWindowRows;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::runtime_error unreadable(size_t segment) {
+  return std::runtime_error("segment " + std::to_string(segment) +
+                            " of a coded matrix can no longer be read from its file");
+}
 
 // Shared scratch: a status for each item, then the sums of the rows' parts.
 enum Status : uint8_t { kFailed, kDecoded };
@@ -123,8 +127,7 @@ void CodedMatrix::finish(const MatrixInputs& inputs, const ProductScratch& scrat
   const uint8_t* const statuses = scratch.shared;
   const uint8_t* const failed = std::find(statuses, statuses + segments_, kFailed);
   if (failed != statuses + segments_) {
-    throw std::runtime_error("segment " + std::to_string(first_segment_ + (failed - statuses)) +
-                             " of a coded matrix can no longer be read from its file");
+    throw unreadable(first_segment_ + static_cast<size_t>(failed - statuses));
   }
   const size_t columns = rows_.columns;
   for (size_t item = 0; item < segments_; ++item) {
@@ -149,9 +152,12 @@ const uint8_t* CodedMatrix::looked_up(size_t segment) const {
   LookUp& look_up = look_ups_[next_look_up_];
   next_look_up_ = (next_look_up_ + 1) % kLookUps;
   look_up.symbols.resize(tensor_->cut.segment_symbols);
-  const bool decoded = tensor_->decode(*tensor_->row_source, segment, look_up.symbols.data());
-  look_up.segment = decoded ? segment : SIZE_MAX;
-  return decoded ? look_up.symbols.data() : nullptr;
+  look_up.segment = SIZE_MAX;
+  if (!tensor_->decode(*tensor_->row_source, segment, look_up.symbols.data())) {
+    throw unreadable(segment);
+  }
+  look_up.segment = segment;
+  return look_up.symbols.data();
 }
 
 void CodedMatrix::read_row(size_t row, float* values) const {
@@ -166,10 +172,6 @@ void CodedMatrix::read_row(size_t row, float* values) const {
     const size_t segment = weight / tensor_->segment_weights();
     if (segment != held) symbols = looked_up(segment);
     held = segment;
-    if (symbols == nullptr) {
-      values[column] = std::numeric_limits<float>::quiet_NaN();
-      continue;
-    }
     const size_t at = weight - segment * tensor_->segment_weights();
     const uint8_t symbol = symbols[at / per_symbol];
     const uint8_t level =

@@ -37,7 +37,7 @@ class CodedMatrix final : public ResidentMatrix {
   // not be read or is corrupt.
   void finish(const MatrixInputs& inputs, const ProductScratch& scratch,
               const MatrixOutputs& outputs) const override;
-  // NaN when a segment cannot be read or is corrupt.
+  // Throws as finish() does.
   void read_row(size_t row, float* values) const override;
 
  private:

@@ -30,6 +30,10 @@ struct EngineGeometry {
   // Radians per position of each rotated pair; pair i is dimensions i and i + size() of a head.
   // Dimensions from 2 * size() on are not rotated.
   std::vector<double> rotary_frequencies;
+  // Long-rope: take the place of rotary_frequencies in caches of more than short_context positions.
+  // Empty: they never do; else as many.
+  std::vector<double> long_rotary_frequencies;
+  size_t short_context;
   // Multiplies every cosine and sine (long-rope's attention factor).
   double rotary_scale;
   // For each layer the latest positions that attention sees; 0: all.
@@ -104,6 +108,7 @@ class EngineModel {
   void run_layer(size_t index, std::span<const EngineEntry> entries, Wanted wanted);
   void attention_part(size_t index, std::span<const EngineEntry> entries);
   void mlp_part(const EngineLayer& layer, size_t positions);
+  const std::vector<double>& frequencies_for(const KeyValueCache& cache) const;
   void embed(std::span<const EngineEntry> entries);
   void drop_rows(size_t first, size_t rows);
   void rotate_and_store(const EngineLayer& layer, size_t index, const EngineEntry& entry,

@@ -16,7 +16,11 @@ struct MachineRates {
   double product_weights_per_second;
 };
 
-// Throws std::bad_alloc or std::system_error.
-MachineRates measure_machine(int threads);
+// Enough memory to read that no cache of the machines this is for holds it.
+constexpr size_t kMachineReadBytes = size_t{96} << 20;
+
+// With less memory than that, what caches hold of it counts too. Throws std::bad_alloc or
+// std::system_error.
+MachineRates measure_machine(int threads, size_t read_bytes = kMachineReadBytes);
 
 }  // namespace entrofleet

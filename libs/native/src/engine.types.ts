@@ -62,6 +62,14 @@ export interface ModelGeometry {
    * entries, or fewer when only the first dimensions of a head are rotated.
    */
   readonly rotaryFrequencies: Float64Array;
+  /**
+   * Long-rope: `frequencies`, as many, are those of sessions whose context is longer than
+   * `shortContextLength`, whatever is written into it.
+   */
+  readonly longRotary?: {
+    readonly frequencies: Float64Array;
+    readonly shortContextLength: number;
+  };
   /** Multiplies every cosine and sine of the rotation (the attention factor of long-rope), or 1. */
   readonly rotaryScale: number;
   /** For each layer how many of the latest positions attention sees; 0: all. */
@@ -135,6 +143,8 @@ export interface NativeModel {
   close(): void;
   /** Bytes of weights held. */
   readonly weightBytes: number;
+  /** What sessions get that do not ask for another. */
+  readonly keyValueFormat: KeyValueFormat;
 }
 
 export interface NativeSession {

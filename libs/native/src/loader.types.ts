@@ -63,8 +63,14 @@ export interface LoaderBinding {
     control?: Int32Array;
   }): Promise<LoadedMatrices>;
 
-  /** Takes a few tens of milliseconds. */
-  measureMachine(input: { threads: number }): Promise<MachineRates>;
+  /** Frees a matrix now, not when it is collected. Models that were made with it keep it. */
+  releaseMatrix(matrix: NativeMatrix): void;
+
+  /**
+   * Takes a few tens of milliseconds, and memory of `sizeBytes` (default: 96 MiB, the most) to
+   * read from; what caches hold of less makes memory look faster.
+   */
+  measureMachine(input: { threads: number; sizeBytes?: number }): Promise<MachineRates>;
 
   /**
    * Bytes per second of reading the file past the page cache where that can be done, from at most
