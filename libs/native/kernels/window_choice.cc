@@ -5,9 +5,9 @@
 namespace entrofleet {
 namespace {
 
-// Cost of a weight in bits of memory that a core reads meanwhile, measured by product_bench with two
-// cores at 21 GB/s each (6 ps a bit): memory and arithmetic overlap, so the slower one counts. An
-// exception takes 2.5 cycles, as long as reading 108 bits; a window a 38th of one or 1.2 bits.
+// Cost of a weight, in bits of memory that a core reads meanwhile. Measured by product_bench: two
+// cores read 21 GB/s each, so a bit in 6 ps; an exception takes 2.5 cycles, as long as reading 108
+// bits; a window a 38th of a cycle, 1.2 bits. Memory and arithmetic overlap: the slower one counts.
 constexpr double kEntryBits = 16;
 constexpr double kExceptionWork = 108;
 constexpr double kWindowWork = 1.2;

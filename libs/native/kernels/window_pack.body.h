@@ -6,8 +6,8 @@ constexpr size_t kPackAhead = 512;
 // Two tiles' columns: a cache line of each row.
 constexpr size_t kStagedColumns = 2 * kTileColumns;
 
-// Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are often
-// a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
+// Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are
+// often a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
 // columns beyond the block's count as the symbol `low`.
 inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t low, uint8_t* staged) {
   const size_t left = block.columns - column;

@@ -99,8 +99,8 @@ inline __m512i broadcast_step(const int8_t* activations) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for from the
-// intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
+// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for with
+// the intrinsic GCC 12 copies the sums and then has too few registers for a block's.
 inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
 }
@@ -157,8 +157,8 @@ struct GroupSums {
 
 // Adds a tile's windows times the activations `at` its first column.
 template <unsigned kBits, size_t kPositions>
-[[gnu::always_inline]] inline void add_tile(const uint8_t* tile, const Activations& inputs, size_t at,
-                     GroupSums<kPositions>& sums) {
+[[gnu::always_inline]] inline void add_tile(const uint8_t* tile, const Activations& inputs,
+                                            size_t at, GroupSums<kPositions>& sums) {
 #pragma GCC unroll 8
   for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
   Steps step;
@@ -187,13 +187,12 @@ template <unsigned kBits, size_t kPositions>
   }
 }
 
-// Exceptions are spread evenly over the tiles: they keep the core busy and the tiles the memory.
-// A function of its own for each, as inlining all of them in one place ends in their helpers not being
-// inlined.
+// Exceptions are spread evenly over the tiles: they keep the core busy, the tiles the memory.
+// A function of its own for each, for with all of them in one place GCC stops inlining.
 template <unsigned kBits, unsigned kSymbolBits, size_t kPositions>
 [[gnu::noinline]] void dot_bits(const WindowGroup& group, size_t tiles, const Activations& inputs,
                                 int64_t (&sums)[kPositions][kWindowRows]) {
-  // The exceptions lie before the tiles; what the tiles would have fetched meanwhile is fetched now.
+  // The exceptions lie before the tiles, which go on from here as far ahead as before.
   const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
     prefetch_stream(entries + i);
