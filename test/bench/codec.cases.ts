@@ -67,7 +67,7 @@ export async function prepareModel(
   try {
     for (const name of artifact.tensorNames) {
       const tensor = await artifact.readResident(name, { threads: THREADS });
-      if (tensor.format !== 'f32') tensors.push(tensor.symbols);
+      if ('symbols' in tensor) tensors.push(tensor.symbols);
     }
   } finally {
     await artifact.close();

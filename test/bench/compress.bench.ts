@@ -65,7 +65,10 @@ async function measureType(folder: string, type: z.infer<typeof typeSchema>): Pr
   const tensors = Math.max(1, Math.round(Number(options.megabytes) / TENSOR_MEGABYTES));
   await mkdir(folder);
   await writeFile(join(folder, 'config.json'), '{}');
-  const words = { type, tensors, rows: ROWS, columns: COLUMNS, threads: 2 };
+  const layout = join(folder, 'layout');
+  const names = Array.from({ length: tensors }, (_, i) => `model.layers.${i}.mlp.gate_proj.weight`);
+  await writeFile(layout, names.map((name) => `${name} ${ROWS} ${COLUMNS}\n`).join(''));
+  const words = { type, layout, threads: 2 };
   const given = Object.entries(words).flatMap(([key, value]) => [`--${key}`, String(value)]);
   const out = ['--out', join(folder, 'model.safetensors')];
   execFileSync(PROGRAM, ['checkpoint', ...given, ...out], { stdio: 'inherit' });

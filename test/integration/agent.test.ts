@@ -1,18 +1,8 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type ChunkSource,
-  encodeArtifact,
-  openArtifact,
-  openCheckpoint,
-  openChunks,
-} from '@entrofleet/artifact';
-import { createProbe, loadModel } from '@entrofleet/engine';
-import type { Report, Target } from '@entrofleet/protocol';
+import type { Report } from '@entrofleet/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../../deploy/private/temporary.folder.ts';
-import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { startAgentFromSource } from '../support/agent.process.ts';
+import { type EncodedModel, encodeTinyModel } from '../support/encoded.model.ts';
 import { ScriptedController } from '../support/scripted.controller.ts';
 import { startMosquitto } from '../support/services.ts';
 
@@ -20,58 +10,18 @@ const DEVICE = 'edge-1';
 const CHUNK_BYTES = 8192;
 const WINDOW = 16;
 
-interface Encoded {
-  readonly target: Target;
-  readonly source: ChunkSource;
-}
-
-/** A random model, encoded, with the probe its encoder would have made. */
-async function encode(seed: number, model: string): Promise<Encoded> {
-  const folder = await temporaryFolder(model);
-  await writeTinyCheckpoint(join(folder, 'checkpoint'), { seed, hiddenSize: 128, layers: 4 });
-  const path = join(folder, 'artifact.efa');
-  const checkpoint = await openCheckpoint(join(folder, 'checkpoint'));
-  const recipe = { kind: 'affine', bits: 8 } as const;
-  const options = { checkpoint, recipe, path, threads: 2, chunkSizeBytes: CHUNK_BYTES };
-  const { ref } = await encodeArtifact(options);
-  await checkpoint.close();
-  const reader = await openArtifact(path);
-  const language = await loadModel(
-    {
-      config: reader.config,
-      tensorNames: reader.tensorNames,
-      readResident: (name) => reader.readResident(name, { threads: 2 }),
-    },
-    { threads: 2 },
-  );
-  const probe = await createProbe(language, undefined, { generateTokens: 8 });
-  const target: Target = {
-    model,
-    variant: 'u8',
-    artifact: { ...ref, headerChunks: [...ref.headerChunks] },
-    memoryBytes: reader.memoryBytes,
-    contextLength: language.config.contextLength,
-    kvCacheBytes: language.kvCacheBytes(),
-    probe,
-    samplePrompt: 'once upon a time',
-  };
-  language.close();
-  await reader.close();
-  return { target, source: await openChunks(path, ref) };
-}
-
-let first: Encoded;
-let second: Encoded;
+let first: EncodedModel;
+let second: EncodedModel;
 beforeAll(async () => {
-  first = await encode(1, 'first');
-  second = await encode(2, 'second');
+  first = await encodeTinyModel({ model: 'first', seed: 1, chunkSizeBytes: CHUNK_BYTES });
+  second = await encodeTinyModel({ model: 'second', seed: 2, chunkSizeBytes: CHUNK_BYTES });
 });
 afterAll(async () => {
   await first.source.close();
   await second.source.close();
 });
 
-const isActive = (encoded: Encoded) => (report: Report) =>
+const isActive = (encoded: EncodedModel) => (report: Report) =>
   report.phase === 'Active' && report.active?.artifactId === encoded.target.artifact.id;
 
 async function fleet(environment: Readonly<Record<string, string>> = {}) {
@@ -89,6 +39,7 @@ async function fleet(environment: Readonly<Record<string, string>> = {}) {
 async function completion(url: string): Promise<{ status: number; body: unknown }> {
   const response = await fetch(`${url}/v1/completions`, {
     method: 'POST',
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ prompt: 'once upon', max_tokens: 4, temperature: 0 }),
   });
   return { status: response.status, body: await response.json() };

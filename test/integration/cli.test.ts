@@ -253,6 +253,43 @@ describe('run, perplexity, logits, bench', () => {
     }
   });
 
+  it('answers a chat as its template has it, from a folder and from an artifact', async () => {
+    const chatty = await writeTinyCheckpoint(at('chatty'));
+    const template = "{% for m in messages %}{{ m.role + ' says ' + m.content }}{% endfor %}";
+    await writeFile(join(chatty, 'chat_template.jinja'), `${template}{{ ' i say' }}`);
+    const packed = at('chatty.efa');
+    json('compress', chatty, '-o', packed, '--recipe', 'u8', '--json');
+    for (const path of [chatty, packed]) {
+      const more = ['--max-tokens', '6', '--repetition-penalty', '1.2', '--logit-bias', '2=-100'];
+      const plain = entrofleet('run', path, '-p', 'user says hello i say', ...more);
+      const chat = entrofleet('run', path, '--chat', '-p', 'hello', ...more);
+      expect(chat).toMatchObject({ status: 0, stderr: '' });
+      // A chat's text has begin-of-sequence only where its template writes it.
+      expect(chat.stdout.length).toBeGreaterThan(1);
+      expect(plain.stdout.startsWith('user says hello i say')).toBe(true);
+      const told = entrofleet('run', path, '--chat', '--system', 'b', '-p', 'c', ...more);
+      expect(told.stdout).not.toBe(chat.stdout);
+    }
+    const refused = entrofleet('run', artifact, '--chat', '-p', 'hello');
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/no chat template; leave out --chat/);
+  });
+
+  it('says what it has compared with an ids file that expects something', async () => {
+    const own = json('logits', model, '--ids', idsFile);
+    expect(own.rotary).toBe('exact');
+    const path = at('expected.json');
+    const expected = { argmax: numbers(own.argmax), logits_last: own.logits_last };
+    await writeFile(path, JSON.stringify({ input_ids: IDS, ...expected }));
+    const same = entrofleet('logits', model, '--ids', path);
+    expect(same.stderr).toMatch(/argmax equal at 7 of 7 .*, with exact rotary frequencies\n$/);
+    const argmax = [...expected.argmax.slice(1), -1];
+    await writeFile(path, JSON.stringify({ input_ids: IDS, argmax }));
+    const other = entrofleet('logits', model, '--ids', path);
+    expect(other.stderr).toMatch(/of 7 positions, with exact .*; rounded to bf16 argmax equal at/);
+    expect(JSON.parse(other.stdout)).toEqual(own);
+  });
+
   const hasShared = existsSync(SHARED);
   if (!hasShared) console.warn(`SKIPPED: golden logits: no ${SHARED}`);
   it.skipIf(!hasShared).each(['tiny-llama-gqa', 'tiny-mistral-swa', 'tiny-phi3'])(
@@ -260,8 +297,13 @@ describe('run, perplexity, logits, bench', () => {
     async (name) => {
       const path = join(SHARED, name, 'golden.json');
       const golden = JSON.parse(await readFile(path, 'utf8'));
-      const { argmax } = json('logits', join(SHARED, name), '--ids', path, '--rotary', 'bf16');
+      const { stdout, stderr } = entrofleet('logits', join(SHARED, name), '--ids', path);
+      const { argmax, rotary } = JSON.parse(stdout);
       expect(argmax).toEqual(golden.argmax);
+      expect(rotary).toBe('bf16');
+      expect(stderr).toMatch(
+        /^entrofleet: golden: argmax equal at 96 of 96 positions, .*, with rotary frequencies rounded/,
+      );
     },
   );
 });

@@ -6,25 +6,19 @@ import { Agent } from './agent.ts';
 import { AgentError } from './errors.ts';
 import { createLog } from './log.ts';
 import { ModelSlot } from './serve/model.slot.ts';
-import type { GenerationPiece, ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 import { type JournalRecord, UpdateJournal } from './update.journal.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
 const A = targetOf(referenceOf('a'), { model: 'old' });
 const B = targetOf(referenceOf('b'), { model: 'new' });
 
-class StillModel implements ServedModel {
+class StillModel implements HeldModel {
   target: Target;
-  readonly contextLength = 8;
   closed = false;
 
   constructor(target: Target) {
     this.target = target;
-  }
-
-  // biome-ignore lint/correctness/useYield: nobody asks this model anything
-  async *generate(): AsyncGenerator<GenerationPiece> {
-    throw new Error('not asked');
   }
 
   close(): void {

@@ -2,7 +2,7 @@ import type { Target } from '@entrofleet/protocol';
 import { failureOf } from './errors.ts';
 import type { Log } from './log.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
-import type { ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 import { StepRunner } from './step.runner.ts';
 import { UpdateEvidence } from './update.evidence.ts';
 import type { Evidence, JournalRecord } from './update.journal.ts';
@@ -10,7 +10,7 @@ import type { Effect, Outcome, Situation, UpdateEvent } from './update.states.ts
 import type { DownloadContext, SelfTestResult, UpdateSteps } from './update.steps.ts';
 import { resume, transition } from './update.table.ts';
 
-export interface AgentOptions<M extends ServedModel> {
+export interface AgentOptions<M extends HeldModel> {
   readonly steps: UpdateSteps<M>;
   readonly slot: ModelSlot<M>;
   readonly journal: { write(record: JournalRecord): Promise<void> };
@@ -34,7 +34,7 @@ const JOURNAL_RETRY_MAX_MS = 30_000;
  * The event loop of the device: takes events one by one, asks the table, journals the situation,
  * then carries out the effects. The long ones run beside it and come back as events.
  */
-export class Agent<M extends ServedModel> {
+export class Agent<M extends HeldModel> {
   readonly boot: number;
   readonly #options: AgentOptions<M>;
   readonly #evidence: UpdateEvidence;

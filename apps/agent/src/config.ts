@@ -8,6 +8,7 @@ const MIB = 1024 * 1024;
 const DAY_SECONDS = 24 * 3600;
 const THREADS_MAX = 256;
 const QUEUE_MAX = 1024;
+const SEQUENCES_MAX = 32;
 
 const labelsText = z.string().transform((text, context) => {
   const labels: Record<string, string> = {};
@@ -78,15 +79,25 @@ const OPTIONS = {
   },
   MEMORY_BUDGET_MIB: {
     schema: integer(1, 1024 * 1024).optional(),
-    help: 'MiB that models may take, if less than what the system has. Default: no limit',
+    help:
+      'MiB for this process, if less than its cgroup and the system have: weights that do not fit ' +
+      'decoded stay entropy coded. Default: no limit',
   },
   HTTP_CONCURRENCY: {
-    schema: integer(1, QUEUE_MAX).default(2),
-    help: 'Completions that run at the same time. Default: 2',
+    schema: integer(1, SEQUENCES_MAX).default(8),
+    help: 'Requests that run at the same time, decoded together. Default: 8',
   },
   HTTP_QUEUE: {
-    schema: integer(0, QUEUE_MAX).default(16),
-    help: 'Completions that wait; more are answered with 429. Default: 16',
+    schema: integer(0, QUEUE_MAX).default(32),
+    help: 'Requests that wait; more are answered with 429. Default: 32',
+  },
+  HTTP_DRAIN_SECONDS: {
+    schema: integer(0, 600).default(5),
+    help: 'Seconds that running requests get when the agent is to end. Default: 5',
+  },
+  KV_CACHE_MIB: {
+    schema: integer(1, 1024 * 1024).optional(),
+    help: 'MiB for the KV caches of running requests. Default: what the rollout planned',
   },
   LOG_LEVEL: {
     schema: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
@@ -129,6 +140,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       options.MEMORY_BUDGET_MIB === undefined ? null : options.MEMORY_BUDGET_MIB * MIB,
     httpConcurrency: options.HTTP_CONCURRENCY,
     httpQueue: options.HTTP_QUEUE,
+    httpDrainMs: options.HTTP_DRAIN_SECONDS * 1000,
+    keyValueBytes: options.KV_CACHE_MIB === undefined ? null : options.KV_CACHE_MIB * MIB,
     logLevel: options.LOG_LEVEL,
   };
 }

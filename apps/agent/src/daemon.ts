@@ -18,11 +18,13 @@ import { Reporter } from './reporter.ts';
 import { startHttpServer } from './serve/http.server.ts';
 import { ModelSlot } from './serve/model.slot.ts';
 import { RequestGate } from './serve/request.gate.ts';
+import { ServingMetrics } from './serve/serving.metrics.ts';
 import { UpdateJournal } from './update.journal.ts';
 
 /** Reports about progress, a few per second at most. */
 const PROGRESS_REPORT_MS = 300;
-const HTTP_GRACE_MS = 5000;
+/** For health checks and connections that clients keep open, besides the requests themselves. */
+const SPARE_CONNECTIONS = 64;
 const MQTT_OVERHEAD_BYTES = 64 * 1024;
 
 /** A running agent. */
@@ -77,7 +79,11 @@ async function assemble(use: {
     concurrency: config.httpConcurrency,
     queueLength: config.httpQueue,
   });
-  const http = await startHttpServer({ ...config, slot, gate, log });
+  const metrics = new ServingMetrics({ slot, gate });
+  const http = await startHttpServer({
+    ...{ host: config.host, port: config.port, slot, gate, metrics, log },
+    connections: config.httpConcurrency + config.httpQueue + SPARE_CONNECTIONS,
+  });
   log.info(`serving on ${http.endpoint}`);
   const bus = new MqttBus({
     url: config.mqttUrl,
@@ -127,8 +133,7 @@ async function assemble(use: {
   return {
     endpoint,
     stop: async () => {
-      await measurements.stop();
-      await http.close(HTTP_GRACE_MS);
+      await Promise.all([measurements.stop(), http.close(config.httpDrainMs)]);
       await reporter.stop();
       await agent.stop();
       await bus.end();

@@ -4,13 +4,13 @@ import { readCapabilities } from './capabilities.ts';
 import type { AgentConfig } from './config.ts';
 import type { ReportedState } from './reporter.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
-import type { ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 import type { Situation } from './update.states.ts';
 
 export interface DeviceStateSource {
   readonly config: AgentConfig;
-  readonly agent: Agent<ServedModel>;
-  readonly slot: ModelSlot<ServedModel>;
+  readonly agent: Agent<HeldModel>;
+  readonly slot: ModelSlot<HeldModel>;
   readonly endpoint: string;
   readonly agentVersion: string;
   readonly isa: readonly string[];

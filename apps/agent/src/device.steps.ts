@@ -7,7 +7,7 @@ import { download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
 import { type LoadedModel, loadArtifact } from './loaded.model.ts';
 import type { Log } from './log.ts';
-import { assertFits } from './memory.fit.ts';
+import { assertFits, modelBudgetBytes } from './memory.fit.ts';
 import { selfTest } from './selftest.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
@@ -22,14 +22,21 @@ export interface DeviceStepsOptions {
 export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<LoadedModel> {
   const { config, store, bus, log } = options;
   const { device, windowChunks, stallMs, threads } = config;
-  const checkMemory = (target: Target): void => {
-    const memory = readMemory({ root: '/', budgetBytes: config.memoryBudgetBytes });
-    assertFits(target, memory.availableBytes);
+  const limits = { sequences: config.httpConcurrency, keyValueBytes: config.keyValueBytes };
+  const availableBytes = (): number | null =>
+    readMemory({ root: '/', budgetBytes: config.memoryBudgetBytes }).availableBytes;
+  const load = async (target: Target, signal: AbortSignal): Promise<LoadedModel> => {
+    const path = store.path(target.artifact.id);
+    const budgetBytes = modelBudgetBytes(availableBytes());
+    const model = await loadArtifact({ target, path, threads, limits, budgetBytes, signal });
+    const residency = model.language.residency?.explanation;
+    if (residency !== undefined) log.info(`${target.model} ${target.variant} holds ${residency}`);
+    return model;
   };
   return {
     async download(target, { signal, keep, onProgress }) {
       // What cannot run here need not be fetched.
-      checkMemory(target);
+      assertFits(target, availableBytes());
       const ref = target.artifact;
       const fetched = { device, ref, store, bus, log, windowChunks, stallMs, signal, onProgress };
       try {
@@ -49,12 +56,10 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
       return `${damaged.length} of ${target.artifact.chunkCount} chunks of ${target.model} are damaged`;
     },
     async load(target, { signal }) {
-      checkMemory(target);
-      return loadArtifact({ target, path: store.path(target.artifact.id), threads, signal });
+      assertFits(target, availableBytes());
+      return load(target, signal);
     },
-    restore(target, { signal }) {
-      return loadArtifact({ target, path: store.path(target.artifact.id), threads, signal });
-    },
+    restore: (target, { signal }) => load(target, signal),
     test: (model, context) => selfTest(model, context),
     async collect(keep) {
       const bytes = await store.collect(keep);

@@ -1,21 +1,34 @@
-import { type ArtifactReader, openArtifact } from '@entrofleet/artifact';
+import { openArtifact } from '@entrofleet/artifact';
 import {
-  createTokenizer,
-  generate,
+  type BatchRequest,
+  type BatchStatistics,
+  type ChatMessage,
+  type ChatTemplate,
+  type GeneratedPiece,
+  GenerationBatch,
   type LanguageModel,
   loadModel,
-  type ModelConfig,
+  type ModelText,
+  parseModelConfig,
+  readModelText,
   type Tokenizer,
 } from '@entrofleet/engine';
 import type { Target } from '@entrofleet/protocol';
-import { AgentError } from './errors.ts';
-import type { GenerationPiece, GenerationRequest, ServedModel } from './serve/served.model.ts';
+import { AgentError, failureOf } from './errors.ts';
+import type { ServedModel, ServingFigures, TokenText } from './serve/served.model.ts';
+import { describeToken } from './token.text.ts';
 
-export interface LoadFigures {
-  /** From opening the file to a model that can run. */
-  readonly loadSeconds: number;
+export interface LoadFigures extends Omit<ServingFigures, 'weightBytes'> {
   /** null when no tensor is entropy coded. */
   readonly entropyDecodeGigabytesPerSecond: number | null;
+}
+
+/** How much a model may take to answer requests. */
+export interface ServingLimits {
+  /** Texts decoded together. */
+  readonly sequences: number;
+  /** Memory for KV caches; null: what the rollout has planned for this model. */
+  readonly keyValueBytes: number | null;
 }
 
 /** A model decoded from its artifact, with what its loading has measured. */
@@ -23,42 +36,69 @@ export class LoadedModel implements ServedModel {
   target: Target;
   readonly language: LanguageModel;
   readonly tokenizer: Tokenizer;
-  readonly figures: LoadFigures;
+  readonly loadFigures: LoadFigures;
+  readonly #chatTemplate: ChatTemplate | AgentError;
+  readonly #batch: GenerationBatch;
 
   constructor(use: {
     target: Target;
     language: LanguageModel;
     tokenizer: Tokenizer;
+    /** Or why there is none. */
+    chatTemplate: ChatTemplate | AgentError;
     figures: LoadFigures;
+    limits: ServingLimits;
   }) {
-    this.target = use.target;
-    this.language = use.language;
-    this.tokenizer = use.tokenizer;
-    this.figures = use.figures;
+    const { target, language: model, tokenizer, limits } = use;
+    this.target = target;
+    this.language = model;
+    this.tokenizer = tokenizer;
+    this.loadFigures = use.figures;
+    this.#chatTemplate = use.chatTemplate;
+    this.#batch = new GenerationBatch({
+      ...{ model, tokenizer, contextLength: this.contextLength },
+      sequences: limits.sequences,
+      keyValueBytes: limits.keyValueBytes ?? target.kvCacheBytes,
+    });
   }
 
   get contextLength(): number {
     return Math.min(this.target.contextLength, this.language.config.contextLength);
   }
 
-  async *generate(request: GenerationRequest): AsyncGenerator<GenerationPiece> {
-    const { prompt, ...options } = request;
-    const tokens = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
-    const { language: model, tokenizer, contextLength } = this;
-    let completionTokens = 0;
-    for await (const piece of generate({
-      ...{ model, tokenizer, contextLength, prompt: tokens },
-      ...options,
-    })) {
-      if (piece.tokenId !== null) completionTokens++;
-      if (piece.text !== '') yield { kind: 'Text', text: piece.text };
-      if (piece.finishReason === null) continue;
-      const usage = { promptTokens: tokens.length, completionTokens };
-      yield { kind: 'End', finishReason: piece.finishReason, usage };
-    }
+  get figures(): ServingFigures {
+    return { ...this.loadFigures, weightBytes: this.language.weightBytes };
+  }
+
+  get statistics(): BatchStatistics {
+    return this.#batch.statistics;
+  }
+
+  encode(text: string): number[] {
+    return this.tokenizer.encode(text);
+  }
+
+  encodeChat(messages: readonly ChatMessage[]): number[] {
+    const template = this.#chatTemplate;
+    if (template instanceof AgentError) throw template;
+    const text = template.render(messages, { addGenerationPrompt: true });
+    return this.tokenizer.encode(text, { special: false });
+  }
+
+  decode(tokens: readonly number[]): string {
+    return this.tokenizer.decode(tokens);
+  }
+
+  describeToken(token: number): TokenText {
+    return describeToken(this.tokenizer, token);
+  }
+
+  generate(request: BatchRequest): AsyncGenerator<GeneratedPiece> {
+    return this.#batch.generate(request);
   }
 
   close(): void {
+    this.#batch.close();
     this.language.close();
   }
 }
@@ -67,16 +107,21 @@ export interface LoadTarget {
   readonly target: Target;
   readonly path: string;
   readonly threads: number;
+  readonly limits: ServingLimits;
+  /** For the model with its KV caches; undefined: no limit. */
+  readonly budgetBytes: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Decodes an artifact in parallel into a model that can run. Every chunk read is verified.
+ * Decodes an artifact in parallel into a model that can run, while its tokenizer is read. Every
+ * chunk read is verified, although the step before has just verified all of them: the page cache
+ * may have been dropped since, and hashing hides behind reading and decoding.
  * @throws ArtifactError, EngineError, or AgentError `HashMismatch` when the file holds another
  *   artifact.
  */
 export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
-  const { target, path, threads, signal } = use;
+  const { target, path, threads, limits, budgetBytes, signal } = use;
   const startMs = performance.now();
   const reader = await openArtifact(path);
   try {
@@ -88,34 +133,42 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
       tensorNames: reader.tensorNames,
       readResident: (name: string, { signal }: { signal?: AbortSignal | undefined } = {}) =>
         reader.readResident(name, { threads, signal }),
+      coded: reader,
     };
-    const language = await loadModel(source, { threads, signal });
-    const tokenizer = await readTokenizer(reader, language.config);
+    const texts = readModelText(reader, parseModelConfig(reader.config));
+    // Should the weights fail first, this failure is not left unhandled.
+    texts.catch(() => undefined);
+    const language = await loadModel(source, {
+      ...{ threads, signal },
+      memoryBudgetBytes: budgetBytes,
+      keyValueBytes: limits.keyValueBytes ?? target.kvCacheBytes,
+    });
+    const text = await texts.catch((error: unknown) => {
+      language.close();
+      throw error;
+    });
     const loadSeconds = (performance.now() - startMs) / 1000;
     const { decodedBytes, decodeSeconds } = reader.decodeStatistics;
     const rate = decodeSeconds > 0 ? decodedBytes / decodeSeconds / 1e9 : null;
-    const figures = { loadSeconds, entropyDecodeGigabytesPerSecond: rate };
-    return new LoadedModel({ target, language, tokenizer, figures });
+    const loadedAt = Math.floor(Date.now() / 1000);
+    const figures = { loadedAt, loadSeconds, entropyDecodeGigabytesPerSecond: rate };
+    const { tokenizer } = text;
+    const chatTemplate = chatTemplateOf(text);
+    return new LoadedModel({ target, language, tokenizer, chatTemplate, figures, limits });
   } finally {
     await reader.close();
   }
 }
 
-async function readTokenizer(reader: ArtifactReader, config: ModelConfig): Promise<Tokenizer> {
-  const tokenizerJson = await readJson(reader, 'tokenizer.json');
-  const tokenizerConfig = reader.fileNames.includes('tokenizer_config.json')
-    ? await readJson(reader, 'tokenizer_config.json')
-    : undefined;
-  const { bosTokenId, eosTokenIds } = config;
-  return createTokenizer({ tokenizerJson, tokenizerConfig, bosTokenId, eosTokenIds });
-}
-
-async function readJson(reader: ArtifactReader, name: string): Promise<unknown> {
-  const text = Buffer.from(await reader.readFile(name)).toString('utf8');
+/** A model whose template is missing or broken still completes texts. */
+function chatTemplateOf(text: ModelText): ChatTemplate | AgentError {
   try {
-    return JSON.parse(text);
+    const template = text.chatTemplate();
+    if (template !== undefined) return template;
+    const message = 'this model has no chat template; ask /v1/completions instead';
+    return new AgentError('NoChatTemplate', message);
   } catch (cause) {
-    const message = `${name} in artifact ${reader.ref.id} is not JSON; compress the model again`;
-    throw new AgentError('BadTokenizer', message, { cause });
+    const { reason, message } = failureOf(cause);
+    return new AgentError(reason, `${message}; ask /v1/completions instead`, { cause });
   }
 }

@@ -9,8 +9,8 @@ const EXIT_OF_REASON: Readonly<Record<string, number>> = {
   BadConfiguration: 2,
   DataFolderInUse: 3,
 };
-/** A second signal, or this long a wait, ends the agent without its goodbyes. */
-const STOP_TIMEOUT_MS = 12_000;
+/** A second signal, or this long a wait after the requests', ends it without its goodbyes. */
+const STOP_TIMEOUT_MS = 7000;
 
 const argument = process.argv[2];
 if (argument === '--version') {
@@ -32,7 +32,8 @@ async function run(): Promise<void> {
     process.title = 'entrofleet-agent';
     log.info(`entrofleet-agent ${agentVersion()} for ${config.device} in ${config.dataFolder}`);
     const daemon = await startDaemon({ config, log, agentVersion: agentVersion() });
-    stopOnSignal(log, () => daemon.stop());
+    const timeoutMs = config.httpDrainMs + STOP_TIMEOUT_MS;
+    stopOnSignal({ log, timeoutMs, stop: () => daemon.stop() });
   } catch (error) {
     const { reason, message } = failureOf(error);
     log.error(`${reason}: ${message}`);
@@ -40,13 +41,14 @@ async function run(): Promise<void> {
   }
 }
 
-function stopOnSignal(log: Log, stop: () => Promise<void>): void {
+function stopOnSignal(use: { log: Log; timeoutMs: number; stop: () => Promise<void> }): void {
+  const { log, timeoutMs, stop } = use;
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
     stopping = true;
     log.info(`${signal}: ending`);
-    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    setTimeout(() => process.exit(1), timeoutMs).unref();
     stop().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -4,27 +4,23 @@ import type { Agent } from './agent.ts';
 import { createLog } from './log.ts';
 import { MeasurementTimer } from './measurement.timer.ts';
 import { ModelSlot } from './serve/model.slot.ts';
-import type { ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 import type { SelfTestResult, TestContext } from './update.steps.ts';
 
-const MODEL: ServedModel = {
+const MODEL: HeldModel = {
   target: targetOf(referenceOf('a')),
-  contextLength: 8,
-  generate: () => {
-    throw new Error('not asked');
-  },
   close: () => undefined,
 };
 
 const RESULT = { measurement: { kind: 'Periodic' }, sample: null } as unknown as SelfTestResult;
 
 function prepare(test: (context: TestContext) => Promise<SelfTestResult> = async () => RESULT) {
-  const slot = new ModelSlot<ServedModel>();
+  const slot = new ModelSlot<HeldModel>();
   slot.switchTo(MODEL);
   const measured: SelfTestResult[] = [];
   const agent = { working: false, measured: (result: SelfTestResult) => measured.push(result) };
-  const timer = new MeasurementTimer<ServedModel>({
-    agent: agent as unknown as Agent<ServedModel>,
+  const timer = new MeasurementTimer<HeldModel>({
+    agent: agent as unknown as Agent<HeldModel>,
     slot,
     steps: { test: (_, context) => test(context) },
     log: createLog('error', () => undefined),

@@ -2,10 +2,10 @@ import type { Agent } from './agent.ts';
 import { failureOf } from './errors.ts';
 import type { Log } from './log.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
-import type { ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
-export interface MeasurementTimerOptions<M extends ServedModel> {
+export interface MeasurementTimerOptions<M extends HeldModel> {
   readonly agent: Agent<M>;
   readonly slot: ModelSlot<M>;
   readonly steps: Pick<UpdateSteps<M>, 'test'>;
@@ -17,7 +17,7 @@ export interface MeasurementTimerOptions<M extends ServedModel> {
  * Measures the serving model again from time to time, while the device has nothing else to do:
  * a request or an update would spoil the figures, and the figures would slow them down.
  */
-export class MeasurementTimer<M extends ServedModel> {
+export class MeasurementTimer<M extends HeldModel> {
   readonly #options: MeasurementTimerOptions<M>;
   readonly #timer: NodeJS.Timeout;
   readonly #stopping = new AbortController();

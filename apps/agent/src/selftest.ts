@@ -17,7 +17,7 @@ export async function selfTest(
   options: { readonly kind: Measurement['kind']; readonly signal: AbortSignal },
 ): Promise<SelfTestResult> {
   const { kind, signal } = options;
-  const { target, figures, language } = model;
+  const { target, loadFigures: figures, language } = model;
   const result = await runProbe(language, target.probe, { signal });
   if (!result.matches) {
     const { tolerance } = target.probe.fingerprint;
@@ -37,6 +37,7 @@ export async function selfTest(
     decodeTokensPerSecond: result.decodeTokensPerSecond,
     entropyDecodeGigabytesPerSecond: figures.entropyDecodeGigabytesPerSecond,
     loadSeconds: figures.loadSeconds,
+    residency: language.residency?.explanation ?? null,
     peakRssBytes: readPeakRssBytes(),
     temperatureCelsius: readTemperatureCelsius(),
     fingerprintDeviation: result.deviation,

@@ -1,6 +1,6 @@
 import type { Measurement, Report, Target } from '@entrofleet/protocol';
 import type { DownloadProgress } from './download.ts';
-import type { ServedModel } from './serve/served.model.ts';
+import type { HeldModel } from './serve/served.model.ts';
 
 /** What a self-test has found out about a model. */
 export interface SelfTestResult {
@@ -17,7 +17,7 @@ export interface StepContext {
  * The long steps of an update. Each throws an error with a `reason` when it fails; none touches
  * the model that serves.
  */
-export interface UpdateSteps<M extends ServedModel> {
+export interface UpdateSteps<M extends HeldModel> {
   /**
    * Fetches what is lacking, until the artifact is complete on disk. When the disk is full,
    * artifacts other than `keep` are deleted first.

@@ -3,6 +3,7 @@ import { openArtifact, openCheckpoint } from '@entrofleet/artifact';
 import {
   type LanguageModel,
   loadModel,
+  type ResidencyForm,
   type RotaryPrecision,
   type WeightSource,
 } from '@entrofleet/engine';
@@ -47,22 +48,47 @@ export async function openModel(path: string, threads: number): Promise<OpenedMo
     tensorNames: reader.tensorNames,
     fileNames: reader.fileNames,
     readResident: (name, { signal } = {}) => reader.readResident(name, { threads, signal }),
+    coded: reader,
     readFile: (name) => reader.readFile(name),
     close: () => reader.close(),
   };
 }
 
+export interface LanguageModelOptions<Prepared> {
+  readonly threads: number;
+  readonly signal: AbortSignal;
+  readonly rotaryPrecision?: RotaryPrecision;
+  readonly form?: ResidencyForm;
+  /** Bytes for this process, what it takes already among them. */
+  readonly memory?: number | undefined;
+  /** Is told in a line how a model is held within `memory`. */
+  readonly complain?: (message: string) => void;
+  /** Runs while the model loads. */
+  readonly prepare?: (opened: OpenedModel) => Promise<Prepared>;
+}
+
+/** What JavaScript may still come to take while a model runs: its tokenizer and texts. */
+const HEAP_BYTES = 48 * 1024 * 1024;
+
 /** Loads the model, hands it to `use`, and lets go of it whatever happens. */
-export async function withLanguageModel<T>(
+export async function withLanguageModel<T, Prepared = undefined>(
   path: string,
-  options: { threads: number; signal: AbortSignal; rotaryPrecision?: RotaryPrecision },
-  use: (model: LanguageModel, opened: OpenedModel) => Promise<T>,
+  options: LanguageModelOptions<Prepared>,
+  use: (model: LanguageModel, opened: OpenedModel, prepared: Prepared) => Promise<T>,
 ): Promise<T> {
   const opened = await openModel(path, options.threads);
   try {
-    const model = await loadModel(opened, options);
+    const { memory, prepare, complain, ...loading } = options;
+    const memoryBudgetBytes =
+      memory === undefined ? undefined : memory - process.memoryUsage.rss() - HEAP_BYTES;
+    const prepared = prepare?.(opened);
+    // Whoever fails first, the other's failure is not left unhandled.
+    prepared?.catch(() => undefined);
+    const model = await loadModel(opened, { ...loading, memoryBudgetBytes });
     try {
-      return await use(model, opened);
+      if (memory !== undefined && model.residency !== null) complain?.(model.residency.explanation);
+      // Where nothing is to be prepared, undefined is what was promised.
+      return await use(model, opened, (await prepared) as Prepared);
     } finally {
       model.close();
     }

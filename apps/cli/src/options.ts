@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { InvalidArgumentError, Option } from 'commander';
+import { RESIDENCY_FORMS, type ResidencyForm } from '@entrofleet/engine';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseSize } from './size.text.ts';
 
 export const THREADS_MAX = 256;
 
@@ -29,4 +31,31 @@ export function threadsOption(): Option {
 
 export function jsonOption(): Option {
   return new Option('--json', 'print JSON for programs');
+}
+
+/** How a model is held in memory. */
+export interface MemoryOptions {
+  /** Bytes for this process. */
+  readonly memory?: number;
+  readonly form: ResidencyForm;
+}
+
+export function addMemoryOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--memory <size>',
+        'memory for this process, e.g. 900MB or 1.5GiB: matrices that do not fit as they are ' +
+          'fastest stay entropy coded, or on disk',
+      ).argParser((text) => {
+        const sizeBytes = parseSize(text);
+        if (sizeBytes !== undefined) return sizeBytes;
+        throw new InvalidArgumentError('Use a number with B, kB, MB, GB, KiB, MiB or GiB.');
+      }),
+    )
+    .addOption(
+      new Option('--form <form>', "how an artifact's matrices are held")
+        .choices(RESIDENCY_FORMS)
+        .default('auto', 'auto: what is fastest within --memory'),
+    );
 }

@@ -1,9 +1,15 @@
 import type { Command } from 'commander';
 import { type CommandContext, jsonText } from './command.context.ts';
-import { integerFrom, jsonOption, threadsOption } from './options.ts';
+import {
+  addMemoryOptions,
+  integerFrom,
+  jsonOption,
+  type MemoryOptions,
+  threadsOption,
+} from './options.ts';
 import { measurePerplexity } from './perplexity.measure.ts';
 
-interface PerplexityOptions {
+interface PerplexityOptions extends MemoryOptions {
   readonly tokens: string;
   readonly rows?: number;
   readonly threads: number;
@@ -11,14 +17,15 @@ interface PerplexityOptions {
 }
 
 export function addPerplexityCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('perplexity')
     .description('measure perplexity over rows of token ids')
     .argument('<path>', 'artifact or Hugging Face folder')
     .requiredOption('--tokens <file>', 'JSON rows of token ids: [[1, 2], ...]')
     .option('--rows <n>', 'use only the first rows', integerFrom(1, 1_000_000))
     .addOption(threadsOption())
-    .addOption(jsonOption())
+    .addOption(jsonOption());
+  addMemoryOptions(command)
     .addHelpText('after', '\nExample:\n  entrofleet perplexity model.efa --tokens eval-tokens.json')
     .action((path: string, options: PerplexityOptions) => measure(path, options, context));
 }
@@ -26,10 +33,11 @@ export function addPerplexityCommand(program: Command, context: CommandContext):
 async function measure(
   path: string,
   options: PerplexityOptions,
-  { signal, print }: CommandContext,
+  { signal, print, complain }: CommandContext,
 ): Promise<void> {
-  const { threads, tokens, rows } = options;
-  const measured = await measurePerplexity(path, { tokens, rows, threads, signal });
+  const { threads, tokens, rows, memory, form } = options;
+  const loading = { threads, signal, memory, form, complain };
+  const measured = await measurePerplexity(path, { tokens, rows, ...loading });
   const text =
     `perplexity ${measured.perplexity.toFixed(5)} ` +
     `(${measured.tokens} tokens of ${measured.rows} rows)\n`;

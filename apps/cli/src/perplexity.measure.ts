@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { type ModelConfig, type PerplexityResult, perplexity } from '@entrofleet/engine';
 import { CliError } from './cli.error.ts';
-import { withLanguageModel } from './opened.model.ts';
+import { type LanguageModelOptions, withLanguageModel } from './opened.model.ts';
 import type { ProgressLine } from './progress.line.ts';
 import { readTokenRows } from './token.file.ts';
 
-export interface MeasureOptions {
+export interface MeasureOptions
+  extends Pick<LanguageModelOptions<undefined>, 'memory' | 'form' | 'complain'> {
   /** Path of a JSON file of token rows. */
   readonly tokens: string;
   /** Use only so many of the first rows. */

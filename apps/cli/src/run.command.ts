@@ -1,73 +1,108 @@
-import { createTokenizer, generate, type ModelConfig, type Tokenizer } from '@entrofleet/engine';
-import type { Command } from 'commander';
-import { CliError, messageOf } from './cli.error.ts';
+import {
+  type GenerateOptions,
+  generate,
+  type ModelText,
+  parseModelConfig,
+  readModelText,
+  type SamplingOptions,
+} from '@entrofleet/engine';
+import { type Command, InvalidArgumentError } from 'commander';
+import { CliError } from './cli.error.ts';
 import type { CommandContext } from './command.context.ts';
 import { type OpenedModel, withLanguageModel } from './opened.model.ts';
-import { integerFrom, numberFrom, threadsOption } from './options.ts';
+import {
+  addMemoryOptions,
+  integerFrom,
+  type MemoryOptions,
+  numberFrom,
+  threadsOption,
+} from './options.ts';
 
 const TOKENS_MAX = 10_000_000;
 
-interface RunOptions {
+interface RunOptions extends SamplingOptions, MemoryOptions {
   readonly prompt: string;
+  readonly chat?: true;
+  readonly system?: string;
   readonly maxTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
   readonly seed: number;
+  readonly stop?: readonly string[];
   readonly threads: number;
 }
 
 export function addRunCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('run')
     .description('continue a prompt and print the text as it comes')
     .argument('<path>', 'artifact or Hugging Face folder')
     .requiredOption('-p, --prompt <text>', 'the text to continue')
-    .option('--max-tokens <n>', 'tokens to generate at most', integerFrom(0, TOKENS_MAX), 128)
-    .option('--temperature <t>', '0: always the likeliest token', numberFrom(0, 100), 0)
-    .option('--top-p <p>', 'share of probability to draw from', numberFrom(1e-9, 1), 1)
-    .option('--seed <n>', 'same seed, same text', integerFrom(0, 2 ** 32 - 1), 0)
-    .addOption(threadsOption())
-    .addHelpText('after', '\nExample:\n  entrofleet run model.efa -p "Once upon a time"')
+    .option('--chat', "the prompt is a user's message; print the answer only")
+    .option('--system <text>', 'with --chat: what the model is told beforehand')
+    .option('--max-tokens <n>', 'tokens to generate at most', integerFrom(0, TOKENS_MAX), 128);
+  addMemoryOptions(addSamplingOptions(command).addOption(threadsOption()))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  entrofleet run model.efa -p "Once upon a time"\n' +
+        '  entrofleet run model.efa --chat -p "Why is the sky blue?" --temperature 0.7 --top-p 0.9',
+    )
     .action((path: string, options: RunOptions) => run(path, options, context));
 }
 
+function addSamplingOptions(command: Command): Command {
+  return command
+    .option('--temperature <t>', '0: always the likeliest token', numberFrom(0, 100), 0)
+    .option('--top-k <n>', 'only so many likeliest tokens; 0: all', integerFrom(0, 2 ** 31), 0)
+    .option('--top-p <p>', 'share of probability to draw from', numberFrom(1e-9, 1), 1)
+    .option('--min-p <p>', 'least probability, as a share of the largest', numberFrom(0, 1), 0)
+    .option('--repetition-penalty <x>', 'above 1: less repetition', numberFrom(1e-9, 100), 1)
+    .option('--frequency-penalty <x>', 'for each time a token was used', numberFrom(-100, 100), 0)
+    .option('--presence-penalty <x>', 'for tokens used at all', numberFrom(-100, 100), 0)
+    .option('--logit-bias <id=bias...>', 'added to the logits of tokens', addBias)
+    .option('--seed <n>', 'same seed, same text', integerFrom(0, 2 ** 32 - 1), 0)
+    .option('--stop <text...>', 'end before this text');
+}
+
+function addBias(text: string, before = new Map<number, number>()): Map<number, number> {
+  const [, token, bias] = /^(\d+)=(-?\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (token === undefined) throw new InvalidArgumentError('Use ID=BIAS, such as 42=-100.');
+  return new Map([...before, [Number(token), Number(bias)]]);
+}
+
 async function run(path: string, options: RunOptions, context: CommandContext): Promise<void> {
-  const { signal, print } = context;
-  const { threads, prompt, maxTokens, temperature, topP, seed } = options;
-  await withLanguageModel(path, { threads, signal }, async (model, opened) => {
-    const tokenizer = await readTokenizer(opened, model.config);
-    const sampling = { maxTokens, temperature, topP, seed };
-    print(prompt);
-    for await (const piece of generate({ model, tokenizer, prompt, signal, ...sampling })) {
-      print(piece.text);
-    }
+  const { signal, print, complain } = context;
+  const { threads, memory, form } = options;
+  const loading = {
+    ...{ threads, signal, memory, form, complain },
+    prepare: (opened: OpenedModel) => readModelText(opened, parseModelConfig(opened.config)),
+  };
+  await withLanguageModel(path, loading, async (model, _, text) => {
+    const prompt = promptOf(text, options);
+    const { chat: _chat, system: _system, memory: _memory, form: _form, ...sampling } = options;
+    const request: GenerateOptions = {
+      ...sampling,
+      model,
+      tokenizer: text.tokenizer,
+      signal,
+      prompt,
+    };
+    if (options.chat !== true) print(options.prompt);
+    for await (const piece of generate(request)) print(piece.text);
     print('\n');
   });
 }
 
-async function readTokenizer(opened: OpenedModel, config: ModelConfig): Promise<Tokenizer> {
-  if (!opened.fileNames.includes('tokenizer.json')) {
-    throw new CliError(
-      'BadInput',
-      `${opened.path} has no tokenizer.json, which text needs; save the fast tokenizer with it`,
-    );
+/** A chat's text has all special tokens written out. */
+function promptOf({ tokenizer, chatTemplate }: ModelText, options: RunOptions): string | number[] {
+  const { chat, system, prompt } = options;
+  if (chat !== true) return prompt;
+  const template = chatTemplate();
+  if (template === undefined) {
+    throw new CliError('BadInput', 'the model has no chat template; leave out --chat');
   }
-  const tokenizerJson = await readJson(opened, 'tokenizer.json');
-  const { bosTokenId, eosTokenIds } = config;
-  const ids = { bosTokenId, eosTokenIds };
-  if (!opened.fileNames.includes('tokenizer_config.json')) {
-    return createTokenizer({ tokenizerJson, ...ids });
-  }
-  const tokenizerConfig = await readJson(opened, 'tokenizer_config.json');
-  return createTokenizer({ tokenizerJson, tokenizerConfig, ...ids });
-}
-
-async function readJson(opened: OpenedModel, name: string): Promise<unknown> {
-  const text = Buffer.from(await opened.readFile(name)).toString('utf8');
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const message = `${name} in ${opened.path} is no JSON (${messageOf(cause)}); save it again`;
-    throw new CliError('BadInput', message, { cause });
-  }
+  const messages = [
+    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+    { role: 'user', content: prompt },
+  ];
+  const text = template.render(messages, { addGenerationPrompt: true });
+  return tokenizer.encode(text, { special: false });
 }

@@ -12,6 +12,18 @@ export function sizeText(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit]}`;
 }
 
+const FACTORS: Readonly<Record<string, number>> = {
+  ...{ b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12 },
+  ...{ kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 },
+};
+
+/** Bytes of `900MB`, `1.5 GiB` or `123`; undefined when it is no such size above 0. */
+export function parseSize(text: string): number | undefined {
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?) ?([kmgt]?i?b)?$/i.exec(text.trim()) ?? [];
+  const bytes = Math.floor(Number(digits) * (FACTORS[unit.toLowerCase() || 'b'] ?? 0));
+  return bytes > 0 ? bytes : undefined;
+}
+
 /** Seconds as `42 s`, `3 min 05 s` or `2 h 10 min`. */
 export function durationText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

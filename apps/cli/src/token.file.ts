@@ -18,7 +18,7 @@ export async function readTokenRows(
   path: string,
   limits: { vocabularySize: number },
 ): Promise<TokenRows> {
-  return parseTokenRows(await readJson(path), { path, ...limits });
+  return parseTokenRows(await readTokenJson(path), { path, ...limits });
 }
 
 /** {@link readTokenRows} without the file. */
@@ -56,7 +56,8 @@ function tokenRow(
   });
 }
 
-async function readJson(path: string): Promise<unknown> {
+/** @throws CliError `BadInput` when the file cannot be read or is no JSON. */
+export async function readTokenJson(path: string): Promise<unknown> {
   try {
     const file = await open(path);
     try {

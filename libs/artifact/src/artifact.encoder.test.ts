@@ -56,6 +56,25 @@ async function writeSource(
 }
 
 describe('an artifact', () => {
+  it('carries the chat template where there is one', async () => {
+    await writeTinyCheckpoint(source);
+    const names = ['tokenizer.json', 'tokenizer_config.json'];
+    const without = await withCheckpoint((checkpoint) => encode(checkpoint));
+    const plain = await openArtifact(output);
+    expect(plain.fileNames).toEqual(names);
+    await plain.close();
+    await writeFile(join(source, 'chat_template.jinja'), '{{ messages }}');
+    await writeFile(join(source, 'notes.txt'), 'nothing');
+    await rm(output);
+    const carrying = await withCheckpoint((checkpoint) => encode(checkpoint));
+    const artifact = await openArtifact(output);
+    expect(artifact.fileNames).toEqual(['chat_template.jinja', ...names]);
+    const text = Buffer.from(await artifact.readFile('chat_template.jinja')).toString();
+    expect(text).toBe('{{ messages }}');
+    expect(carrying.ref.id).not.toBe(without.ref.id);
+    await artifact.close();
+  });
+
   it.each(RECIPES)(
     'holds what $kind $bits $targetBitsPerWeight quantization gave',
     async (recipe) => {

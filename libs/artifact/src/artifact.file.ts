@@ -62,12 +62,13 @@ export class ArtifactFile {
     bytes: Uint8Array<ArrayBuffer>,
     chunk: { offset: number; sha256: string },
   ): Promise<void> {
-    if ((await sha256(bytes)) === chunk.sha256) return;
-    throw new ArtifactError(
-      'HashMismatch',
-      `${this.path} is damaged: the chunk at byte ${chunk.offset} does not have its SHA-256 ` +
-        `${chunk.sha256}; fetch that chunk again`,
-    );
+    if ((await sha256(bytes)) !== chunk.sha256) throw hashMismatch(this.path, chunk);
+  }
+
+  /** Open until {@link close}. @throws ArtifactError `Closed`. */
+  get descriptor(): number {
+    if (this.#closed) throw new ArtifactError('Closed', `${this.path} was closed`);
+    return this.#handle.fd;
   }
 
   async close(): Promise<void> {
@@ -75,6 +76,17 @@ export class ArtifactFile {
     this.#closed = true;
     await this.#handle.close();
   }
+}
+
+export function hashMismatch(
+  path: string,
+  chunk: { offset: number; sha256: string },
+): ArtifactError {
+  return new ArtifactError(
+    'HashMismatch',
+    `${path} is damaged: the chunk at byte ${chunk.offset} does not have its SHA-256 ` +
+      `${chunk.sha256}; fetch that chunk again`,
+  );
 }
 
 interface Content {
@@ -119,13 +131,17 @@ async function readExactly(
     throw readFailed(path, cause);
   });
   if (got === bytes.length) return bytes;
-  throw new ArtifactError(
+  throw truncated(path, `ends at byte ${range.offset + got}`);
+}
+
+export function truncated(path: string, end: string): ArtifactError {
+  return new ArtifactError(
     'Truncated',
-    `${path} ends at byte ${range.offset + got}, within its payload; fetch the artifact again`,
+    `${path} ${end}, within its payload; fetch the artifact again`,
   );
 }
 
-function readFailed(path: string, cause: unknown): ArtifactError {
+export function readFailed(path: string, cause: unknown): ArtifactError {
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new ArtifactError('ReadFailed', `cannot read the artifact ${path}: ${detail}`, { cause });
 }

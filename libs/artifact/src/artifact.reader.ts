@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
-import { native, type ResidentTensor } from '@entrofleet/native';
+import { type NativeMatrix, native, type PlainTensor } from '@entrofleet/native';
 import { ArtifactError } from './artifact.error.ts';
-import { ArtifactFile } from './artifact.file.ts';
+import { ArtifactFile, readFailed } from './artifact.file.ts';
 import {
   type ArtifactHeader,
   type ArtifactRef,
@@ -18,11 +18,21 @@ import { chunkTable, itemChunks } from './chunk.table.ts';
 import { dequantize } from './dequantize.ts';
 import { type EvaluationRecord, writeEvaluation } from './evaluation.record.ts';
 import { parseBf16 } from './float.bits.ts';
+import {
+  type CodedMatrix,
+  codedMatrices,
+  diskBufferBytes,
+  loadMatrices,
+  type MatrixLoadOptions,
+  type MatrixRequest,
+} from './matrix.loader.ts';
 import { decodeSymbols } from './symbol.coding.ts';
 import { elementCount, matrixShape } from './tensor.shape.ts';
 
 /** Chunks hashed at a time: the width of libuv's thread pool, where the hashing happens. */
 const HASHES_IN_FLIGHT = 4;
+/** Enough to tell a disk's rate, and read within a few tens of milliseconds by slow ones. */
+const DISK_SAMPLE_BYTES = 16 * 1024 * 1024;
 
 const inflate = promisify(inflateRaw);
 
@@ -105,6 +115,27 @@ export class ArtifactReader {
     return { decodedBytes: this.#decodedBytes, decodeSeconds: this.#decodeSeconds };
   }
 
+  /** Matrices that {@link loadMatrices} can load, in the order of the header. */
+  get codedMatrices(): readonly CodedMatrix[] {
+    return codedMatrices(this.header);
+  }
+
+  /** Bytes that matrices on disk are read into, all together. */
+  diskBufferBytes(threads: number): number {
+    return diskBufferBytes(this.header, threads);
+  }
+
+  /**
+   * Bytes per second of reading this file past the page cache, from its first megabytes.
+   * @throws ArtifactError `ReadFailed`.
+   */
+  async measureDisk(): Promise<number> {
+    const { descriptor, path } = this.#file;
+    return native.measureDisk({ descriptor, sizeBytes: DISK_SAMPLE_BYTES }).catch((cause) => {
+      throw readFailed(path, cause);
+    });
+  }
+
   /** Bytes that all tensors take once resident. */
   get memoryBytes(): number {
     return memoryBytes(this.header);
@@ -137,7 +168,7 @@ export class ArtifactReader {
    * @throws ArtifactError `UnknownTensor`, `HashMismatch`, `BadTensor`, `Truncated`, `ReadFailed`;
    * the signal's reason.
    */
-  async readResident(name: string, options: ResidentOptions = {}): Promise<ResidentTensor> {
+  async readResident(name: string, options: ResidentOptions = {}): Promise<PlainTensor> {
     const found = this.#tensors.get(name);
     if (found === undefined) {
       throw new ArtifactError('UnknownTensor', `${this.#file.path} has no tensor "${name}"`);
@@ -161,6 +192,20 @@ export class ArtifactReader {
         { cause },
       );
     });
+  }
+
+  /** As the function of this name; its work counts in {@link decodeStatistics}. */
+  async loadMatrices(
+    requests: readonly MatrixRequest[],
+    options: MatrixLoadOptions,
+  ): Promise<NativeMatrix[][]> {
+    const { matrices, decodeSeconds } = await loadMatrices(this.#file, requests, options);
+    for (const { name } of requests) {
+      const entry = this.#tensors.get(name)?.entry;
+      if (entry !== undefined && entry.codec !== 'raw') this.#decodedBytes += symbolCount(entry);
+    }
+    this.#decodeSeconds += decodeSeconds;
+    return matrices;
   }
 
   /**
@@ -213,7 +258,7 @@ export class ArtifactReader {
     entry: CodedTensorEntry,
     payload: Uint8Array,
     run: { threads: number; seed: number; signal: AbortSignal | undefined },
-  ): Promise<ResidentTensor> {
+  ): Promise<PlainTensor> {
     const begin = stepBytes(entry);
     const steps = rowSteps(entry, payload.subarray(0, begin));
     const symbols = native.allocateOutput({ sizeBytes: symbolCount(entry) });
@@ -261,7 +306,7 @@ async function readRaw(
   entry: RawTensorEntry,
   weights: Uint8Array,
   threads: number,
-): Promise<ResidentTensor> {
+): Promise<PlainTensor> {
   const data = await native.toFloat32({ weights, type: entry.type, threads });
   return { format: 'f32', ...matrixShape(entry.shape), data };
 }

@@ -1,4 +1,4 @@
-import { type FloatType, native, type ResidentTensor } from '@entrofleet/native';
+import { type FloatType, native, type PlainTensor } from '@entrofleet/native';
 import { isJsonObject, JsonRejected, parseBoundedJson } from './bounded.json.ts';
 import { canonicalJson } from './canonical.json.ts';
 import { CheckpointError } from './checkpoint.error.ts';
@@ -9,6 +9,7 @@ import { matrixShape } from './tensor.shape.ts';
 
 /** Files that travel with the weights, where the checkpoint has them. */
 const CARRIED_FILES = [
+  'chat_template.jinja',
   'generation_config.json',
   'special_tokens_map.json',
   'tokenizer.json',
@@ -110,7 +111,7 @@ export class Checkpoint {
    * @returns the tensor in float32, exactly.
    * @throws CheckpointError `NonFiniteWeight` naming the tensor and the index, else as readRaw.
    */
-  async readResident(name: string): Promise<ResidentTensor> {
+  async readResident(name: string): Promise<PlainTensor> {
     const { entry } = this.#locate(name);
     const weights = await this.readRaw(name);
     const data = await native

@@ -22,6 +22,7 @@ export {
 export type { EvaluationRecord } from './evaluation.record.ts';
 export * from './header.parser.ts';
 export { ARTIFACT_LIMITS } from './limits.ts';
+export type { CodedMatrix, MatrixLoadOptions, MatrixRequest } from './matrix.loader.ts';
 export { encodePart, hasPart } from './part.file.ts';
 export * from './quantization.plan.ts';
 export { LAYOUTS, type Layout } from './symbol.coding.ts';

@@ -2,7 +2,8 @@ import { CheckpointError } from './checkpoint.error.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint.reader.ts';
 
 const HEAD = 'lm_head.weight';
-const EMBEDDING = 'model.embed_tokens.weight';
+/** A model saved without its head has names without `model.`. */
+const EMBEDDINGS: readonly string[] = ['model.embed_tokens.weight', 'embed_tokens.weight'];
 const BLOCK_BYTES = 4 * 1024 * 1024;
 
 /**
@@ -13,7 +14,7 @@ const BLOCK_BYTES = 4 * 1024 * 1024;
 export async function tensorsToEncode(checkpoint: Checkpoint): Promise<readonly TensorInfo[]> {
   const { tensors, config } = checkpoint;
   const head = tensors.find((tensor) => tensor.name === HEAD);
-  const embedding = tensors.find((tensor) => tensor.name === EMBEDDING);
+  const embedding = tensors.find((tensor) => EMBEDDINGS.includes(tensor.name));
   if (config.tie_word_embeddings !== true || head === undefined || embedding === undefined) {
     return tensors;
   }
@@ -21,7 +22,7 @@ export async function tensorsToEncode(checkpoint: Checkpoint): Promise<readonly 
     throw new CheckpointError(
       'TiedHeadDiffers',
       `config.json in ${checkpoint.path} says tie_word_embeddings, but tensor "${HEAD}" differs ` +
-        `from "${EMBEDDING}"; set tie_word_embeddings to false, or remove "${HEAD}"`,
+        `from "${embedding.name}"; set tie_word_embeddings to false, or remove "${HEAD}"`,
     );
   }
   return tensors.filter((tensor) => tensor !== head);
@@ -34,8 +35,9 @@ async function areEqual(
   if (head.type !== embedding.type || head.shape.join() !== embedding.shape.join()) return false;
   for (let offset = 0; offset < head.sizeBytes; offset += BLOCK_BYTES) {
     const range = { offset, sizeBytes: Math.min(BLOCK_BYTES, head.sizeBytes - offset) };
-    const block = await checkpoint.readRange(HEAD, range);
-    if (Buffer.compare(block, await checkpoint.readRange(EMBEDDING, range)) !== 0) return false;
+    const block = await checkpoint.readRange(head.name, range);
+    const other = await checkpoint.readRange(embedding.name, range);
+    if (Buffer.compare(block, other) !== 0) return false;
   }
   return true;
 }

@@ -32,13 +32,13 @@ it("layer by layer, gives the engine's logits for each of several sequences", as
     [271, 8, 28, 1, 82, 8],
   ];
   const hidden = await lookUp(checkpoint, plan.embedding, rows.flat());
-  const { rotaryFrequencies } = toGeometry(config);
-  const model = { config, rotaryFrequencies, threads: 2 };
+  const { rotaryFrequencies, rotaryScale } = toGeometry(config);
+  const model = { config, rotaryFrequencies, rotaryScale, threads: 2 };
   const powers = new Map();
-  for (const places of plan.layers) {
+  for (const [index, places] of plan.layers.entries()) {
     const layer = await readLayer(checkpoint, places);
     const sums = { grams: new Map(), powers };
-    await runLayer(layer, { hidden, lengths: Uint32Array.of(8, 6) }, { model, sums });
+    await runLayer(layer, { hidden, lengths: Uint32Array.of(8, 6) }, { index, model, sums });
   }
   const normalized = await native.normalizeRows({
     inputs: hidden,

@@ -26,6 +26,8 @@ const BIAS_OF = {
   down: 'downBias',
 } as const satisfies Record<LinearRole, LayerRole>;
 
+const NORM_OF = { query: 'queryNorm', key: 'keyNorm' } as const satisfies Record<string, LayerRole>;
+
 /** Gathers what passes through one layer. */
 export interface LayerSums {
   /** Sums of inputs' products, columns x columns, see CalibrationBinding.addGram. */
@@ -44,6 +46,8 @@ export interface TokenBatch {
 export interface LayerModel {
   readonly config: ModelConfig;
   readonly rotaryFrequencies: Float64Array;
+  /** Multiplies cosines and sines, see ModelGeometry. */
+  readonly rotaryScale: number;
   readonly threads: number;
 }
 
@@ -51,16 +55,18 @@ export interface LayerModel {
 export async function runLayer(
   layer: LayerWeights,
   batch: TokenBatch,
-  { model, sums }: { readonly model: LayerModel; readonly sums: LayerSums },
+  use: { readonly index: number; readonly model: LayerModel; readonly sums: LayerSums },
 ): Promise<void> {
+  const { model, sums } = use;
   const pass = new LayerPass(layer, model, sums);
   const { config, rotaryFrequencies, threads } = model;
-  const { heads, keyValueHeads, headSize, slidingWindow } = config;
+  const { heads, keyValueHeads, headSize } = config;
+  const slidingWindow = config.slidingWindows[use.index] ?? 0;
   const attentionInputs = await pass.normalized('attentionNorm', batch.hidden);
   await pass.tap('attention', attentionInputs);
   const attended = await native.attendSequences({
-    queries: await pass.linear('query', attentionInputs),
-    keys: await pass.linear('key', attentionInputs),
+    queries: await pass.heads('query', attentionInputs),
+    keys: await pass.heads('key', attentionInputs),
     values: await pass.linear('value', attentionInputs),
     ...{ heads, keyValueHeads, headSize, slidingWindow, rotaryFrequencies, threads },
     lengths: batch.lengths,
@@ -92,6 +98,22 @@ class LayerPass {
     return native.normalizeRows({ inputs, weight, epsilon: this.#model.config.normEpsilon });
   }
 
+  /** Queries or keys, with all that is done to them before the rotation. */
+  async heads(role: 'query' | 'key', inputs: Float32Array): Promise<Float32Array> {
+    const projected = await this.linear(role, inputs);
+    const norm = this.#layer[NORM_OF[role]];
+    const heads =
+      norm === undefined
+        ? projected
+        : await native.normalizeRows({
+            inputs: projected,
+            weight: norm.data,
+            epsilon: this.#model.config.normEpsilon,
+          });
+    scaleRotated(heads, this.#model);
+    return heads;
+  }
+
   async linear(role: LinearRole, inputs: Float32Array): Promise<Float32Array> {
     const { place, data } = requireRole(this.#layer, role);
     const { outputs, power } = await native.linear({
@@ -111,6 +133,15 @@ class LayerPass {
     if (sums === undefined) return;
     const columns = Math.sqrt(sums.length);
     await native.addGram({ sums, inputs, columns, threads: this.#model.threads });
+  }
+}
+
+/** A rotation that stretches is the same as stretching what is rotated. */
+function scaleRotated(heads: Float32Array, { config, rotaryScale }: LayerModel): void {
+  if (rotaryScale === 1) return;
+  const { headSize, rope } = config;
+  for (let head = 0; head < heads.length; head += headSize) {
+    for (let i = head; i < head + rope.rotatedSize; i++) heads[i] = (heads[i] ?? 0) * rotaryScale;
   }
 }
 

@@ -61,13 +61,15 @@ export async function gatherStatistics(
   const config = parseModelConfig(checkpoint.config);
   requireRows(rows, config);
   await mkdir(folder, { recursive: true });
-  const plan = planTensors(config);
+  const plan = planTensors(config, checkpoint.tensorNames);
   const batches = batchesOf(cutRows(rows));
   const tokens = rows.flat();
   const hidden = await lookUp(checkpoint, plan.embedding, tokens);
   // In float32: the last bits of a power differ from one machine to the next.
-  const rotaryFrequencies = toGeometry(config).rotaryFrequencies.map(Math.fround);
-  const model: LayerModel = { config, rotaryFrequencies, threads };
+  const geometry = toGeometry(config);
+  const rotaryFrequencies = geometry.rotaryFrequencies.map(Math.fround);
+  const { rotaryScale } = geometry;
+  const model: LayerModel = { config, rotaryFrequencies, rotaryScale, threads };
   const tensors: CalibratedTensor[] = [];
   for (const [index, places] of plan.layers.entries()) {
     signal?.throwIfAborted();
@@ -76,7 +78,7 @@ export async function gatherStatistics(
     for (const batch of batches) {
       signal?.throwIfAborted();
       const part = hiddenOf(hidden, batch, config);
-      await runLayer(layer, { hidden: part, lengths: batch.lengths }, { model, sums });
+      await runLayer(layer, { hidden: part, lengths: batch.lengths }, { index, model, sums });
     }
     tensors.push(...(await layerStatistics(layer, sums, { folder, threads })));
     options.onProgress?.({ layersDone: index + 1, layers: plan.layers.length });
@@ -188,7 +190,7 @@ async function vocabularyStatistics(
   config: ModelConfig,
 ): Promise<CalibratedTensor[]> {
   const { checkpoint, folder, threads, normalized } = work;
-  const plan = planTensors(config);
+  const plan = planTensors(config, checkpoint.tensorNames);
   const counts = new Float64Array(config.vocabularySize);
   for (const token of work.tokens) counts[token] = (counts[token] ?? 0) + 1;
   const head = plan.head ?? plan.embedding;

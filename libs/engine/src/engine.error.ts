@@ -6,6 +6,8 @@ export type EngineErrorReason =
   | 'BadTokenizer'
   | 'BadToken'
   | 'BadArgument'
+  | 'BadChatTemplate'
+  | 'BadMessages'
   | 'ContextExceeded'
   | 'NonFiniteLogits'
   | 'OutOfMemory'
@@ -31,6 +33,7 @@ const NATIVE_REASONS: Readonly<Record<string, EngineErrorReason>> = {
   ContextExceeded: 'ContextExceeded',
   OutOfMemory: 'OutOfMemory',
   ThreadsUnavailable: 'OutOfMemory',
+  Cancelled: 'Cancelled',
   ModelClosed: 'ModelClosed',
   SessionClosed: 'ModelClosed',
 };

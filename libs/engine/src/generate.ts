@@ -1,36 +1,22 @@
-import { EngineError, throwIfAborted } from './engine.error.ts';
-import type { LanguageModel, ModelSession } from './language.model.ts';
-import { createRandomSource } from './random.source.ts';
-import { assertSamplingOptions, type SamplingOptions, sampleToken } from './sampler.ts';
-import { StopMatcher } from './stop.matcher.ts';
+import { throwIfAborted } from './engine.error.ts';
+import {
+  type FinishReason,
+  type GeneratedPiece,
+  GenerationSequence,
+  type SequenceOptions,
+  sequenceModel,
+} from './generation.sequence.ts';
+import type { LanguageModel } from './language.model.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export interface GenerateOptions extends SamplingOptions {
+export interface GenerateOptions extends Omit<SequenceOptions, 'prompt' | 'scorePrompt'> {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
   /** A text, or its tokens including begin-of-sequence. */
   readonly prompt: string | readonly number[];
-  /** Tokens to generate at most; the model's context may end earlier. */
-  readonly maxTokens: number;
   /** Prompt and completion together; default and most: the model's context. */
   readonly contextLength?: number | undefined;
-  /** Same seed, same text on the same instruction set. */
-  readonly seed?: number | undefined;
-  /** Strings that end the text; they are not part of it. */
-  readonly stop?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** `stop`: end-of-sequence token or stop string; `length`: maxTokens or the context is full. */
-export type FinishReason = 'stop' | 'length';
-
-/** One step of a generated text. The last piece, and only it, has a finish reason. */
-export interface GeneratedPiece {
-  /** Text that became certain in this step; may be empty. */
-  readonly text: string;
-  /** null in the last piece. */
-  readonly tokenId: number | null;
-  readonly finishReason: FinishReason | null;
 }
 
 /**
@@ -40,64 +26,22 @@ export interface GeneratedPiece {
  * `NonFiniteLogits`, `Cancelled`, `ModelClosed`.
  */
 export async function* generate(options: GenerateOptions): AsyncGenerator<GeneratedPiece> {
-  const { model, tokenizer, maxTokens } = options;
-  assertSamplingOptions(options);
-  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    throw new EngineError('BadArgument', 'maxTokens must be an integer from 0');
-  }
+  const { model, tokenizer, signal } = options;
   const prompt =
     typeof options.prompt === 'string' ? tokenizer.encode(options.prompt) : options.prompt;
-  const contextLength = Math.min(
-    options.contextLength ?? model.config.contextLength,
-    model.config.contextLength,
-  );
-  if (prompt.length === 0 || prompt.length > contextLength) {
-    throw new EngineError(
-      prompt.length === 0 ? 'BadArgument' : 'ContextExceeded',
-      `the prompt has ${prompt.length} tokens; the model takes 1 to ${contextLength}`,
-    );
-  }
-  const session = model.createSession(Math.min(contextLength, prompt.length + maxTokens));
+  const sequence = new GenerationSequence(sequenceModel(options), { ...options, prompt });
+  const session = model.createSession(sequence.contextLength);
   try {
-    yield* continued(session, prompt, options);
+    let logits = await session.append(prompt, { signal });
+    for (;;) {
+      throwIfAborted(signal);
+      yield* sequence.take(logits);
+      if (sequence.finished) return;
+      logits = await session.append(sequence.tokens.slice(-1), { signal });
+    }
   } finally {
     session.close();
   }
-}
-
-async function* continued(
-  session: ModelSession,
-  prompt: readonly number[],
-  options: GenerateOptions,
-): AsyncGenerator<GeneratedPiece> {
-  const { model, tokenizer, maxTokens, signal } = options;
-  const random = createRandomSource(options.seed ?? 0);
-  const stream = tokenizer.stream(prompt);
-  const stops = new StopMatcher(options.stop ?? []);
-  const ends = new Set(model.config.eosTokenIds);
-  if (tokenizer.eosTokenId !== null) ends.add(tokenizer.eosTokenId);
-
-  let finishReason: FinishReason = 'length';
-  let logits = await session.append(prompt, { signal });
-  for (let generated = 0; generated < maxTokens; generated++) {
-    throwIfAborted(signal);
-    const tokenId = sampleToken(logits, options, random);
-    if (ends.has(tokenId)) {
-      finishReason = 'stop';
-      break;
-    }
-    const { text, stopped } = stops.push(stream.push(tokenId));
-    yield { text, tokenId, finishReason: null };
-    if (stopped) {
-      yield { text: '', tokenId: null, finishReason: 'stop' };
-      return;
-    }
-    if (generated + 1 === maxTokens || session.room === 0) break;
-    logits = await session.append([tokenId], { signal });
-  }
-  const last = stops.push(stream.flush());
-  const text = last.stopped ? last.text : last.text + stops.flush();
-  yield { text, tokenId: null, finishReason: last.stopped ? 'stop' : finishReason };
 }
 
 export interface Completion {

@@ -12,4 +12,14 @@ export const ENGINE_LIMITS = {
   prefillTokens: 256,
   /** Sequences that are sampled together in one pass over the weights. */
   batchedSequences: 32,
+  /** Characters of a chat template; published ones have up to some 20,000. */
+  chatTemplateLength: 256 * 1024,
+  /** Characters of all messages of a chat together. */
+  chatLength: 4 * 1024 * 1024,
+  chatMessages: 4096,
+  /** Steps a template may take by itself, and for each message. */
+  chatTemplateSteps: 100_000,
+  chatTemplateStepsPerMessage: 2_000,
+  /** Entries of range(). */
+  chatTemplateRange: 64 * 1024,
 } as const;

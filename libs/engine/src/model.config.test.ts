@@ -20,11 +20,12 @@ describe('parseModelConfig', () => {
       headSize: 8,
       contextLength: 64,
       normEpsilon: 1e-5,
-      rope: { theta: 10_000, scaling: { kind: 'none' } },
-      slidingWindow: 0,
+      rope: { theta: 10_000, rotatedSize: 8, scaling: { kind: 'none' } },
+      slidingWindows: [0, 0],
       tiedEmbeddings: true,
       attentionBias: { input: false, output: false },
       mlpBias: false,
+      headNorms: false,
       fusedProjections: false,
       bosTokenId: 1,
       eosTokenIds: [2],
@@ -41,11 +42,35 @@ describe('parseModelConfig', () => {
     expect(newer).toEqual(parse());
   });
 
-  it('fills in what older configs lack', () => {
-    expect(parse({ num_key_value_heads: undefined }).keyValueHeads).toBe(4);
+  it("takes what is missing from the model type's defaults", () => {
+    const without = (modelType: string, ...keys: string[]) => {
+      const entries = Object.entries({ ...TINY_CONFIG_JSON, model_type: modelType });
+      return parseModelConfig(Object.fromEntries(entries.filter(([key]) => !keys.includes(key))));
+    };
+    expect(without('llama', 'num_key_value_heads').keyValueHeads).toBe(4);
+    expect(without('llama', 'tie_word_embeddings').tiedEmbeddings).toBe(false);
+    expect(without('llama', 'max_position_embeddings').contextLength).toBe(2048);
+    expect(without('llama', 'eos_token_id', 'bos_token_id')).toMatchObject({
+      eosTokenIds: [2],
+      bosTokenId: 1,
+    });
+    expect(() => without('mistral', 'num_key_value_heads')).toThrow(/no multiple/);
+    expect(without('mistral').slidingWindows).toEqual([4096, 4096]);
+    expect(without('phi3', 'rms_norm_eps').normEpsilon).toBe(1e-5);
+    expect(without('qwen2', 'rms_norm_eps').normEpsilon).toBe(1e-6);
+    // Outside a vocabulary of 96.
+    expect(without('phi3', 'eos_token_id').eosTokenIds).toEqual([]);
+    expect(without('qwen3').headSize).toBe(128);
+    expect(without('qwen3', 'bos_token_id').bosTokenId).toBeNull();
+  });
+
+  it('tells null from missing', () => {
+    expect(parse({ num_key_value_heads: null }).keyValueHeads).toBe(4);
+    expect(parse({ head_dim: null }).headSize).toBe(8);
     expect(parse({ head_dim: 16 }).headSize).toBe(16);
-    expect(parse({ tie_word_embeddings: undefined }).tiedEmbeddings).toBe(false);
-    expect(parse({ eos_token_id: [2, 7] }).eosTokenIds).toEqual([2, 7]);
+    expect(parse({ model_type: 'qwen3', head_dim: null }).headSize).toBe(8);
+    expect(parse({ rms_norm_eps: null, hidden_act: null }).normEpsilon).toBe(1e-6);
+    expect(parse({ eos_token_id: [2, 7, 96, -1] }).eosTokenIds).toEqual([2, 7]);
     expect(parse({ eos_token_id: null, bos_token_id: null })).toMatchObject({
       eosTokenIds: [],
       bosTokenId: null,
@@ -53,22 +78,32 @@ describe('parseModelConfig', () => {
   });
 
   it('knows the other families', () => {
-    expect(parse({ model_type: 'mistral', sliding_window: 8 }).slidingWindow).toBe(8);
-    expect(parse({ model_type: 'mistral', sliding_window: null }).slidingWindow).toBe(0);
-    expect(parse({ sliding_window: 8 }).slidingWindow).toBe(0);
-    expect(parse({ model_type: 'phi3' }).fusedProjections).toBe(true);
-    const qwen = { model_type: 'qwen2', sliding_window: 8 };
+    const windows = (change: Record<string, unknown>) => parse(change).slidingWindows;
+    expect(windows({ model_type: 'mistral', sliding_window: 8 })).toEqual([8, 8]);
+    expect(windows({ model_type: 'mistral', sliding_window: null })).toEqual([0, 0]);
+    expect(windows({ sliding_window: 8 })).toEqual([0, 0]);
+    expect(parse({ model_type: 'phi3' })).toMatchObject({
+      fusedProjections: true,
+      slidingWindows: [0, 0],
+    });
+    const qwen = { model_type: 'qwen2', sliding_window: 8, attention_bias: false };
     expect(parse(qwen)).toMatchObject({
-      slidingWindow: 0,
+      slidingWindows: [0, 0],
       attentionBias: { input: true, output: false },
     });
     const windowed = { ...qwen, use_sliding_window: true };
-    expect(parse({ ...windowed, max_window_layers: 0 }).slidingWindow).toBe(8);
-    expect(parse({ ...windowed, max_window_layers: 2 }).slidingWindow).toBe(0);
-    expect(parse({ attention_bias: true, mlp_bias: true })).toMatchObject({
-      attentionBias: { input: true, output: true },
-      mlpBias: true,
-    });
+    expect(windows({ ...windowed, max_window_layers: 0 })).toEqual([8, 8]);
+    expect(windows({ ...windowed, max_window_layers: 1 })).toEqual([0, 8]);
+    expect(windows(windowed)).toEqual([0, 0]);
+    const layer_types = ['sliding_attention', 'full_attention'];
+    expect(windows({ ...windowed, layer_types })).toEqual([8, 0]);
+    const biases = { attention_bias: true, mlp_bias: true };
+    const both = { input: true, output: true };
+    const none = { input: false, output: false };
+    expect(parse(biases)).toMatchObject({ attentionBias: both, mlpBias: true });
+    const qwen3 = { model_type: 'qwen3', ...biases };
+    expect(parse(qwen3)).toMatchObject({ attentionBias: both, mlpBias: false, headNorms: true });
+    expect(parse({ ...biases, model_type: 'mistral' })).toMatchObject({ attentionBias: none });
   });
 
   it('reads rotary scaling in both spellings', () => {
@@ -85,6 +120,7 @@ describe('parseModelConfig', () => {
     };
     const expected = {
       theta: 500_000,
+      rotatedSize: 8,
       scaling: {
         kind: 'llama3',
         factor: 32,
@@ -96,22 +132,42 @@ describe('parseModelConfig', () => {
     expect(parse({ rope_theta: 500_000, rope_scaling: llama3 }).rope).toEqual(expected);
     const parameters = { ...llama3, rope_theta: 500_000 };
     expect(parse({ rope_theta: undefined, rope_parameters: parameters }).rope).toEqual(expected);
+    const layered = { full_attention: parameters, sliding_attention: parameters };
+    expect(parse({ rope_theta: null, rope_parameters: layered }).rope).toEqual(expected);
   });
 
   it.each([
-    [{ model_type: 'gpt2' }, 'UnsupportedArchitecture', /gpt2.*llama, mistral, phi3, qwen2/],
+    [{ model_type: 'gpt2' }, 'UnsupportedArchitecture', /gpt2.*llama, mistral, phi3, qwen2, qwen3/],
     [{ model_type: undefined }, 'UnsupportedArchitecture', /model_type is missing/],
     [{ hidden_act: 'gelu' }, 'UnsupportedArchitecture', /hidden_act "gelu".*silu/],
     [{ quantization_config: {} }, 'UnsupportedArchitecture', /already quantized/],
-    [{ rope_scaling: { rope_type: 'yarn' } }, 'UnsupportedArchitecture', /"yarn".*llama3/],
-    [{ rope_scaling: { type: 'su' } }, 'UnsupportedArchitecture', /rope_scaling type "su"/],
+    [{ rope_scaling: { rope_type: 'yarn' } }, 'BadConfig', /rope_scaling.factor is missing/],
+    [{ rope_scaling: { type: 'su' } }, 'UnsupportedArchitecture', /rope_scaling type "su".*yarn/],
+    [
+      { rope_parameters: { full_attention: { rope_theta: 5 }, sliding_attention: {} } },
+      'UnsupportedArchitecture',
+      /rope_parameters differs between types of layers/,
+    ],
+    [
+      {
+        model_type: 'phi3',
+        rope_scaling: { type: 'longrope', short_factor: [1], long_factor: [] },
+      },
+      'BadConfig',
+      /short_factor has 1 factors; 4 are needed/,
+    ],
+    [{ model_type: 'phi3', partial_rotary_factor: 0.4 }, 'BadConfig', /gives 3 of 8/],
     [{ partial_rotary_factor: 0.5 }, 'UnsupportedArchitecture', /partial_rotary_factor 0.5/],
     [
-      { model_type: 'qwen2', sliding_window: 8, use_sliding_window: true, max_window_layers: 1 },
+      { model_type: 'mistral', sliding_window: 8, layer_types: ['full_attention', 'chunked'] },
       'UnsupportedArchitecture',
-      /some layers/,
+      /layer_types has "chunked"/,
     ],
-    [{ hidden_size: undefined }, 'BadConfig', /hidden_size/],
+    [
+      { model_type: 'mistral', sliding_window: 8, layer_types: ['full_attention'] },
+      'BadConfig',
+      /layer_types does not have/,
+    ],
     [{ hidden_size: '32' }, 'BadConfig', /hidden_size/],
     [{ hidden_size: 1.5 }, 'BadConfig', /hidden_size/],
     [{ hidden_size: 33 }, 'BadConfig', /num_attention_heads/],
@@ -124,7 +180,6 @@ describe('parseModelConfig', () => {
     [{ rope_theta: 0 }, 'BadConfig', /rope_theta/],
     [{ rope_scaling: { type: 'linear' } }, 'BadConfig', /rope_scaling.factor is missing/],
     [{ rope_scaling: { type: 'linear', factor: 0 } }, 'BadConfig', /rope_scaling.factor/],
-    [{ eos_token_id: 96 }, 'BadConfig', /96 is outside vocab_size/],
   ])('refuses %j', (change, reason, message) => {
     expect(() => parse(change)).toThrow(
       expect.objectContaining({ reason, message: expect.stringMatching(message) }),
@@ -173,8 +228,13 @@ describe('rotary frequencies', () => {
 
 describe('memory figures', () => {
   it('count the KV cache', () => {
-    expect(kvCacheBytes(parse(), 10)).toBe(2 * 2 * 2 * 8 * 10 * 4);
-    expect(kvCacheBytes(parse())).toBe(6.4 * kvCacheBytes(parse(), 10));
+    // Two layers of two heads; values of 8 elements take 16.
+    const bytes = (format: 'f32' | 'f16' | 'int8') =>
+      kvCacheBytes(parse(), { contextLength: 10, format });
+    expect(bytes('f32')).toBe(2 * 2 * (8 + 16) * 10 * 4);
+    expect(bytes('f16')).toBe(bytes('f32') / 2);
+    expect(bytes('int8')).toBe(bytes('f32') / 4 + 2 * 2 * 8 * 10);
+    expect(kvCacheBytes(parse())).toBe(6.4 * bytes('f16'));
   });
 
   it('count the weights of every format', () => {
@@ -200,6 +260,7 @@ describe('planTensors', () => {
       rowCount: 16,
     });
     expect(plan.layers[1]?.queryBias).toBeUndefined();
+    expect(plan.layers[1]?.queryNorm).toBeUndefined();
     expect(planTensors(parse({ attention_bias: true })).layers[0]?.outputBias?.name).toBe(
       'model.layers.0.self_attn.o_proj.bias',
     );

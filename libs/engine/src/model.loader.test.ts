@@ -57,7 +57,7 @@ describe('loadModel', () => {
     const plain = 'attention_bias' in change || 'model_type' in change ? used : noBiases(tensors);
     const expected = referenceLogits(toGeometry(config), plain, tokens).flat();
     for (const [i, logit] of logits.entries()) {
-      expect(Math.abs(logit - (expected[i] ?? Number.NaN))).toBeLessThan(1e-4);
+      expect(Math.abs(logit - (expected[i] ?? Number.NaN))).toBeLessThan(5e-3);
     }
   });
 

@@ -1,20 +1,40 @@
-import { type ModelTensors, native, type ResidentTensor } from '@entrofleet/native';
+import {
+  type KeyValueFormat,
+  type ModelTensors,
+  type NativeMatrix,
+  native,
+  type ResidentTensor,
+} from '@entrofleet/native';
+import { loadCodedMatrices, type Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { LanguageModel } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { type ModelConfig, parseModelConfig, toGeometry } from './model.config.ts';
-import type { RotaryPrecision } from './rope.config.ts';
-import { type LayerRole, planTensors, type TensorPlace } from './tensor.names.ts';
+import type { ResidencyForm } from './residency.plan.ts';
+import { defaultKeyValueBytes, placeMatrices, placesInOrder } from './residency.request.ts';
+import type { RotaryPrecision } from './rotary.frequencies.ts';
+import { isSameTensor } from './same.tensor.ts';
+import { type LayerRole, planTensors, type TensorPlace, type TensorPlan } from './tensor.names.ts';
 import { sliceRows } from './tensor.slice.ts';
 import type { WeightSource } from './weight.source.ts';
 
 export interface LoadOptions {
   readonly threads: number;
-  /** Called after each tensor that has been read. */
+  /** Binds each thread to a processor while it computes. */
+  readonly pinThreads?: boolean;
+  /** Default: f16 where matrices are quantized, f32 where all are float. */
+  readonly keyValueFormat?: KeyValueFormat;
+  /** Called as tensors are read; those that are loaded together count by their bytes. */
   readonly onProgress?: (progress: { tensorsRead: number; tensorsTotal: number }) => void;
   readonly signal?: AbortSignal;
   /** `exact` unless told; see {@link RotaryPrecision}. */
   readonly rotaryPrecision?: RotaryPrecision;
+  /** How matrices of a source that holds them coded are kept. Default: `auto`. */
+  readonly form?: ResidencyForm;
+  /** For weights, KV cache and scratch together. Default: no limit. */
+  readonly memoryBudgetBytes?: number | undefined;
+  /** What KV caches may take of the budget. Default: one of the model's context, at most 4096. */
+  readonly keyValueBytes?: number | undefined;
 }
 
 /**
@@ -32,35 +52,90 @@ export async function loadModel(
     throw new EngineError('BadArgument', `threads must be from 1 to ${ENGINE_LIMITS.threads}`);
   }
   const config = parseModelConfig(source.config);
-  const tensors = await readTensors(source, config, options);
-  throwIfAborted(options.signal);
+  const plan = planTensors(config, source.tensorNames);
+  requirePresent(source, plan);
+  const { tensors, residency, matrices } = await readTensors(source, { config, plan, options });
+  // JavaScript's own hold on native matrices would last until they are collected.
+  const release = () => {
+    for (const matrix of matrices) native.releaseMatrix(matrix);
+  };
   try {
-    const model = native.createModel(toGeometry(config, options.rotaryPrecision), tensors, {
+    throwIfAborted(options.signal);
+    const geometry = {
+      ...toGeometry(config, options.rotaryPrecision),
+      tiedEmbeddings: tensors.head === undefined,
+    };
+    const model = native.createModel(geometry, tensors, {
       threads,
+      pinThreads: options.pinThreads ?? false,
     });
-    return new LanguageModel(model, { config, threads });
+    const { keyValueFormat } = options;
+    return new LanguageModel(model, { config, threads, keyValueFormat, residency, release });
   } catch (error) {
+    release();
     throw fromNative(error);
   }
 }
 
+interface Loading {
+  readonly config: ModelConfig;
+  readonly plan: TensorPlan;
+  readonly options: LoadOptions;
+}
+
+interface ReadTensors {
+  readonly tensors: ModelTensors;
+  readonly residency: Residency | null;
+  /** Those of the tensors that native code holds. */
+  readonly matrices: readonly NativeMatrix[];
+}
+
+/** Coded matrices are loaded in native threads while the other tensors are read here. */
 async function readTensors(
   source: WeightSource,
-  config: ModelConfig,
-  options: LoadOptions,
-): Promise<ModelTensors> {
-  const plan = planTensors(config);
-  const places = [plan.embedding, plan.finalNorm, ...(plan.head === undefined ? [] : [plan.head])];
-  const reader = new PlacedTensors(source, options, [
-    ...places,
-    ...plan.layers.flatMap((layer) => Object.values(layer)),
-  ]);
+  { config, plan, options }: Loading,
+): Promise<ReadTensors> {
+  const progress = new LoadProgress(plan, options);
+  if (source.coded === undefined) {
+    const reader = new PlacedTensors(source, { options, progress, places: placesInOrder(plan) });
+    return { tensors: await readPlan(reader, plan), residency: null, matrices: [] };
+  }
+  const failed = new AbortController();
+  const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
+  const placed = placeMatrices(plan, source.coded.codedMatrices);
+  const coded = new Set(placed.flatMap(({ places }) => places));
+  const others = placesInOrder(plan).filter((place) => !coded.has(place));
+  const reader = new PlacedTensors(source, { options, progress, places: others });
+  const loading = loadCodedMatrices(source.coded, {
+    ...{ config, plan, threads: options.threads, signal, form: options.form ?? 'auto' },
+    keyValueBytes: options.keyValueBytes ?? defaultKeyValueBytes(config),
+    budgetBytes: options.memoryBudgetBytes ?? null,
+    onProgress: ({ chunksDone, chunksTotal }) =>
+      progress.share((placed.length * chunksDone) / Math.max(1, chunksTotal)),
+  });
+  try {
+    const [{ tensors, residency }] = await Promise.all([loading, reader.readAhead(signal)]);
+    reader.add(tensors);
+    const matrices = [...tensors.values()].map(({ matrix }) => matrix);
+    return { tensors: await readPlan(reader, plan), residency, matrices };
+  } catch (error) {
+    failed.abort(error);
+    // Nothing of a load that has failed may go on behind the caller's back.
+    await Promise.allSettled([loading]);
+    throwIfAborted(options.signal);
+    throw error instanceof Error && 'code' in error ? fromNative(error) : error;
+  }
+}
+
+async function readPlan(reader: PlacedTensors, plan: TensorPlan): Promise<ModelTensors> {
   const embedding = await reader.read(plan.embedding);
   const layers: ModelTensors['layers'][number][] = [];
   for (const layer of plan.layers) layers.push(await readLayer(reader, layer));
   const finalNorm = await reader.read(plan.finalNorm);
-  if (plan.head === undefined) return { embedding, layers, finalNorm };
-  return { embedding, layers, finalNorm, head: await reader.read(plan.head) };
+  const headPlace = plan.head ?? plan.spareHead;
+  const head = headPlace === undefined ? undefined : await reader.read(headPlace);
+  const isTied = head === undefined || (plan.head === undefined && isSameTensor(head, embedding));
+  return isTied ? { embedding, layers, finalNorm } : { embedding, layers, finalNorm, head };
 }
 
 const REQUIRED_ROLES = [
@@ -93,40 +168,103 @@ function isComplete(layer: Partial<Record<LayerRole, ResidentTensor>>): layer is
   return REQUIRED_ROLES.every((role) => layer[role] !== undefined);
 }
 
+function requirePresent(source: WeightSource, plan: TensorPlan): void {
+  const present = new Set(source.tensorNames);
+  const missing = placesInOrder(plan).find(({ name }) => !present.has(name));
+  if (missing === undefined) return;
+  throw new EngineError(
+    'MissingTensor',
+    `the model has no tensor ${missing.name} (${missing.rows} x ${missing.columns}), ` +
+      'which its config.json asks for',
+  );
+}
+
+/** Tensors read so far, one by one and together. */
+class LoadProgress {
+  readonly #options: LoadOptions;
+  readonly #tensorsTotal: number;
+  #read = 0;
+  #shared = 0;
+
+  constructor(plan: TensorPlan, options: LoadOptions) {
+    this.#options = options;
+    this.#tensorsTotal = new Set(placesInOrder(plan).map(({ name }) => name)).size;
+  }
+
+  one(): void {
+    this.#read++;
+    this.#report();
+  }
+
+  /** Tensors that are done of those loaded together; a part of one counts in part. */
+  share(tensors: number): void {
+    this.#shared = Math.floor(tensors);
+    this.#report();
+  }
+
+  #report(): void {
+    const tensorsRead = this.#read + this.#shared;
+    this.#options.onProgress?.({ tensorsRead, tensorsTotal: this.#tensorsTotal });
+  }
+}
+
 /** Reads each checkpoint tensor once, checks its shape, and gives the rows of each place. */
 class PlacedTensors {
   readonly #source: WeightSource;
   readonly #options: LoadOptions;
+  readonly #progress: LoadProgress;
   readonly #remainingUses = new Map<string, number>();
   readonly #shared = new Map<string, ResidentTensor>();
-  readonly #total: number;
-  #tensorsRead = 0;
+  readonly #loaded = new Map<TensorPlace, ResidentTensor>();
 
-  constructor(source: WeightSource, options: LoadOptions, places: readonly TensorPlace[]) {
+  constructor(
+    source: WeightSource,
+    use: {
+      readonly options: LoadOptions;
+      readonly progress: LoadProgress;
+      readonly places: readonly TensorPlace[];
+    },
+  ) {
     this.#source = source;
-    this.#options = options;
-    for (const { name } of places) {
+    this.#options = use.options;
+    this.#progress = use.progress;
+    for (const { name } of use.places) {
       this.#remainingUses.set(name, (this.#remainingUses.get(name) ?? 0) + 1);
     }
-    this.#total = this.#remainingUses.size;
-    const present = new Set(source.tensorNames);
-    const missing = places.find(({ name }) => !present.has(name));
-    if (missing === undefined) return;
-    throw new EngineError(
-      'MissingTensor',
-      `the model has no tensor ${missing.name} (${missing.rows} x ${missing.columns}), ` +
-        'which its config.json asks for',
-    );
+    this.#places = use.places;
+  }
+  readonly #places: readonly TensorPlace[];
+
+  /** Reads every place that is not loaded otherwise. */
+  async readAhead(signal: AbortSignal): Promise<void> {
+    for (const place of this.#places) {
+      signal.throwIfAborted();
+      this.#loaded.set(place, await this.read(place));
+    }
+  }
+
+  /** Places that were loaded otherwise. */
+  add(tensors: ReadonlyMap<TensorPlace, ResidentTensor>): void {
+    for (const [place, tensor] of tensors) this.#loaded.set(place, tensor);
   }
 
   async read(place: TensorPlace): Promise<ResidentTensor> {
+    const loaded = this.#loaded.get(place);
+    if (loaded !== undefined) return loaded;
     const tensor = this.#shared.get(place.name) ?? (await this.#readWhole(place));
     const remaining = (this.#remainingUses.get(place.name) ?? 1) - 1;
     this.#remainingUses.set(place.name, remaining);
     if (remaining > 0) this.#shared.set(place.name, tensor);
     else this.#shared.delete(place.name);
     const isPart = place.rowCount !== place.rows;
-    return isPart ? sliceRows(tensor, place.firstRow, place.rowCount) : tensor;
+    if (!isPart) return tensor;
+    if (tensor.format === 'native') {
+      throw new EngineError(
+        'BadShape',
+        `rows of ${place.name} were asked for, which native code holds`,
+      );
+    }
+    return sliceRows(tensor, place.firstRow, place.rowCount);
   }
 
   async #readWhole(place: TensorPlace): Promise<ResidentTensor> {
@@ -135,8 +273,7 @@ class PlacedTensors {
       signal: this.#options.signal,
     });
     requireShape(place, tensor);
-    this.#tensorsRead++;
-    this.#options.onProgress?.({ tensorsRead: this.#tensorsRead, tensorsTotal: this.#total });
+    this.#progress.one();
     return tensor;
   }
 }

@@ -1,8 +1,7 @@
 import { EngineError, throwIfAborted } from './engine.error.ts';
 import type { LanguageModel, ModelSession } from './language.model.ts';
 import { ENGINE_LIMITS } from './limits.ts';
-import { createRandomSource, type RandomSource } from './random.source.ts';
-import { sampleToken } from './sampler.ts';
+import { TokenSampler } from './sampler.ts';
 
 export interface SampleRowsOptions {
   readonly rows: number;
@@ -51,7 +50,7 @@ export async function sampleRows(
 
 interface Row {
   readonly session: ModelSession;
-  readonly random: RandomSource;
+  readonly sampler: TokenSampler;
   readonly tokens: number[];
 }
 
@@ -61,12 +60,17 @@ async function sampleBatch(
   batch: { first: number; count: number; expired: () => boolean },
 ): Promise<number[][]> {
   const { temperature = 1, rowTokens, seed, signal } = options;
+  const { vocabularySize } = model.config;
   const rows: Row[] = [];
   try {
     for (let i = 0; i < batch.count; i++) {
       rows.push({
         session: model.createSession(rowTokens),
-        random: createRandomSource(seed + (batch.first + i) * 2 ** 32),
+        sampler: new TokenSampler({
+          vocabularySize,
+          temperature,
+          seed: seed + (batch.first + i) * 2 ** 32,
+        }),
         tokens: [model.config.bosTokenId ?? 0],
       });
     }
@@ -78,7 +82,7 @@ async function sampleBatch(
       const logits = await model.step(sessions, last);
       for (const [i, row] of rows.entries()) {
         const own = logits[i] ?? new Float32Array(1);
-        row.tokens.push(sampleToken(own, { temperature }, row.random));
+        row.tokens.push(row.sampler.draw(own));
       }
     }
     return rows.map((row) => row.tokens);

@@ -1,23 +1,8 @@
 import { EngineError } from './engine.error.ts';
-import type { RandomSource } from './random.source.ts';
-
-export interface SamplingOptions {
-  /** 0: always the likeliest token. */
-  readonly temperature?: number | undefined;
-  /** Only the likeliest tokens that together reach this probability; 1: all. */
-  readonly topP?: number | undefined;
-  /** Only so many likeliest tokens; 0: all. */
-  readonly topK?: number | undefined;
-}
-
-/** @throws EngineError `BadArgument`, naming the option. */
-export function assertSamplingOptions(options: SamplingOptions): void {
-  const { temperature = 0, topP = 1, topK = 0 } = options;
-  const refuse = (message: string) => new EngineError('BadArgument', message);
-  if (!(temperature >= 0 && temperature <= 100)) throw refuse('temperature must be 0 to 100');
-  if (!(topP > 0 && topP <= 1)) throw refuse('topP must be above 0 and at most 1');
-  if (!Number.isInteger(topK) || topK < 0) throw refuse('topK must be an integer from 0');
-}
+import { LogitAdjustment } from './logit.adjustment.ts';
+import { createRandomSource, type RandomSource } from './random.source.ts';
+import { assertSamplingOptions, type SamplingOptions } from './sampling.options.ts';
+import { TokenShortlist } from './token.shortlist.ts';
 
 /**
  * Index of the largest logit; the lowest index of equals.
@@ -27,7 +12,7 @@ export function argmax(logits: Float32Array): number {
   let best = 0;
   let peak = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i] ?? Number.NaN;
+    const logit = logits[i] as number;
     if (!Number.isFinite(logit)) throw nonFinite(i);
     if (logit > peak) {
       peak = logit;
@@ -44,82 +29,60 @@ function nonFinite(token: number): EngineError {
   );
 }
 
-/**
- * Draws one token. The tokens that topK and topP keep are drawn with probabilities
- * softmax(logits / temperature), which is computed in double precision; of equal logits the lower
- * index comes first. One number is taken from `random` unless temperature is 0.
- */
-export function sampleToken(
-  logits: Float32Array,
-  options: SamplingOptions,
-  random: RandomSource,
-): number {
-  const { temperature = 0, topP = 1, topK = 0 } = options;
-  const best = argmax(logits);
-  if (temperature === 0) return best;
-  const peak = logits[best] ?? 0;
-  const weights = new Float64Array(logits.length);
-  for (let i = 0; i < logits.length; i++) {
-    weights[i] = Math.exp(((logits[i] ?? 0) - peak) / temperature);
-  }
-  if (topP === 1 && (topK === 0 || topK >= logits.length)) return draw(weights, random);
-  const kept = likeliest(weights, { topP, topK });
-  return (
-    kept[
-      draw(
-        Float64Array.from(kept, (token) => weights[token] ?? 0),
-        random,
-      )
-    ] ?? best
-  );
-}
-
-/** Tokens by falling weight, cut at topK tokens and at a share topP of their total weight. */
-function likeliest(weights: Float64Array, cut: { topP: number; topK: number }): number[] {
-  const most = cut.topK === 0 ? weights.length : Math.min(cut.topK, weights.length);
-  const least = most < weights.length ? kthLargest(weights, most) : nucleusFloor(weights, cut.topP);
-  const candidates: number[] = [];
-  for (let i = 0; i < weights.length; i++) if ((weights[i] ?? 0) >= least) candidates.push(i);
-  candidates.sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b);
-  const kept = candidates.slice(0, most);
-  const total = sum(most < weights.length ? kept.map((token) => weights[token] ?? 0) : weights);
-  let reached = 0;
-  const end = kept.findIndex((token) => {
-    reached += weights[token] ?? 0;
-    return reached >= cut.topP * total;
-  });
-  return end < 0 ? kept : kept.slice(0, end + 1);
-}
-
-function kthLargest(weights: Float64Array, k: number): number {
-  return weights.slice().sort()[weights.length - k] ?? 0;
+export interface SamplerOptions extends SamplingOptions {
+  readonly vocabularySize: number;
+  /** Tokens the text continues; `repetitionPenalty` counts them in. */
+  readonly prompt?: readonly number[] | undefined;
+  /** Same seed, same draws. Default: 0. */
+  readonly seed?: number | undefined;
 }
 
 /**
- * Tokens below this weight are never in the nucleus: with all lighter ones, n - 1 at most, they
- * would not make up the share 1 - topP that is left when a token but the likeliest (of weight 1)
- * is taken. It spares sorting a whole vocabulary.
+ * Draws the tokens of one text. The order is that of transformers: biases and penalties
+ * ({@link LogitAdjustment}), temperature, top-k, top-p, min-p. Top-p is a share of what top-k has
+ * kept, min-p a share of the likeliest token's probability; of equal logits the lower index comes
+ * first. (llama.cpp filters first and applies the temperature last.) What is kept is drawn in
+ * proportion to softmax(logits / temperature), computed in double precision. One random number is
+ * taken for each token unless the temperature is 0.
+ *
+ * Work is linear in the vocabulary and allocates nothing after the first token.
  */
-function nucleusFloor(weights: Float64Array, topP: number): number {
-  const floor = ((1 - topP) * sum(weights)) / Math.max(1, weights.length - 1);
-  return Math.min(1, floor * (1 - 1e-9));
-}
+export class TokenSampler {
+  readonly #options: SamplingOptions;
+  readonly #adjustment: LogitAdjustment;
+  readonly #random: RandomSource;
+  readonly #shortlist: TokenShortlist;
 
-function sum(values: ArrayLike<number>): number {
-  let total = 0;
-  for (let i = 0; i < values.length; i++) total += values[i] ?? 0;
-  return total;
-}
-
-function draw(weights: Float64Array, random: RandomSource): number {
-  let rest = random.next() * sum(weights);
-  let last = 0;
-  for (let i = 0; i < weights.length; i++) {
-    const weight = weights[i] ?? 0;
-    if (weight === 0) continue;
-    last = i;
-    rest -= weight;
-    if (rest < 0) return i;
+  /** @throws EngineError `BadArgument`, `BadToken`. */
+  constructor(options: SamplerOptions) {
+    assertSamplingOptions(options, options.vocabularySize);
+    this.#options = options;
+    this.#adjustment = new LogitAdjustment(options, options.prompt ?? []);
+    this.#random = createRandomSource(options.seed ?? 0);
+    this.#shortlist = new TokenShortlist(options.vocabularySize);
   }
-  return last;
+
+  /**
+   * Draws the next token and remembers it as part of the text.
+   * @param logits vocabularySize floats; they stay as they are.
+   * @throws EngineError `NonFiniteLogits`.
+   */
+  draw(logits: Float32Array): number {
+    const token = this.#drawFrom(this.#adjustment.apply(logits));
+    this.#adjustment.add(token);
+    return token;
+  }
+
+  #drawFrom(logits: Float32Array): number {
+    const { temperature = 0, topK = 0, topP = 1, minP = 0 } = this.#options;
+    const best = argmax(logits);
+    if (temperature === 0) return best;
+    const peak = logits[best] as number;
+    const shortlist = this.#shortlist;
+    shortlist.begin(logits, { peak, temperature });
+    if (topK > 0) shortlist.keepLikeliest(topK);
+    if (topP < 1) shortlist.keepNucleus(topP);
+    if (minP > 0) shortlist.keepFallenBy(-Math.log(minP));
+    return shortlist.draw(this.#random.next());
+  }
 }

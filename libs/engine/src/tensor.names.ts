@@ -21,6 +21,11 @@ export interface TensorPlan {
   readonly finalNorm: TensorPlace;
   /** Absent when embeddings are tied. */
   readonly head?: TensorPlace;
+  /**
+   * A head that lies beside tied embeddings. transformers 5 uses it, despite config.json, where it
+   * differs from the embedding.
+   */
+  readonly spareHead?: TensorPlace;
   readonly layers: readonly Readonly<Partial<Record<LayerRole, TensorPlace>>>[];
 }
 
@@ -39,20 +44,32 @@ function parts(name: string, columns: number, rowCounts: readonly number[]): Ten
   });
 }
 
-/** The Hugging Face names and shapes of all tensors a model of this config has. */
-export function planTensors(config: ModelConfig): TensorPlan {
-  const embedding = whole('model.embed_tokens.weight', config.vocabularySize, config.hiddenSize);
+const HEAD = 'lm_head.weight';
+const EMBEDDING = 'embed_tokens.weight';
+
+/**
+ * The Hugging Face names and shapes of all tensors a model of this config has. Names that are
+ * nowhere in the plan (old checkpoints carry rotary frequencies, for example) are not used.
+ * @param names of the checkpoint's tensors, where they are known. Without `model.` in front they are
+ * those of a model that was saved without its head.
+ */
+export function planTensors(config: ModelConfig, names?: readonly string[]): TensorPlan {
+  const isBare = names?.includes(EMBEDDING) === true && !names.includes(`model.${EMBEDDING}`);
+  const prefix = isBare ? '' : 'model.';
+  const embedding = whole(`${prefix}${EMBEDDING}`, config.vocabularySize, config.hiddenSize);
   const plan: TensorPlan = {
     embedding,
-    finalNorm: whole('model.norm.weight', 1, config.hiddenSize),
-    layers: Array.from({ length: config.layers }, (_, layer) => planLayer(config, layer)),
+    finalNorm: whole(`${prefix}norm.weight`, 1, config.hiddenSize),
+    layers: Array.from({ length: config.layers }, (_, layer) =>
+      planLayer(config, `${prefix}layers.${layer}.`),
+    ),
   };
-  if (config.tiedEmbeddings) return plan;
-  return { ...plan, head: { ...embedding, name: 'lm_head.weight' } };
+  const head = { ...embedding, name: HEAD };
+  if (!config.tiedEmbeddings) return { ...plan, head };
+  return names?.includes(HEAD) === true ? { ...plan, spareHead: head } : plan;
 }
 
-function planLayer(config: ModelConfig, layer: number): Partial<Record<LayerRole, TensorPlace>> {
-  const prefix = `model.layers.${layer}.`;
+function planLayer(config: ModelConfig, prefix: string): Partial<Record<LayerRole, TensorPlace>> {
   const { hiddenSize, intermediateSize } = config;
   const querySize = config.heads * config.headSize;
   return {
@@ -61,7 +78,15 @@ function planLayer(config: ModelConfig, layer: number): Partial<Record<LayerRole
     output: whole(`${prefix}self_attn.o_proj.weight`, hiddenSize, querySize),
     down: whole(`${prefix}mlp.down_proj.weight`, hiddenSize, intermediateSize),
     ...(config.fusedProjections ? fusedInputs(config, prefix) : separateInputs(config, prefix)),
+    ...(config.headNorms ? headNorms(config, prefix) : {}),
     ...biases(config, prefix),
+  };
+}
+
+function headNorms(config: ModelConfig, prefix: string): Partial<Record<LayerRole, TensorPlace>> {
+  return {
+    queryNorm: whole(`${prefix}self_attn.q_norm.weight`, 1, config.headSize),
+    keyNorm: whole(`${prefix}self_attn.k_norm.weight`, 1, config.headSize),
   };
 }
 

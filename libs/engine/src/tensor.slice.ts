@@ -1,12 +1,16 @@
-import type { ResidentTensor } from '@entrofleet/native';
+import type { PlainTensor } from '@entrofleet/native';
 
 /** Consecutive rows of a matrix, sharing its memory wherever they start on a whole byte. */
-export function sliceRows(tensor: ResidentTensor, firstRow: number, rows: number): ResidentTensor {
+export function sliceRows(tensor: PlainTensor, firstRow: number, rows: number): PlainTensor {
   const { columns } = tensor;
   const start = firstRow * columns;
   const count = rows * columns;
   if (tensor.format === 'f32') {
     return { format: 'f32', rows, columns, data: tensor.data.subarray(start, start + count) };
+  }
+  if (tensor.format === 'f16' || tensor.format === 'bf16') {
+    const data = tensor.data.subarray(start, start + count);
+    return { format: tensor.format, rows, columns, data };
   }
   const steps =
     tensor.steps.length === 1 ? tensor.steps : tensor.steps.subarray(firstRow, firstRow + rows);

@@ -2,11 +2,14 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { mustAddBos } from './bos.rule.ts';
 import { EngineError } from './engine.error.ts';
+import { rewritePreTokenizer } from './pre.tokenizer.ts';
 import { TextStream } from './text.stream.ts';
 
 export interface Tokenizer {
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
+  /** All tokens that any of the model's files says end a text. */
+  readonly endTokenIds: readonly number[];
   /** One more than the largest id of its vocabulary, added tokens left out. */
   readonly vocabularySize: number;
   /**
@@ -29,6 +32,12 @@ const tokenizerConfigSchema = z.object({
   tokenizer_class: z.string().nullish(),
 });
 
+const specialTokensSchema = z.object({ bos_token: tokenText, eos_token: tokenText });
+
+const generationConfigSchema = z.object({
+  eos_token_id: z.union([z.int(), z.array(z.int()).max(256)]).nullish(),
+});
+
 const tokenizerJsonSchema = z.object({
   model: z.object({
     type: z.string().optional(),
@@ -46,6 +55,10 @@ export interface TokenizerFiles {
   readonly tokenizerJson: unknown;
   /** Parsed tokenizer_config.json; undefined when the model has none. */
   readonly tokenizerConfig?: unknown;
+  /** Parsed special_tokens_map.json, for tokens that tokenizer_config.json does not name. */
+  readonly specialTokensMap?: unknown;
+  /** Parsed generation_config.json, for the tokens that end a text. */
+  readonly generationConfig?: unknown;
   /** `bos_token_id` and `eos_token_id` of config.json, for files that do not name them. */
   readonly bosTokenId?: number | null;
   readonly eosTokenIds?: readonly number[];
@@ -59,9 +72,12 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     files.tokenizerConfig ?? {},
     'tokenizer_config.json',
   );
+  const map = parsed(specialTokensSchema, files.specialTokensMap ?? {}, 'special_tokens_map.json');
   const library = openLibrary(files);
-  const bosTokenId = named(library, config.bos_token) ?? files.bosTokenId ?? null;
-  const eosTokenId = named(library, config.eos_token) ?? files.eosTokenIds?.[0] ?? null;
+  const named = (token: z.infer<typeof tokenText>) => tokenId(library, token);
+  const bosTokenId = named(config.bos_token) ?? named(map.bos_token) ?? files.bosTokenId ?? null;
+  const eosTokenId =
+    named(config.eos_token) ?? named(map.eos_token) ?? files.eosTokenIds?.[0] ?? null;
   const special = new Set(json.added_tokens?.filter((t) => t.special === true).map((t) => t.id));
   const addBos = mustAddBos({
     addBosToken: config.add_bos_token ?? undefined,
@@ -78,6 +94,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   return {
     bosTokenId,
     eosTokenId,
+    endTokenIds: endTokenIds(files, eosTokenId),
     vocabularySize: vocabularySize(json.model.vocab ?? []),
     encode: (text, options = {}) => {
       const wanted = options.special ?? true;
@@ -109,14 +126,27 @@ function parsed<Schema extends z.ZodType>(
 
 function openLibrary(files: TokenizerFiles): LibraryTokenizer {
   try {
-    return new LibraryTokenizer(Object(files.tokenizerJson), Object(files.tokenizerConfig ?? {}));
+    const json = Object(files.tokenizerJson);
+    const adapted = { ...json, pre_tokenizer: rewritePreTokenizer(json.pre_tokenizer ?? null) };
+    return new LibraryTokenizer(adapted, Object(files.tokenizerConfig ?? {}));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new EngineError('BadTokenizer', `tokenizer.json cannot be used: ${reason}`, { cause });
   }
 }
 
-function named(library: LibraryTokenizer, token: z.infer<typeof tokenText>): number | undefined {
+function endTokenIds(files: TokenizerFiles, eosTokenId: number | null): number[] {
+  const generation = parsed(
+    generationConfigSchema,
+    files.generationConfig ?? {},
+    'generation_config.json',
+  );
+  const stated = [generation.eos_token_id ?? []].flat().filter((id) => id >= 0);
+  const own = eosTokenId === null ? [] : [eosTokenId];
+  return [...new Set([...own, ...(files.eosTokenIds ?? []), ...stated])];
+}
+
+function tokenId(library: LibraryTokenizer, token: z.infer<typeof tokenText>): number | undefined {
   if (token == null) return undefined;
   return library.token_to_id(typeof token === 'string' ? token : token.content);
 }

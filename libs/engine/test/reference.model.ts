@@ -1,13 +1,17 @@
-import type { ModelGeometry, ModelTensors, ResidentTensor } from '@entrofleet/native';
+import type { ModelGeometry, ModelTensors, PlainTensor, ResidentTensor } from '@entrofleet/native';
 import { createRandomSource, type RandomSource } from '../src/random.source.ts';
 
-export type Format = 'f32' | 'u8' | 'u4';
+export type Format = 'f32' | 'f16' | 'bf16' | 'u8' | 'u4';
 export interface TinyOptions {
   readonly format: Format;
   /** Overrides of the geometry. */
   readonly geometry?: Partial<ModelGeometry>;
   readonly biases?: boolean;
+  /** Norms of queries and keys, as Qwen3 has. */
+  readonly headNorms?: boolean;
   readonly stepPerRow?: boolean;
+  /** Of symbols. */
+  readonly form?: 'window' | 'plain';
   readonly seed?: number;
 }
 
@@ -28,7 +32,8 @@ export function tinyGeometry(overrides: Partial<ModelGeometry> = {}): ModelGeome
       { length: headSize / 2 },
       (_, i) => 10_000 ** ((-2 * i) / headSize),
     ),
-    slidingWindow: 0,
+    rotaryScale: 1,
+    slidingWindows: new Uint32Array(overrides.layers ?? 2),
     tiedEmbeddings: false,
     ...overrides,
   };
@@ -41,7 +46,11 @@ export function tinyTensors(geometry: ModelGeometry, options: TinyOptions): Mode
   const querySize = geometry.heads * geometry.headSize;
   const keySize = geometry.keyValueHeads * geometry.headSize;
   const matrix = (rows: number, columns: number) => randomTensor(random, options, rows, columns);
-  const norm = () => vector(hidden, () => 0.5 + random.next());
+  const norm = (size = hidden) => vector(size, () => 0.5 + random.next());
+  const headNorms = () =>
+    options.headNorms === true
+      ? { queryNorm: norm(geometry.headSize), keyNorm: norm(geometry.headSize) }
+      : {};
   const biases = (sizes: Record<string, number>) =>
     options.biases === true
       ? Object.fromEntries(
@@ -61,6 +70,7 @@ export function tinyTensors(geometry: ModelGeometry, options: TinyOptions): Mode
     gate: matrix(inner, hidden),
     up: matrix(inner, hidden),
     down: matrix(hidden, inner),
+    ...headNorms(),
     ...biases({
       queryBias: querySize,
       keyBias: keySize,
@@ -79,7 +89,7 @@ export function tinyTensors(geometry: ModelGeometry, options: TinyOptions): Mode
   };
 }
 
-function vector(size: number, value: () => number): ResidentTensor {
+function vector(size: number, value: () => number): PlainTensor {
   return {
     format: 'f32',
     rows: 1,
@@ -93,12 +103,18 @@ function randomTensor(
   options: TinyOptions,
   rows: number,
   columns: number,
-): ResidentTensor {
+): PlainTensor {
   const count = rows * columns;
   const spread = 4 / Math.sqrt(columns);
   if (options.format === 'f32') {
     const data = Float32Array.from({ length: count }, () => (random.next() - 0.5) * spread);
     return { format: 'f32', rows, columns, data };
+  }
+  if (options.format === 'f16' || options.format === 'bf16') {
+    const data = Uint16Array.from({ length: count }, () =>
+      toHalf((random.next() - 0.5) * spread, options.format === 'f16'),
+    );
+    return { format: options.format, rows, columns, data };
   }
   const levels = options.format === 'u8' ? 256 : 16;
   const size = options.format === 'u8' ? count : Math.ceil(count / 2);
@@ -109,14 +125,36 @@ function randomTensor(
     () => ((0.5 + random.next()) * spread) / levels,
   );
   const zeroPoint = Math.floor(levels * (0.4 + 0.2 * random.next()));
-  return { format: options.format, rows, columns, symbols, zeroPoint, steps };
+  const { format, form = 'window' } = options;
+  return { format, rows, columns, symbols, zeroPoint, steps, form };
+}
+
+/** Bits of a number of small magnitude, cut off after as many as the format has. */
+function toHalf(value: number, float16: boolean): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0] ?? 0;
+  if (!float16) return bits >>> 16;
+  const magnitude = Math.max(0, ((bits & 0x7fffffff) >>> 13) - (112 << 10));
+  return ((bits >>> 16) & 0x8000) | magnitude;
+}
+
+function fromHalf(bits: number, float16: boolean): number {
+  if (!float16) return new Float32Array(Uint32Array.of(bits << 16).buffer)[0] ?? Number.NaN;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const magnitude =
+    exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return bits >> 15 === 0 ? magnitude : -magnitude;
 }
 
 type Row = number[];
 
 function weightAt(tensor: ResidentTensor, row: number, column: number): number {
   const i = row * tensor.columns + column;
+  if (tensor.format === 'native') throw new Error('the reference cannot see native tensors');
   if (tensor.format === 'f32') return tensor.data[i] ?? Number.NaN;
+  if (tensor.format === 'f16' || tensor.format === 'bf16') {
+    return fromHalf(tensor.data[i] ?? Number.NaN, tensor.format === 'f16');
+  }
   const byte = tensor.symbols[tensor.format === 'u8' ? i : i >> 1] ?? Number.NaN;
   const symbol = tensor.format === 'u8' ? byte : (byte >> (4 * (i & 1))) & 15;
   const step = tensor.steps[tensor.steps.length === 1 ? 0 : row] ?? Number.NaN;
@@ -140,6 +178,18 @@ function normalize(input: Row, weight: ResidentTensor, epsilon: number): Row {
   return input.map((x, i) => (x / Math.sqrt(mean + epsilon)) * weightAt(weight, 0, i));
 }
 
+function normalizeHeads(
+  row: Row,
+  norm: ResidentTensor | undefined,
+  { headSize, normEpsilon }: ModelGeometry,
+): Row {
+  if (norm === undefined) return row;
+  const heads = Array.from({ length: row.length / headSize }, (_, head) =>
+    row.slice(head * headSize, (head + 1) * headSize),
+  );
+  return heads.flatMap((head) => normalize(head, norm, normEpsilon));
+}
+
 /** Rotates every head of a row of queries or keys, as Hugging Face's rotate_half does. */
 function rotate(row: Row, position: number, geometry: ModelGeometry): Row {
   const { headSize, rotaryFrequencies: frequencies } = geometry;
@@ -148,18 +198,27 @@ function rotate(row: Row, position: number, geometry: ModelGeometry): Row {
   for (let base = 0; base < row.length; base += headSize) {
     for (let i = 0; i < half; i++) {
       const angle = position * at(frequencies, i);
+      const cosine = geometry.rotaryScale * Math.cos(angle);
+      const sine = geometry.rotaryScale * Math.sin(angle);
       const first = at(row, base + i);
       const second = at(row, base + i + half);
-      result[base + i] = first * Math.cos(angle) - second * Math.sin(angle);
-      result[base + i + half] = second * Math.cos(angle) + first * Math.sin(angle);
+      result[base + i] = first * cosine - second * sine;
+      result[base + i + half] = second * cosine + first * sine;
     }
   }
   return result;
 }
 
-function attend(queries: Row, keys: Row[], values: Row[], geometry: ModelGeometry): Row {
-  const { heads, keyValueHeads, headSize, slidingWindow } = geometry;
-  const begin = slidingWindow === 0 ? 0 : Math.max(0, keys.length - slidingWindow);
+interface Cache {
+  readonly keys: Row[];
+  readonly values: Row[];
+  /** 0: none. */
+  readonly window: number;
+}
+
+function attend(queries: Row, { keys, values, window }: Cache, geometry: ModelGeometry): Row {
+  const { heads, keyValueHeads, headSize } = geometry;
+  const begin = window === 0 ? 0 : Math.max(0, keys.length - window);
   const output: Row = [];
   for (let head = 0; head < heads; head++) {
     const shared = Math.floor((head * keyValueHeads) / heads) * headSize;
@@ -196,7 +255,9 @@ export function referenceLogits(
   tensors: ModelTensors,
   tokens: readonly number[],
 ): Row[] {
-  const caches = tensors.layers.map(() => ({ keys: [] as Row[], values: [] as Row[] }));
+  const caches = tensors.layers.map(
+    (_, i): Cache => ({ keys: [], values: [], window: geometry.slidingWindows[i] ?? 0 }),
+  );
   return tokens.map((token, position) => {
     const { embedding } = tensors;
     let hidden: Row = Array.from({ length: geometry.hiddenSize }, (_, c) =>
@@ -206,10 +267,12 @@ export function referenceLogits(
       const cache = caches[i];
       if (cache === undefined) throw new Error('no cache');
       const input = normalize(hidden, layer.attentionNorm, geometry.normEpsilon);
-      const queries = rotate(project(layer.query, input, layer.queryBias), position, geometry);
-      cache.keys.push(rotate(project(layer.key, input, layer.keyBias), position, geometry));
+      const place = (row: Row, norm?: ResidentTensor) =>
+        rotate(normalizeHeads(row, norm, geometry), position, geometry);
+      const queries = place(project(layer.query, input, layer.queryBias), layer.queryNorm);
+      cache.keys.push(place(project(layer.key, input, layer.keyBias), layer.keyNorm));
       cache.values.push(project(layer.value, input, layer.valueBias));
-      const attended = attend(queries, cache.keys, cache.values, geometry);
+      const attended = attend(queries, cache, geometry);
       hidden = add(hidden, project(layer.output, attended, layer.outputBias));
       const inner = normalize(hidden, layer.mlpNorm, geometry.normEpsilon);
       const gate = project(layer.gate, inner, layer.gateBias);

@@ -4,7 +4,7 @@
 //   codec_bench generate --bits 8 --entropy 5.6 --tensors 8 --rows 8192 --columns 4096
 //               --threads 2 --symbols FILE
 //   codec_bench measure --symbols FILE --rounds 7 --threads 1,2 [--isa avx2] [--least-bytes N]
-//   codec_bench checkpoint --type f16|bf16 --tensors 16 --rows 8192 --columns 4096 --threads 2
+//   codec_bench checkpoint --type f16|bf16 --layout FILE [--reach 11.4] --threads 2
 //               --out model.safetensors
 #include <malloc.h>
 #include <sys/mman.h>
@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <new>
 #include <sstream>
@@ -168,11 +169,21 @@ void generate(const Options& options) {
   write_symbols(generate_symbols(spec, threads), options.text("symbols"));
 }
 
+// A tensor per line: its name, rows, and columns or 0.
+std::vector<WeightTensor> read_layout(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<WeightTensor> tensors;
+  for (WeightTensor tensor; file >> tensor.name >> tensor.rows >> tensor.columns;) {
+    tensors.push_back(tensor);
+  }
+  if (tensors.empty() || !file.eof()) throw std::runtime_error(path + " is no layout");
+  return tensors;
+}
+
 void checkpoint(const Options& options) {
-  const WeightSpec spec{options.number("tensors"), options.number("rows"),
-                        options.number("columns")};
-  write_checkpoint(spec, options.text("type"), options.text("out"),
-                   static_cast<int>(options.number("threads", "1")));
+  const WeightSpec spec{read_layout(options.text("layout")), options.text("type"),
+                        std::stod(options.text("reach", std::to_string(kDefaultReach).c_str()))};
+  write_checkpoint(spec, options.text("out"), static_cast<int>(options.number("threads", "1")));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include "kernels/codec_entropy.h"
@@ -135,47 +136,58 @@ uint16_t narrow(float value, bool half) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-std::string safetensors_header(const WeightSpec& spec, const std::string& type) {
-  const size_t bytes = 2 * spec.rows * spec.columns;
-  std::string header = "{";
-  for (size_t i = 0; i < spec.tensors; ++i) {
-    header += (i == 0 ? "\"" : ",\"") + std::string("model.layers.") + std::to_string(i) +
-              ".mlp.gate_proj.weight\":{\"dtype\":\"" + (type == "f16" ? "F16" : "BF16") +
-              "\",\"shape\":[" + std::to_string(spec.rows) + "," + std::to_string(spec.columns) +
-              "],\"data_offsets\":[" + std::to_string(i * bytes) + "," +
-              std::to_string((i + 1) * bytes) + "]}";
+size_t weight_count(const WeightTensor& tensor) {
+  return tensor.rows * std::max<size_t>(tensor.columns, 1);
+}
+
+std::string safetensors_header(const WeightSpec& spec) {
+  std::ostringstream header;
+  size_t begin = 0;
+  for (const WeightTensor& tensor : spec.tensors) {
+    const size_t end = begin + 2 * weight_count(tensor);
+    header << (begin == 0 ? '{' : ',') << '"' << tensor.name << "\":{\"dtype\":\""
+           << (spec.type == "f16" ? "F16" : "BF16") << "\",\"shape\":[" << tensor.rows;
+    if (tensor.columns > 0) header << ',' << tensor.columns;
+    header << "],\"data_offsets\":[" << begin << ',' << end << "]}";
+    begin = end;
   }
-  return header + "}";
+  header << '}';
+  return header.str();
+}
+
+// The greatest of tens of millions of heavy tails would stretch a grid from least to greatest so far
+// that symbols took 3.7 bits, so weights are bounded.
+void generate_matrix(const WeightSpec& spec, size_t index, int threads, uint16_t* output) {
+  constexpr float kScale = 0.02f;
+  const float least = -static_cast<float>(spec.reach);
+  const float most = static_cast<float>(kUpperShare * spec.reach);
+  const auto& [name, rows, columns] = spec.tensors[index];
+  const std::vector<float> scales = column_scales(columns, row_seed(index, rows));
+  kept_team(threads).share(rows, [&](size_t row, int) {
+    std::vector<float> weights(scales.size());
+    generate_row(row_seed(index, row), scales, weights.data());
+    std::transform(weights.begin(), weights.end(), output + row * weights.size(),
+                   [&](float weight) {
+                     const float bounded = std::clamp(weight, least, most);
+                     return narrow(kScale * bounded, spec.type == "f16");
+                   });
+  });
 }
 
 }  // namespace
 
-void write_checkpoint(const WeightSpec& spec, const std::string& type, const std::string& path,
-                      int threads) {
-  constexpr float kScale = 0.02f;
-  // The greatest of tens of millions of heavy tails would stretch a grid from least to greatest so
-  // far that symbols took 3.7 bits; with this reach they take those 5.6 of trained models.
-  constexpr float kReach = 11.4f;
-  const float most = static_cast<float>(kUpperShare) * kReach;
-  if (type != "f16" && type != "bf16") throw std::runtime_error("--type is f16 or bf16");
-  const std::string header = safetensors_header(spec, type);
+void write_checkpoint(const WeightSpec& spec, const std::string& path, int threads) {
+  if (spec.type != "f16" && spec.type != "bf16") throw std::runtime_error("--type is f16 or bf16");
+  const std::string header = safetensors_header(spec);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   for (int shift = 0; shift < 64; shift += 8) {
     file.put(static_cast<char>(uint64_t{header.size()} >> shift));
   }
   file << header;
-  std::vector<uint16_t> narrowed(spec.rows * spec.columns);
-  for (size_t tensor = 0; tensor < spec.tensors; ++tensor) {
-    const std::vector<float> scales = column_scales(spec.columns, row_seed(tensor, spec.rows));
-    kept_team(threads).share(spec.rows, [&](size_t row, int) {
-      std::vector<float> weights(spec.columns);
-      generate_row(row_seed(tensor, row), scales, weights.data());
-      std::transform(weights.begin(), weights.end(), narrowed.data() + row * spec.columns,
-                     [&](float weight) {
-                       const float bounded = std::clamp(weight, -kReach, most);
-                       return narrow(kScale * bounded, type == "f16");
-                     });
-    });
+  for (size_t index = 0; index < spec.tensors.size(); ++index) {
+    const WeightTensor& tensor = spec.tensors[index];
+    std::vector<uint16_t> narrowed(weight_count(tensor), narrow(1.0f, spec.type == "f16"));
+    if (tensor.columns > 0) generate_matrix(spec, index, threads, narrowed.data());
     file.write(reinterpret_cast<const char*>(narrowed.data()),
                static_cast<std::streamsize>(2 * narrowed.size()));
   }

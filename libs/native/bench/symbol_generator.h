@@ -1,6 +1,9 @@
 // Symbols with the statistics of a trained model's weights, at a wanted entropy.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "bench/symbol_set.h"
 
 namespace entrofleet::bench {
@@ -23,15 +26,25 @@ struct SymbolSpec {
 // same spec gives the same symbols in every run; tensor i does not depend on how many there are.
 SymbolSet generate_symbols(const SymbolSpec& spec, int threads);
 
-struct WeightSpec {
-  size_t tensors;
+// A matrix, or a vector of norm weights, which has no columns.
+struct WeightTensor {
+  std::string name;
   size_t rows;
   size_t columns;
 };
 
-// Writes a safetensors file of such weights, with the scale that trained matrices have. `type` is
-// f16 or bf16. Throws std::runtime_error.
-void write_checkpoint(const WeightSpec& spec, const std::string& type, const std::string& path,
-                      int threads);
+struct WeightSpec {
+  std::vector<WeightTensor> tensors;
+  // "f16" or "bf16".
+  std::string type;
+  // How far weights reach, in standard deviations: it sets the step of a grid from least to greatest,
+  // hence the entropy. kDefaultReach gives u8 the 5.6 bits of trained models.
+  double reach;
+};
+constexpr double kDefaultReach = 11.4;
+
+// Writes a safetensors file of such weights, with the scale that trained matrices have. Throws
+// std::runtime_error.
+void write_checkpoint(const WeightSpec& spec, const std::string& path, int threads);
 
 }  // namespace entrofleet::bench

@@ -32,6 +32,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_codec(env, exports);
   add_calibration(env, exports);
   add_engine(env, exports);
+  add_loader(env, exports);
   return exports;
 }
 

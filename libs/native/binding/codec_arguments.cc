@@ -32,6 +32,36 @@ void CodecArguments::refuse(const std::string& field, const std::string& wanted)
 
 Napi::Value CodecArguments::field(const char* name) const { return object_.Get(name); }
 
+CodecArguments CodecArguments::object(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsObject()) refuse(name, "an object");
+  return {call_, value.As<Napi::Object>(), buffers_};
+}
+
+std::vector<CodecArguments> CodecArguments::objects(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsArray()) refuse(name, "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<CodecArguments> all;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value entry = array.Get(i);
+    if (!entry.IsObject()) refuse(std::string(name) + "[" + std::to_string(i) + "]", "an object");
+    all.push_back({call_, entry.As<Napi::Object>(), buffers_});
+  }
+  return all;
+}
+
+double CodecArguments::number(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsNumber()) refuse(name, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::string CodecArguments::text(const char* name) const {
+  const Napi::Value value = field(name);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+}
+
 uint64_t CodecArguments::integer(const char* name, uint64_t least, uint64_t most) const {
   const Napi::Value value = field(name);
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
@@ -124,8 +154,7 @@ size_t CodecArguments::threads() const {
 
 RawWeights CodecArguments::weights() {
   const std::span<uint8_t> raw = bytes("weights");
-  const Napi::Value given = field("type");
-  const std::string name = given.IsString() ? given.As<Napi::String>().Utf8Value() : "";
+  const std::string name = text("type");
   FloatType type = FloatType::kFloat32;
   if (name == "f16") {
     type = FloatType::kFloat16;

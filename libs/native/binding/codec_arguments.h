@@ -19,6 +19,14 @@ class CodecArguments {
  public:
   CodecArguments(const Napi::CallbackInfo& info, const char* call);
 
+  // The fields of an object in a field, and of each object of an array there. Their arrays are kept
+  // alive by this one's buffers() too.
+  CodecArguments object(const char* field) const;
+  std::vector<CodecArguments> objects(const char* field) const;
+  // Any number; empty text for what is no text.
+  double number(const char* field) const;
+  std::string text(const char* field) const;
+
   uint64_t integer(const char* field, uint64_t least, uint64_t most) const;
   // Finite numbers above 0.
   double positive(const char* field) const;
@@ -54,6 +62,9 @@ class CodecArguments {
   [[noreturn]] void refuse(const std::string& field, const std::string& wanted) const;
 
  private:
+  CodecArguments(const char* call, const Napi::Object& object, const Napi::Array& buffers)
+      : call_(call), object_(object), buffers_(buffers) {}
+
   Napi::Value field(const char* name) const;
   template <typename Array, typename Element>
   std::span<Element> elements(const char* field, napi_typedarray_type type, const char* wanted);

@@ -95,6 +95,7 @@ class Session : public Napi::ObjectWrap<Session> {
                         InstanceMethod<&Session::forward>("forward"),
                         InstanceMethod<&Session::score>("score"),
                         InstanceMethod<&Session::truncate>("truncate"),
+                        InstanceMethod<&Session::cancel>("cancel"),
                         InstanceMethod<&Session::close>("close")});
   }
 
@@ -143,7 +144,7 @@ class Session : public Napi::ObjectWrap<Session> {
                     [every, logits](EngineModel& model, const EngineCall& call) {
                       KeyValueCache& cache = *call.caches().front();
                       require_room(cache, call.tokens().size());
-                      model.forward(cache, call.tokens(), every, logits);
+                      model.forward(cache, call.tokens(), every, logits, call.stop());
                     });
     });
   }
@@ -160,7 +161,7 @@ class Session : public Napi::ObjectWrap<Session> {
                     [losses](EngineModel& model, const EngineCall& call) {
                       KeyValueCache& cache = *call.caches().front();
                       require_room(cache, call.tokens().size());
-                      model.score(cache, call.tokens(), losses);
+                      model.score(cache, call.tokens(), losses, call.stop());
                     });
     });
   }
@@ -180,6 +181,13 @@ class Session : public Napi::ObjectWrap<Session> {
       state_->cache->set_length(static_cast<size_t>(length));
       return info.Env().Undefined();
     });
+  }
+
+  Napi::Value cancel(const Napi::CallbackInfo& info) {
+    state_->stop.request_stop();
+    // Calls to come heed the next one.
+    state_->stop = std::stop_source();
+    return info.Env().Undefined();
   }
 
   Napi::Value close(const Napi::CallbackInfo& info) {
@@ -221,6 +229,7 @@ class Model : public Napi::ObjectWrap<Model> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeModel",
                        {InstanceAccessor<&Model::weight_bytes>("weightBytes"),
+                        InstanceAccessor<&Model::key_value_format>("keyValueFormat"),
                         InstanceMethod<&Model::create_session>("createSession"),
                         InstanceMethod<&Model::step>("step"),
                         InstanceMethod<&Model::close>("close")});
@@ -229,6 +238,10 @@ class Model : public Napi::ObjectWrap<Model> {
  private:
   Napi::Value weight_bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(queue_->weight_bytes()));
+  }
+
+  Napi::Value key_value_format(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), queue_->quantized() ? "f16" : "f32");
   }
 
   Napi::Value create_session(const Napi::CallbackInfo& info) {
@@ -243,8 +256,9 @@ class Model : public Napi::ObjectWrap<Model> {
                                                    std::to_string(queue_->context_length())};
       }
       const EngineGeometry& g = queue_->geometry();
-      auto* cache = new KeyValueCache(g.layers, g.key_value_heads, g.head_size,
-                                      static_cast<size_t>(asked));
+      auto* cache = new KeyValueCache(
+          {g.layers, g.key_value_heads, g.head_size, static_cast<size_t>(asked)},
+          read_format(info[1]));
       const int64_t bytes = static_cast<int64_t>(cache->size_bytes());
       // The garbage collector must know what an unreachable session costs.
       Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
@@ -256,6 +270,20 @@ class Model : public Napi::ObjectWrap<Model> {
           {Napi::External<std::shared_ptr<EngineQueue>>::New(env, &queue_),
            Napi::External<std::shared_ptr<KeyValueCache>>::New(env, &shared)});
     });
+  }
+
+  // Quantized weights lose more than float16 keys and values do; float weights lose nothing.
+  KeyValueFormat read_format(const Napi::Value& options) const {
+    const Napi::Value value = options.IsObject() ? options.As<Napi::Object>().Get("keyValueFormat")
+                                                 : options;
+    if (value.IsUndefined()) {
+      return queue_->quantized() ? KeyValueFormat::kFloat16 : KeyValueFormat::kFloat32;
+    }
+    const std::string text = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+    if (text == "f32") return KeyValueFormat::kFloat32;
+    if (text == "f16") return KeyValueFormat::kFloat16;
+    if (text == "int8") return KeyValueFormat::kInt8;
+    throw EngineFailure{"BadArgument", "keyValueFormat must be f32, f16 or int8"};
   }
 
   Napi::Value step(const Napi::CallbackInfo& info) {
@@ -331,10 +359,13 @@ Napi::Value create_model(const Napi::CallbackInfo& info) {
     if (info.Length() != 3 || !info[0].IsObject() || !info[1].IsObject() || !info[2].IsObject()) {
       throw EngineFailure{"BadArgument", "createModel takes geometry, tensors and options"};
     }
-    const size_t threads = read_count(info[2].As<Napi::Object>(), "threads", 1, kMostThreads);
+    const Napi::Object options = info[2].As<Napi::Object>();
+    const size_t threads = read_count(options, "threads", 1, kMostThreads);
+    const bool pin = options.Get("pinThreads").ToBoolean();
     auto queue = std::make_shared<EngineQueue>(
-        read_engine_arguments(info[0].As<Napi::Object>(), info[1].As<Napi::Object>()),
-        static_cast<int>(threads));
+        read_engine_arguments(info[0].As<Napi::Object>(), info[1].As<Napi::Object>(),
+                              static_cast<int>(threads)),
+        EngineOptions{static_cast<int>(threads), pin});
     const EngineClasses& classes = *static_cast<EngineClasses*>(info.Data());
     return classes.model.New({Napi::External<std::shared_ptr<EngineQueue>>::New(env, &queue),
                               classes.session.Value()});

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "binding/engine_failure.h"
+#include "binding/engine_matrix.h"
+#include "kernels/float_matrix.h"
+#include "kernels/window_resident.h"
 
 namespace entrofleet {
 namespace {
@@ -44,38 +47,32 @@ Array read_array(const Napi::Object& object, const char* name, napi_typedarray_t
 
 class Reader {
  public:
-  explicit Reader(EngineArguments& arguments) : arguments_(arguments) {}
+  Reader(EngineArguments& arguments, int threads) : arguments_(arguments), team_(threads) {}
 
-  WeightMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
+  SharedMatrix matrix(const Napi::Value& value, const std::string& name, size_t rows,
                       size_t columns) {
-    WeightMatrix matrix = any_matrix(value, name);
-    if (matrix.rows != rows || matrix.columns != columns) {
+    const SharedMatrix matrix = any_matrix(value, name);
+    if (matrix->rows() != rows || matrix->columns() != columns) {
       bad_shape(name, "expected " + shape_text(rows, columns) + ", found " +
-                          shape_text(matrix.rows, matrix.columns));
+                          shape_text(matrix->rows(), matrix->columns()));
     }
+    arguments_.weight_bytes += matrix->resident_bytes();
+    arguments_.quantized |= matrix->input_form() == InputForm::kQuantized;
     return matrix;
   }
 
   // A vector is small, so it is converted to float32 once. Either dimension may be 1.
   std::vector<float> vector(const Napi::Value& value, const std::string& name, size_t count) {
-    const WeightMatrix matrix = any_matrix(value, name);
-    if ((matrix.rows != 1 && matrix.columns != 1) || matrix.rows * matrix.columns != count) {
+    const SharedMatrix matrix = any_matrix(value, name);
+    const size_t rows = matrix->rows();
+    const size_t columns = matrix->columns();
+    if ((rows != 1 && columns != 1) || rows * columns != count) {
       bad_shape(name, "expected " + std::to_string(count) + " values, found " +
-                          shape_text(matrix.rows, matrix.columns));
+                          shape_text(rows, columns));
     }
+    arguments_.weight_bytes += count * sizeof(float);
     std::vector<float> result(count);
-    for (size_t i = 0; i < count; ++i) {
-      if (matrix.format == WeightFormat::kFloat32) {
-        result[i] = static_cast<const float*>(matrix.data)[i];
-        continue;
-      }
-      const uint8_t* symbols = static_cast<const uint8_t*>(matrix.data);
-      const int symbol = matrix.format == WeightFormat::kUint8
-                             ? symbols[i]
-                             : (symbols[i >> 1] >> (4 * (i & 1))) & 15;
-      const float step = matrix.steps[matrix.step_per_row ? i / matrix.columns : 0];
-      result[i] = step * (static_cast<float>(symbol) - matrix.zero_point);
-    }
+    for (size_t row = 0; row < rows; ++row) matrix->read_row(row, result.data() + row * columns);
     return result;
   }
 
@@ -86,56 +83,106 @@ class Reader {
   }
 
  private:
-  WeightMatrix any_matrix(const Napi::Value& value, const std::string& name) {
+  SharedMatrix any_matrix(const Napi::Value& value, const std::string& name) {
     if (!value.IsObject()) bad_shape(name, "missing");
     const Napi::Object tensor = value.As<Napi::Object>();
-    WeightMatrix matrix;
-    matrix.rows = read_count(tensor, "rows", 1, kMostSize);
-    matrix.columns = read_count(tensor, "columns", 1, kMostSize);
-    const size_t count = matrix.rows * matrix.columns;
     const Napi::Value format = tensor.Get("format");
     const std::string text = format.IsString() ? format.As<Napi::String>().Utf8Value() : "";
-    if (text == "f32") {
-      const auto data = read_array<Napi::Float32Array>(tensor, "data", napi_float32_array, name);
-      if (data.ElementLength() != count) {
-        bad_shape(name, "data does not have rows x columns values");
-      }
-      matrix.data = data.Data();
-      keep(data);
+    if (text == "native") {
+      SharedMatrix matrix = unwrap_matrix(tensor.Get("matrix"));
+      if (matrix == nullptr) bad_shape(name, "matrix is no NativeMatrix");
       return matrix;
     }
-    if (text != "u8" && text != "u4") bad_shape(name, "format must be f32, u8 or u4");
-    matrix.format = text == "u8" ? WeightFormat::kUint8 : WeightFormat::kUint4;
-    read_symbols(tensor, name, count, matrix);
-    return matrix;
+    const size_t rows = read_count(tensor, "rows", 1, kMostSize);
+    const size_t columns = read_count(tensor, "columns", 1, kMostSize);
+    if (text == "f32") {
+      return floats<Napi::Float32Array>(
+          tensor, name, napi_float32_array,
+          FloatWeights{FloatFormat::kFloat32, rows, columns, nullptr});
+    }
+    if (text == "f16" || text == "bf16") {
+      const FloatFormat half = text == "f16" ? FloatFormat::kFloat16 : FloatFormat::kBfloat16;
+      return floats<Napi::Uint16Array>(tensor, name, napi_uint16_array,
+                                       FloatWeights{half, rows, columns, nullptr});
+    }
+    if (text == "u8") return windows(tensor, name, WindowShape{rows, columns, 8});
+    if (text == "u4") return windows(tensor, name, WindowShape{rows, columns, 4});
+    bad_shape(name, "format must be f32, f16, bf16, u8, u4 or native");
   }
 
-  void read_symbols(const Napi::Object& tensor, const std::string& name, size_t count,
-                    WeightMatrix& matrix) {
-    const size_t bytes = matrix.format == WeightFormat::kUint8 ? count : (count + 1) / 2;
+  template <typename Array>
+  SharedMatrix floats(const Napi::Object& tensor, const std::string& name,
+                      napi_typedarray_type type, FloatWeights weights) {
+    const auto data = read_array<Array>(tensor, "data", type, name);
+    if (data.ElementLength() != weights.rows * weights.columns) {
+      bad_shape(name, "data does not have rows x columns values");
+    }
+    weights.data = data.Data();
+    keep(data);
+    return std::make_shared<FloatMatrix>(weights, nullptr);
+  }
+
+  SharedMatrix windows(const Napi::Object& tensor, const std::string& name, WindowShape shape) {
+    const bool pairs = shape.symbol_bits == 4;
+    const size_t count = shape.rows * shape.columns;
+    const size_t bytes = pairs ? (count + 1) / 2 : count;
     const auto symbols = read_array<Napi::Uint8Array>(tensor, "symbols", napi_uint8_array, name);
     if (symbols.ElementLength() != bytes) {
       bad_shape(name, "symbols must have " + std::to_string(bytes) + " bytes");
     }
     const auto steps = read_array<Napi::Float32Array>(tensor, "steps", napi_float32_array, name);
-    if (steps.ElementLength() != 1 && steps.ElementLength() != matrix.rows) {
+    if (steps.ElementLength() != 1 && steps.ElementLength() != shape.rows) {
       bad_shape(name, "steps must have one value, or one per row");
     }
-    matrix.data = symbols.Data();
-    matrix.steps = steps.Data();
-    matrix.step_per_row = steps.ElementLength() != 1;
-    matrix.zero_point = static_cast<float>(read_number(tensor, "zeroPoint"));
-    keep(symbols);
-    keep(steps);
+    if (shape.columns > kMostWindowColumns) {
+      bad_shape(name, "quantized rows have at most " + std::to_string(kMostWindowColumns) +
+                          " columns; give it as f16 or bf16");
+    }
+    const Napi::Value form = tensor.Get("form");
+    const std::string text = form.IsString() ? form.As<Napi::String>().Utf8Value() : "window";
+    if (text != "window" && text != "plain") bad_shape(name, "form must be window or plain");
+    shape.form = text == "plain" ? WindowForm::kPlain : WindowForm::kWindow;
+    return std::make_shared<WindowResident>(
+        pack_windows(shape, {symbols.Data(), pairs}, engine_kernels(active_isa()), team_),
+        static_cast<float>(read_number(tensor, "zeroPoint")),
+        std::vector<float>(steps.Data(), steps.Data() + steps.ElementLength()));
   }
 
   void keep(const Napi::TypedArray& array) {
-    arguments_.weight_bytes += array.ByteLength();
     arguments_.buffers.push_back(Napi::Persistent(array.As<Napi::Object>()));
   }
 
   EngineArguments& arguments_;
+  ThreadTeam team_;
 };
+
+void read_windows(const Napi::Object& from, EngineGeometry& geometry) {
+  const auto windows = read_array<Napi::Uint32Array>(from, "slidingWindows", napi_uint32_array,
+                                                     "slidingWindows");
+  if (windows.ElementLength() != geometry.layers) {
+    throw EngineFailure{"BadArgument", "slidingWindows must have one entry per layer"};
+  }
+  geometry.sliding_windows.assign(windows.Data(), windows.Data() + geometry.layers);
+}
+
+std::vector<double> read_frequencies(const Napi::Object& from, const char* name) {
+  const auto array = read_array<Napi::Float64Array>(from, name, napi_float64_array, name);
+  std::vector<double> frequencies(array.Data(), array.Data() + array.ElementLength());
+  for (const double frequency : frequencies) {
+    if (!std::isfinite(frequency)) {
+      throw EngineFailure{"BadArgument", "a rotary frequency is not finite"};
+    }
+  }
+  return frequencies;
+}
+
+void read_long_rotary(const Napi::Value& value, EngineGeometry& geometry) {
+  const Napi::Object from = value.As<Napi::Object>();
+  geometry.long_rotary_frequencies = read_frequencies(from, "frequencies");
+  geometry.short_context = read_count(from, "shortContextLength", 1, kMostContext);
+  if (geometry.long_rotary_frequencies.size() == geometry.rotary_frequencies.size()) return;
+  throw EngineFailure{"BadArgument", "longRotary must have as many frequencies as rotaryFrequencies"};
+}
 
 void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
   EngineGeometry& g = arguments.geometry;
@@ -146,24 +193,19 @@ void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
   g.heads = read_count(from, "heads", 1, kMostHeads);
   g.key_value_heads = read_count(from, "keyValueHeads", 1, kMostHeads);
   g.head_size = read_count(from, "headSize", 1, kMostHeadSize);
-  g.sliding_window = read_count(from, "slidingWindow", 0, kMostContext);
+  read_windows(from, g);
+  g.rotary_scale = read_number(from, "rotaryScale");
   arguments.context_length = read_count(from, "contextLength", 1, kMostContext);
   g.norm_epsilon = read_number(from, "normEpsilon");
   if (g.heads % g.key_value_heads != 0) {
     throw EngineFailure{"BadArgument", "heads must be a multiple of keyValueHeads"};
   }
   if (g.norm_epsilon < 0) throw EngineFailure{"BadArgument", "normEpsilon is negative"};
-  const auto frequencies = read_array<Napi::Float64Array>(from, "rotaryFrequencies",
-                                                          napi_float64_array, "rotaryFrequencies");
-  if (frequencies.ElementLength() * 2 > g.head_size) {
+  g.rotary_frequencies = read_frequencies(from, "rotaryFrequencies");
+  if (g.rotary_frequencies.size() * 2 > g.head_size) {
     throw EngineFailure{"BadArgument", "more than headSize / 2 rotaryFrequencies"};
   }
-  g.rotary_frequencies.assign(frequencies.Data(), frequencies.Data() + frequencies.ElementLength());
-  for (const double frequency : g.rotary_frequencies) {
-    if (!std::isfinite(frequency)) {
-      throw EngineFailure{"BadArgument", "a rotary frequency is not finite"};
-    }
-  }
+  if (from.Get("longRotary").IsObject()) read_long_rotary(from.Get("longRotary"), g);
 }
 
 EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Object& from,
@@ -173,7 +215,7 @@ EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Obje
   const auto matrix = [&](const char* name, size_t rows, size_t columns) {
     return reader.matrix(from.Get(name), prefix + name, rows, columns);
   };
-  const auto bias = [&](const char* name, size_t count) {
+  const auto optional = [&](const char* name, size_t count) {
     return reader.optional_vector(from.Get(name), prefix + name, count);
   };
   EngineLayer layer;
@@ -187,13 +229,15 @@ EngineLayer read_layer(Reader& reader, const EngineGeometry& g, const Napi::Obje
   layer.attention_norm =
       reader.vector(from.Get("attentionNorm"), prefix + "attentionNorm", g.hidden_size);
   layer.mlp_norm = reader.vector(from.Get("mlpNorm"), prefix + "mlpNorm", g.hidden_size);
-  layer.query_bias = bias("queryBias", query_size);
-  layer.key_bias = bias("keyBias", key_size);
-  layer.value_bias = bias("valueBias", key_size);
-  layer.output_bias = bias("outputBias", g.hidden_size);
-  layer.gate_bias = bias("gateBias", g.intermediate_size);
-  layer.up_bias = bias("upBias", g.intermediate_size);
-  layer.down_bias = bias("downBias", g.hidden_size);
+  layer.query_norm = optional("queryNorm", g.head_size);
+  layer.key_norm = optional("keyNorm", g.head_size);
+  layer.query_bias = optional("queryBias", query_size);
+  layer.key_bias = optional("keyBias", key_size);
+  layer.value_bias = optional("valueBias", key_size);
+  layer.output_bias = optional("outputBias", g.hidden_size);
+  layer.gate_bias = optional("gateBias", g.intermediate_size);
+  layer.up_bias = optional("upBias", g.intermediate_size);
+  layer.down_bias = optional("downBias", g.hidden_size);
   return layer;
 }
 
@@ -209,11 +253,12 @@ size_t read_count(const Napi::Object& object, const char* name, size_t least, si
   return static_cast<size_t>(value);
 }
 
-EngineArguments read_engine_arguments(const Napi::Object& geometry, const Napi::Object& tensors) {
+EngineArguments read_engine_arguments(const Napi::Object& geometry, const Napi::Object& tensors,
+                                      int threads) {
   EngineArguments arguments;
   read_geometry(geometry, arguments);
   const EngineGeometry& g = arguments.geometry;
-  Reader reader(arguments);
+  Reader reader(arguments, threads);
   arguments.weights.embedding =
       reader.matrix(tensors.Get("embedding"), "embedding", g.vocabulary_size, g.hidden_size);
   const bool tied = geometry.Get("tiedEmbeddings").ToBoolean();

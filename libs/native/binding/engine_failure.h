@@ -10,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "kernels/engine_model.h"
+
 namespace entrofleet {
 
 struct EngineFailure {
@@ -29,6 +31,8 @@ inline EngineFailure current_failure() {
     throw;
   } catch (const EngineFailure& failure) {
     return failure;
+  } catch (const PassStopped&) {
+    return {"Cancelled", "the session's calls were cancelled"};
   } catch (const std::bad_alloc&) {
     return {"OutOfMemory", "not enough memory for the model; use a smaller context or model"};
   } catch (const std::system_error& error) {

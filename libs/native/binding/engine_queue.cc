@@ -4,13 +4,14 @@
 
 namespace entrofleet {
 
-EngineQueue::EngineQueue(EngineArguments arguments, int threads)
+EngineQueue::EngineQueue(EngineArguments arguments, const EngineOptions& options)
     : geometry_(arguments.geometry),
       context_length_(arguments.context_length),
       weight_bytes_(arguments.weight_bytes),
+      quantized_(arguments.quantized),
       buffers_(std::move(arguments.buffers)),
       model_(std::make_unique<EngineModel>(std::move(arguments.geometry),
-                                           std::move(arguments.weights), threads)) {}
+                                           std::move(arguments.weights), options)) {}
 
 EngineQueue::~EngineQueue() = default;
 
@@ -48,6 +49,7 @@ EngineCall::EngineCall(Napi::Env env, std::shared_ptr<EngineQueue> queue, Reques
       queue_(std::move(queue)),
       sessions_(std::move(request.sessions)),
       tokens_(std::move(request.tokens)),
+      stop_(sessions_.front()->stop.get_token()),
       result_(Napi::Persistent(request.result.As<Napi::Object>())),
       run_(std::move(request.run)),
       deferred_(Napi::Promise::Deferred::New(env)) {
@@ -59,6 +61,7 @@ EngineCall::EngineCall(Napi::Env env, std::shared_ptr<EngineQueue> queue, Reques
 
 void EngineCall::Execute() {
   try {
+    if (stop_.stop_requested()) throw PassStopped{};
     run_(queue_->model(), *this);
   } catch (...) {
     failure_ = current_failure();

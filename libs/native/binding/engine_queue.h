@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ class EngineCall;
 // Touched by the event loop only, except for the model, which the running call uses.
 class EngineQueue : public std::enable_shared_from_this<EngineQueue> {
  public:
-  EngineQueue(EngineArguments arguments, int threads);
+  EngineQueue(EngineArguments arguments, const EngineOptions& options);
   ~EngineQueue();
 
   void submit(std::unique_ptr<EngineCall> call);
@@ -34,6 +35,7 @@ class EngineQueue : public std::enable_shared_from_this<EngineQueue> {
   const EngineGeometry& geometry() const { return geometry_; }
   size_t context_length() const { return context_length_; }
   size_t weight_bytes() const { return weight_bytes_; }
+  bool quantized() const { return quantized_; }
 
  private:
   friend class EngineCall;
@@ -43,6 +45,7 @@ class EngineQueue : public std::enable_shared_from_this<EngineQueue> {
   EngineGeometry geometry_;
   size_t context_length_;
   size_t weight_bytes_;
+  bool quantized_;
   std::vector<Napi::ObjectReference> buffers_;
   std::unique_ptr<EngineModel> model_;
   std::deque<std::unique_ptr<EngineCall>> waiting_;
@@ -55,6 +58,7 @@ class EngineQueue : public std::enable_shared_from_this<EngineQueue> {
 struct EngineSessionState {
   std::shared_ptr<KeyValueCache> cache;  // null once closed
   int pending = 0;                       // calls submitted and not yet settled
+  std::stop_source stop;                 // of the calls submitted since the last cancel()
 };
 
 // One asynchronous call: checks and computes on the pool, settles a promise on the event loop.
@@ -74,6 +78,7 @@ class EngineCall : public Napi::AsyncWorker {
   Napi::Promise promise() const { return deferred_.Promise(); }
   const std::vector<std::shared_ptr<KeyValueCache>>& caches() const { return caches_; }
   const std::vector<uint32_t>& tokens() const { return tokens_; }
+  const std::stop_token& stop() const { return stop_; }
 
   // Settles a call that never ran.
   void refuse(const EngineFailure& failure);
@@ -90,6 +95,7 @@ class EngineCall : public Napi::AsyncWorker {
   std::vector<std::shared_ptr<EngineSessionState>> sessions_;
   std::vector<std::shared_ptr<KeyValueCache>> caches_;
   std::vector<uint32_t> tokens_;
+  std::stop_token stop_;  // of the first session
   Napi::ObjectReference result_;
   std::function<void(EngineModel&, const EngineCall&)> run_;
   Napi::Promise::Deferred deferred_;

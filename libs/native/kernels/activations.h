@@ -23,13 +23,13 @@ static constexpr size_t activation_stride(size_t columns) {
 // positions x stride, row-major; every array begins at a multiple of 64 bytes. Products take the
 // 8-bit halves or the 16-bit wholes, whichever their instruction set multiplies faster.
 struct Activations {
-  const int8_t* high;
-  const int8_t* low;
-  const int16_t* whole;
-  const float* scales;  // one per position
-  const int64_t* sums;  // of each position's wholes
-  size_t stride;        // a multiple of kActivationAlignment, at least the number of columns
-  size_t positions;
+  const int8_t* high = nullptr;
+  const int8_t* low = nullptr;
+  const int16_t* whole = nullptr;
+  const float* scales = nullptr;  // one per position
+  const int64_t* sums = nullptr;  // of each position's wholes
+  size_t stride = 0;        // a multiple of kActivationAlignment, at least the number of columns
+  size_t positions = 0;
 };
 
 }  // namespace entrofleet

@@ -1,4 +1,20 @@
-// Row-wise functions: sums, RMS normalisation, the SwiGLU gate, log-sum-exp.
+// Row-wise functions: maxima, sums, RMS normalisation, the SwiGLU gate, log-sum-exp.
+
+static float largest(const float* values, size_t count) {
+  // Sixteen independent maxima, so that the loop becomes vector code.
+  float lanes[16];
+  for (size_t i = 0; i < 16; ++i) lanes[i] = values[0];
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (size_t k = 0; k < 16; ++k) {
+      lanes[k] = values[i + k] > lanes[k] ? values[i + k] : lanes[k];
+    }
+  }
+  for (; i < count; ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+  float result = lanes[0];
+  for (size_t k = 1; k < 16; ++k) result = lanes[k] > result ? lanes[k] : result;
+  return result;
+}
 
 static float sum(const float* values, size_t count) {
   double lanes[8] = {};

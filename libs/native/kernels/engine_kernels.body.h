@@ -1,14 +1,20 @@
 // Compiles the bodies for the instruction set whose file includes this. ENTROFLEET_ISA names the
 // namespace, ENTROFLEET_LANES_<ISA> the vector type. Products with windows differ too much between
-// instruction sets for one text: a file may name its own in ENTROFLEET_WINDOW_TILES.
+// instruction sets for one text: a file may name its own in ENTROFLEET_WINDOW_TILES, and those with
+// codebooks in ENTROFLEET_WINDOW_CODES.
 
 #ifndef ENTROFLEET_WINDOW_TILES
 #define ENTROFLEET_WINDOW_TILES "kernels/window_tiles.body.h"
+#endif
+#ifndef ENTROFLEET_WINDOW_CODES
+#define ENTROFLEET_WINDOW_CODES "kernels/window_codes.body.h"
 #endif
 
 namespace entrofleet {
 namespace ENTROFLEET_ISA {
 namespace {
+
+#include "kernels/half_floats.body.h"
 
 #include "kernels/lanes.h"
 
@@ -16,9 +22,9 @@ namespace {
 
 #include "kernels/matrix_product.body.h"
 
-#include "kernels/attention.body.h"
-
 #include "kernels/elementwise.body.h"
+
+#include "kernels/attention.body.h"
 
 #include "kernels/activations.body.h"
 
@@ -26,9 +32,17 @@ namespace {
 
 #include ENTROFLEET_WINDOW_TILES
 
+#include "kernels/window_code_index.body.h"
+
+#include ENTROFLEET_WINDOW_CODES
+
 #include "kernels/window_pack.body.h"
 
+#include "kernels/window_code_pack.body.h"
+
 #include "kernels/window_product.body.h"
+
+#include "kernels/nibbles.body.h"
 
 #include "kernels/symbol_product.body.h"
 
@@ -36,8 +50,14 @@ namespace {
 
 extern const EngineKernels kEngineKernels;
 const EngineKernels kEngineKernels = {
-    multiply,         attend,           normalize,            gate_by,    sum,       log_sum_exp,
-    quantize_activations, multiply_windows, multiply_symbol_rows, pack_group, unpack_row};
+    multiply,         read_row,
+    attend,           merge_attention,
+    store_key_value,  normalize,
+    gate_by,          log_sum_exp,
+    quantize_activations, multiply_windows,
+    multiply_symbol_rows, pack_group,
+    pack_coded_group, kHasFastCodebooks,
+    unpack_row};
 
 }  // namespace ENTROFLEET_ISA
 }  // namespace entrofleet

@@ -7,55 +7,34 @@
 #include <cstdint>
 
 #include "kernels/activations.h"
+#include "kernels/attention.h"
 #include "kernels/cpu.h"
+#include "kernels/half_floats.h"
 #include "kernels/window_format.h"
 
 namespace entrofleet {
 
-enum class WeightFormat { kFloat32, kUint8, kUint4 };
+enum class FloatFormat { kFloat32, kFloat16, kBfloat16 };
 
-// A weight matrix, row-major: float32, or symbols with weight = step * (symbol - zero_point).
-struct WeightMatrix {
-  WeightFormat format = WeightFormat::kFloat32;
-  size_t rows = 0;
-  size_t columns = 0;
-  // float, or one symbol a byte, or nibble pairs over the whole matrix (first in the low nibble).
-  const void* data = nullptr;
-  float zero_point = 0;
-  // One step for the matrix, or one per row. Null for float32.
-  const float* steps = nullptr;
-  bool step_per_row = false;
+constexpr size_t bytes_of(FloatFormat format) { return format == FloatFormat::kFloat32 ? 4 : 2; }
+
+// A weight matrix of floats, row-major.
+struct FloatWeights {
+  FloatFormat format;
+  size_t rows;
+  size_t columns;
+  const void* data;
 };
 
 // outputs[p][r] = dot(weights[r], inputs[p]) + bias[r], for `positions` rows of inputs.
-struct MatrixProduct {
-  const WeightMatrix* weights;
+struct FloatProduct {
+  const FloatWeights* weights;
   const float* bias;  // null: none
   const float* inputs;
   size_t input_stride;
-  // Sum of each input row. The zero point leaves the inner loop through it:
-  // sum(step * (q - z) * x) = step * (sum(q * x) - z * sum(x)). Unused for float32.
-  const float* input_sums;
   size_t positions;
   float* outputs;
   size_t output_stride;
-  bool accumulate;  // add to outputs instead of replacing them
-};
-
-// Rows of 4-bit symbols that one call of `multiply` unpacks at a time.
-constexpr size_t kUnpackedRows = 8;
-
-// One query group (the heads that share a key-value head) at one position.
-struct AttentionStep {
-  const float* queries;  // heads x head_size
-  size_t heads;
-  size_t head_size;
-  const float* keys;    // positions x head_size, the visible ones only
-  const float* values;  // likewise
-  size_t positions;
-  float scale;
-  float* scores;   // scratch, heads x positions
-  float* outputs;  // heads x head_size
 };
 
 // Where one position of activations is put.
@@ -103,6 +82,15 @@ struct SymbolBlock {
   size_t columns;
 };
 
+// How a group is packed with a codebook. A tuple's key has its symbols' distances from range_low, the
+// first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. A symbol too far
+// away counts as the filler.
+struct CodebookCodes {
+  const Codebook* codebook;
+  const uint8_t* codes;  // the index by key
+  uint8_t range_low;
+};
+
 // Positions that a product takes at a time, and columns that it unpacks for them.
 constexpr size_t kPanelPositions = 128;
 constexpr size_t kPanelGroups = 4;
@@ -116,17 +104,23 @@ constexpr size_t kWindowScratchBytes =
 constexpr size_t kTooManyExceptions = ~size_t{0};
 
 struct EngineKernels {
-  // Computes rows row_begin..row_end-1 of a product. `scratch` holds kUnpackedRows x columns bytes.
-  // The result of a row and position does not depend on what else is computed with it.
-  void (*multiply)(const MatrixProduct& product, size_t row_begin, size_t row_end,
-                   uint8_t* scratch);
-  void (*attend)(const AttentionStep& step);
+  // Computes rows row_begin..row_end-1 of a product. The result of a row and position does not
+  // depend on what else is computed with it, nor on the format of equal weights.
+  void (*multiply)(const FloatProduct& product, size_t row_begin, size_t row_end);
+  // Converts one row: `columns` floats.
+  void (*read_row)(const FloatWeights& weights, size_t row, float* values);
+  // Fills the chunk's sums.
+  void (*attend)(const AttentionChunk& chunk);
+  // Adds a row of sums over later positions to a row of sums; `stride` is of the outputs.
+  void (*merge_attention)(const AttentionSums& from, size_t from_row, const AttentionSums& to,
+                          size_t to_row, size_t stride);
+  // Stores one position's key and value of one head.
+  void (*store_key_value)(const KeyValueSlot& slot, const float* key, const float* value);
   // outputs = input / sqrt(mean(input^2) + epsilon) * weight.
   void (*normalize)(const float* input, const float* weight, size_t count, double epsilon,
                     float* output);
   // gate = gate / (1 + exp(-gate)) * up.
   void (*gate)(float* gate, const float* up, size_t count);
-  float (*sum)(const float* values, size_t count);
   // log(sum(exp(values))).
   double (*log_sum_exp)(const float* values, size_t count);
   // Quantizes one position of `columns` values and pads it with zeros to `stride`.
@@ -144,6 +138,12 @@ struct EngineKernels {
   // number of exceptions, or kTooManyExceptions when `room` is too small for them.
   size_t (*pack_group)(const SymbolBlock& block, Window window, unsigned symbol_bits,
                        uint8_t* tiles, uint16_t* exceptions, size_t room);
+  // The same with a codebook.
+  size_t (*pack_coded_group)(const SymbolBlock& block, const CodebookCodes& codes,
+                             unsigned symbol_bits, uint8_t* tiles, uint16_t* exceptions,
+                             size_t room);
+  // Whether products with codebooks are as fast as memory, so that matrices are to have them.
+  bool has_fast_codebooks;
   // Writes `count` symbols of a row of a group, from column 0 on.
   void (*unpack_row)(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                      uint8_t* symbols);

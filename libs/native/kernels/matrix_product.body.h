@@ -24,34 +24,27 @@ inline void dot_tile(const Weight* weights, const float* inputs, size_t input_st
     for (size_t p = 0; p < kPositions; ++p) {
       float total = Lanes::sum(sums[r][p]);
       for (size_t tail = c; tail < columns; ++tail) {
-        total += static_cast<float>(weights[r * columns + tail]) * inputs[p * input_stride + tail];
+        total += to_float(weights[r * columns + tail]) * inputs[p * input_stride + tail];
       }
       dots[r][p] = total;
     }
   }
 }
 
-// Undoes the quantization of a tile's dots, adds the bias, and stores.
 template <size_t kRows, size_t kPositions>
-inline void finish_tile(const MatrixProduct& product, size_t row, size_t position,
+inline void finish_tile(const FloatProduct& product, size_t row, size_t position,
                         const float (&dots)[kRows][kPositions]) {
-  const WeightMatrix& weights = *product.weights;
   for (size_t p = 0; p < kPositions; ++p) {
     float* output = product.outputs + (position + p) * product.output_stride + row;
     for (size_t r = 0; r < kRows; ++r) {
-      float value = dots[r][p];
-      if (weights.format != WeightFormat::kFloat32) {
-        const float step = weights.steps[weights.step_per_row ? row + r : 0];
-        value = step * (value - weights.zero_point * product.input_sums[position + p]);
-      }
-      if (product.bias != nullptr) value += product.bias[row + r];
-      output[r] = product.accumulate ? output[r] + value : value;
+      const float value = dots[r][p];
+      output[r] = product.bias == nullptr ? value : value + product.bias[row + r];
     }
   }
 }
 
 template <typename Weight, size_t kRows>
-inline void multiply_rows(const MatrixProduct& product, const Weight* weights, size_t row) {
+inline void multiply_rows(const FloatProduct& product, const Weight* weights, size_t row) {
   constexpr size_t kPositions = 4;
   const size_t columns = product.weights->columns;
   size_t p = 0;
@@ -71,50 +64,41 @@ inline void multiply_rows(const MatrixProduct& product, const Weight* weights, s
   }
 }
 
-// Unpacks `count` nibbles that start at nibble `start`, low nibble first.
-inline void unpack_nibbles(const uint8_t* __restrict packed, size_t start, size_t count,
-                           uint8_t* __restrict symbols) {
-  size_t i = 0;
-  if ((start & 1) != 0 && count > 0) symbols[i++] = packed[start >> 1] >> 4;
-  const uint8_t* pairs = packed + ((start + i) >> 1);
-  const size_t bytes = (count - i) / 2;
-  uint8_t* output = symbols + i;
-  for (size_t k = 0; k < bytes; ++k) {
-    // Both nibbles of a byte at once, so that the loop becomes vector code (little-endian).
-    const uint16_t byte = pairs[k];
-    const uint16_t both = static_cast<uint16_t>((byte | (byte << 4)) & 0x0F0F);
-    __builtin_memcpy(output + 2 * k, &both, sizeof(both));
-  }
-  if (i + 2 * bytes < count) output[2 * bytes] = pairs[bytes] & 15;
-}
-
-template <size_t kRows>
-inline void multiply_tile(const MatrixProduct& product, size_t row, uint8_t* scratch) {
-  const WeightMatrix& weights = *product.weights;
-  const size_t first = row * weights.columns;
-  switch (weights.format) {
-    case WeightFormat::kFloat32:
-      multiply_rows<float, kRows>(product, static_cast<const float*>(weights.data) + first, row);
-      break;
-    case WeightFormat::kUint8:
-      multiply_rows<uint8_t, kRows>(product, static_cast<const uint8_t*>(weights.data) + first,
-                                    row);
-      break;
-    case WeightFormat::kUint4:
-      unpack_nibbles(static_cast<const uint8_t*>(weights.data), first, kRows * weights.columns,
-                     scratch);
-      multiply_rows<uint8_t, kRows>(product, scratch, row);
-      break;
-  }
-}
-
-static void multiply(const MatrixProduct& product, size_t row_begin, size_t row_end,
-                     uint8_t* scratch) {
+template <typename Weight>
+inline void multiply_all(const FloatProduct& product, size_t row_begin, size_t row_end) {
+  const Weight* const weights = static_cast<const Weight*>(product.weights->data);
+  const size_t columns = product.weights->columns;
   size_t row = row_begin;
   // One position has no reuse of weights to win; eight rows at once hide the latency of adding.
   if (product.positions < 4) {
-    for (; row + 8 <= row_end; row += 8) multiply_tile<8>(product, row, scratch);
+    for (; row + 8 <= row_end; row += 8) {
+      multiply_rows<Weight, 8>(product, weights + row * columns, row);
+    }
   }
-  for (; row + 4 <= row_end; row += 4) multiply_tile<4>(product, row, scratch);
-  for (; row < row_end; ++row) multiply_tile<1>(product, row, scratch);
+  for (; row + 4 <= row_end; row += 4) {
+    multiply_rows<Weight, 4>(product, weights + row * columns, row);
+  }
+  for (; row < row_end; ++row) multiply_rows<Weight, 1>(product, weights + row * columns, row);
+}
+
+static void multiply(const FloatProduct& product, size_t row_begin, size_t row_end) {
+  switch (product.weights->format) {
+    case FloatFormat::kFloat32: return multiply_all<float>(product, row_begin, row_end);
+    case FloatFormat::kFloat16: return multiply_all<Float16>(product, row_begin, row_end);
+    case FloatFormat::kBfloat16: return multiply_all<Bfloat16>(product, row_begin, row_end);
+  }
+}
+
+template <typename Stored>
+inline void convert_row(const FloatWeights& weights, size_t row, float* values) {
+  const Stored* const stored = static_cast<const Stored*>(weights.data) + row * weights.columns;
+  for (size_t c = 0; c < weights.columns; ++c) values[c] = to_float(stored[c]);
+}
+
+static void read_row(const FloatWeights& weights, size_t row, float* values) {
+  switch (weights.format) {
+    case FloatFormat::kFloat32: return convert_row<float>(weights, row, values);
+    case FloatFormat::kFloat16: return convert_row<Float16>(weights, row, values);
+    case FloatFormat::kBfloat16: return convert_row<Bfloat16>(weights, row, values);
+  }
 }

@@ -5,18 +5,6 @@
 namespace entrofleet {
 namespace {
 
-// Cost of a weight, in bits of memory that a core reads meanwhile. Measured by product_bench: two
-// cores read 21 GB/s each, so a bit in 6 ps; an exception takes 2.5 cycles, as long as reading 108
-// bits; a window a 38th of a cycle, 1.2 bits. Memory and arithmetic overlap: the slower one counts.
-constexpr double kEntryBits = 16;
-constexpr double kExceptionWork = 108;
-constexpr double kWindowWork = 1.2;
-
-double cost_of(unsigned bits, double exception_share) {
-  return std::max(bits + kEntryBits * exception_share,
-                  kWindowWork + kExceptionWork * exception_share);
-}
-
 constexpr size_t kSampledRun = 32;
 constexpr size_t kSampledRuns = 128;
 
@@ -41,7 +29,7 @@ SymbolCounts sample_symbols(const SymbolBlock& block) {
   return counts[0];
 }
 
-Window choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned least_bits) {
+WindowChoice choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned least_bits) {
   std::array<uint32_t, 257> below{};
   for (size_t symbol = 0; symbol < 256; ++symbol) {
     below[symbol + 1] = below[symbol] + counts[symbol];
@@ -61,13 +49,15 @@ Window choose_window(const SymbolCounts& counts, unsigned symbol_bits, unsigned 
         best_low = low;
       }
     }
-    const double cost = cost_of(bits, (total - most) / total);
+    const double outside = (total - most) / total;
+    if (outside > kMostExceptions) continue;
+    const double cost = bits + outside * kExceptionBits;
     if (cost < least_cost) {
       least_cost = cost;
       best = {static_cast<uint8_t>(bits), static_cast<uint8_t>(best_low)};
     }
   }
-  return best;
+  return {best, least_cost};
 }
 
 }  // namespace entrofleet

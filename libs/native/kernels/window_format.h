@@ -33,6 +33,25 @@ struct Window {
   uint8_t low;
 };
 
+// Several symbols as one index (RESIDENT.md): a pair, which is place i of two steps, or four symbols
+// below 16, place i of four steps.
+struct Codebook {
+  static constexpr size_t kEntries = 256;
+
+  uint8_t tuple;       // 2, or 4
+  uint8_t index_bits;  // 5 to 8; 8 for tuples of four
+  // Stands in an exception's place. The tuple of nothing but fillers is always an entry.
+  uint8_t filler;
+  // By index; entries from 2^index_bits on are those of other indices again. Of a pair its first
+  // and its second symbol; of four the first two and the last two, the earlier in the low nibble.
+  alignas(64) uint8_t first[kEntries];
+  alignas(64) uint8_t second[kEntries];
+};
+
+static constexpr size_t coded_tile_bytes(unsigned tuple, unsigned index_bits) {
+  return kTileSymbols / 8 * index_bits / tuple;
+}
+
 // Where a row and column of a tile or panel lie.
 static constexpr size_t step_place(size_t row, size_t column) {
   return column / kStepColumns * kStepBytes + row * kStepColumns + column % kStepColumns;
@@ -44,8 +63,15 @@ struct WindowGroup {
   // (from 0 for the first) above the symbol, which takes symbol_bits.
   const uint16_t* exceptions;
   uint32_t exception_count;
+  // With a codebook `low` is its filler and `bits` is 0.
   Window window;
+  const Codebook* codebook = nullptr;  // null: the tiles hold windows
 };
+
+static inline size_t group_tile_bytes(const WindowGroup& group) {
+  if (group.codebook == nullptr) return tile_bytes(group.window.bits);
+  return coded_tile_bytes(group.codebook->tuple, group.codebook->index_bits);
+}
 
 struct WindowView {
   size_t rows;

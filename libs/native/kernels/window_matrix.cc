@@ -47,6 +47,11 @@ void unpack_pairs(const uint8_t* __restrict pairs, size_t count, uint8_t* __rest
 
 }  // namespace
 
+bool uses_codebooks(WindowForm form, const EngineKernels& kernels) {
+  return form == WindowForm::kCodebook ||
+         (form == WindowForm::kWindow && kernels.has_fast_codebooks);
+}
+
 WindowMatrix::WindowMatrix(const WindowShape& shape) : shape_(shape) {
   if (shape.columns > kMostWindowColumns) {
     throw std::length_error("a matrix of windows has at most 65536 columns");
@@ -60,6 +65,11 @@ WindowMatrix::WindowMatrix(const WindowShape& shape) : shape_(shape) {
 
 WindowMatrix::~WindowMatrix() {
   if (reserved_bytes_ > 0) munmap(data_, reserved_bytes_);
+}
+
+void WindowMatrix::learn(const TupleSample& sample) {
+  if (sample.empty()) return;
+  coder_ = std::make_unique<const CodebookCoder>(sample, shape_.symbol_bits);
 }
 
 void WindowMatrix::finish() {
@@ -114,32 +124,88 @@ void WindowPacker::pack_pairs(size_t row_begin, size_t row_end, const uint8_t* p
 void WindowPacker::pack_rows(size_t row, size_t rows, const uint8_t* symbols) {
   const WindowShape& shape = matrix_.shape();
   const SymbolBlock block = {symbols, shape.columns, rows, shape.columns};
-  const size_t tiles = tiles_across(shape.columns);
-  Window window = {static_cast<uint8_t>(shape.symbol_bits), 0};
-  if (shape.form == WindowForm::kWindow) {
-    window = choose_window(sample_symbols(block), shape.symbol_bits, 1);
+  const size_t group = row / kWindowRows;
+  if (shape.form == WindowForm::kPlain) {
+    return pack_window(block, group, {static_cast<uint8_t>(shape.symbol_bits), 0});
   }
-  size_t exceptions = kTooManyExceptions;
+  const WindowChoice choice = choose_window(sample_symbols(block), shape.symbol_bits, 1);
+  const CodebookCoder* const coder = matrix_.coder_.get();
+  if (coder != nullptr && coder->cost(block) < choice.cost && pack_coded(block, group)) return;
+  pack_window(block, group, choice.window);
+}
+
+bool WindowPacker::pack_coded(const SymbolBlock& block, size_t group) {
+  const CodebookCodes codes = matrix_.coder_->codes();
+  const Codebook& codebook = *codes.codebook;
+  const size_t bytes = tiles_across(block.columns) *
+                       coded_tile_bytes(codebook.tuple, codebook.index_bits);
+  const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
+  const size_t exceptions =
+      kernels_.pack_coded_group(block, codes, matrix_.shape().symbol_bits, tiles_.get(),
+                                exceptions_.data(), room);
+  if (exceptions == kTooManyExceptions) return false;
+  keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), {0, codebook.filler}, &codebook},
+       group, bytes);
+  return true;
+}
+
+void WindowPacker::pack_window(const SymbolBlock& block, size_t group, Window window) {
+  const unsigned symbol_bits = matrix_.shape().symbol_bits;
+  const size_t tiles = tiles_across(block.columns);
   for (;;) {
     // What a group takes is at most what was reserved for it: its plain form.
-    const size_t room = (tile_room_ - tiles * tile_bytes(window.bits)) / sizeof(uint16_t);
-    exceptions = kernels_.pack_group(block, window, shape.symbol_bits, tiles_.get(),
-                                     exceptions_.data(), room);
-    if (exceptions != kTooManyExceptions) break;
-    window = choose_window(sample_symbols(block), shape.symbol_bits, window.bits + 1u);
+    const size_t bytes = tiles * tile_bytes(window.bits);
+    const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
+    const size_t exceptions = kernels_.pack_group(block, window, symbol_bits, tiles_.get(),
+                                                  exceptions_.data(), room);
+    if (exceptions != kTooManyExceptions) {
+      return keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), window}, group, bytes);
+    }
+    window = choose_window(sample_symbols(block), symbol_bits, window.bits + 1u).window;
   }
-  const size_t bytes = tiles * tile_bytes(window.bits);
-  const size_t listed = round_up(exceptions * sizeof(uint16_t), kAlignment);
-  uint8_t* const to = matrix_.take(listed + bytes);
-  std::memcpy(to, exceptions_.data(), exceptions * sizeof(uint16_t));
-  std::memcpy(to + listed, tiles_.get(), bytes);
-  matrix_.groups_[row / kWindowRows] = {to + listed, reinterpret_cast<const uint16_t*>(to),
-                                        static_cast<uint32_t>(exceptions), window};
+}
+
+// Moves what was packed to the matrix.
+void WindowPacker::keep(WindowGroup packed, size_t group, size_t tile_bytes) {
+  const size_t listed = packed.exception_count * sizeof(uint16_t);
+  const size_t begin = round_up(listed, kAlignment);
+  uint8_t* const to = matrix_.take(begin + round_up(tile_bytes, kAlignment));
+  std::memcpy(to, exceptions_.data(), listed);
+  std::memcpy(to + begin, tiles_.get(), tile_bytes);
+  packed.tiles = to + begin;
+  packed.exceptions = reinterpret_cast<const uint16_t*>(to);
+  matrix_.groups_[group] = packed;
+}
+
+TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source) {
+  constexpr size_t kSampledGroups = 64;
+  TupleSample sample;
+  const size_t groups = window_groups(shape.rows);
+  const size_t stride = std::max<size_t>(1, groups / kSampledGroups);
+  std::vector<uint8_t> unpacked;
+  for (size_t group = 0; group < groups; group += stride) {
+    const size_t row = group * kWindowRows;
+    const size_t rows = std::min(kWindowRows, shape.rows - row);
+    const uint8_t* symbols = source.symbols + row * shape.columns;
+    if (source.nibble_pairs) {
+      const uint8_t* const pairs = source.symbols + row / 2 * shape.columns;
+      unpacked.resize(rows * shape.columns);
+      for (size_t i = 0; i < unpacked.size(); ++i) {
+        unpacked[i] = pairs[i / 2] >> (4 * (i % 2)) & 15;
+      }
+      symbols = unpacked.data();
+    }
+    sample.add({symbols, shape.columns, rows, shape.columns});
+  }
+  return sample;
 }
 
 std::shared_ptr<WindowMatrix> pack_windows(const WindowShape& shape, const WindowSource& source,
                                            const EngineKernels& kernels, ThreadTeam& team) {
   const auto matrix = std::make_shared<WindowMatrix>(shape);
+  if (uses_codebooks(shape.form, kernels)) {
+    matrix->learn(sample_tuples(shape, source));
+  }
   std::vector<WindowPacker> packers;
   packers.reserve(static_cast<size_t>(team.size()));
   for (int member = 0; member < team.size(); ++member) packers.emplace_back(*matrix, kernels);

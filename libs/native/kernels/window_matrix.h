@@ -7,14 +7,16 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/window_codebook.h"
 #include "kernels/engine_kernels.h"
 #include "kernels/thread_team.h"
 #include "kernels/window_format.h"
 
 namespace entrofleet {
 
-// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4.
-enum class WindowForm { kWindow, kPlain };
+// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4. kCodebook
+// lets groups be indices into a codebook, and kWindow does where that is fast.
+enum class WindowForm { kWindow, kPlain, kCodebook };
 
 struct WindowShape {
   size_t rows;
@@ -35,6 +37,10 @@ class WindowMatrix {
   const WindowShape& shape() const { return shape_; }
   // Valid as long as the matrix; complete when all rows are packed.
   const WindowView& view() const { return view_; }
+
+  // Makes a codebook that groups packed from now on may use. Call before packing, with a sample of
+  // the matrix; without one, and for the plain form, groups hold windows.
+  void learn(const TupleSample& sample);
 
   // Gives the room back that packing has not used. Call once, when all rows are packed.
   void finish();
@@ -57,6 +63,7 @@ class WindowMatrix {
   WindowShape shape_;
   WindowView view_;
   std::vector<WindowGroup> groups_;
+  std::unique_ptr<const CodebookCoder> coder_;
   uint8_t* data_ = nullptr;
   size_t reserved_bytes_ = 0;
   std::atomic<size_t> used_bytes_{0};
@@ -79,6 +86,9 @@ class WindowPacker {
 
  private:
   void pack_rows(size_t row, size_t rows, const uint8_t* symbols);
+  bool pack_coded(const SymbolBlock& block, size_t group);
+  void pack_window(const SymbolBlock& block, size_t group, Window window);
+  void keep(WindowGroup packed, size_t group, size_t tile_bytes);
 
   WindowMatrix& matrix_;
   const EngineKernels& kernels_;
@@ -93,6 +103,11 @@ struct WindowSource {
   // A symbol a byte, or nibble pairs over the whole matrix (low nibble first).
   bool nibble_pairs;
 };
+
+bool uses_codebooks(WindowForm form, const EngineKernels& kernels);
+
+// A sample of groups from all over a matrix.
+TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source);
 
 // Packs a whole matrix with all members of a team, and finishes it.
 std::shared_ptr<WindowMatrix> pack_windows(const WindowShape& shape, const WindowSource& source,

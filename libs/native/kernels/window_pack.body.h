@@ -8,8 +8,9 @@ constexpr size_t kStagedColumns = 2 * kTileColumns;
 
 // Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are
 // often a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
-// columns beyond the block's count as the symbol `low`.
-inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t low, uint8_t* staged) {
+// columns beyond the block's count as the symbol `padding`.
+inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t padding,
+                          uint8_t* staged) {
   const size_t left = block.columns - column;
   const uint8_t* from = block.symbols + column;
   if (block.rows == kWindowRows && left >= kStagedColumns) {
@@ -20,7 +21,7 @@ inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t low, 
     return;
   }
   const size_t count = left < kStagedColumns ? left : kStagedColumns;
-  __builtin_memset(staged, low, kWindowRows * kStagedColumns);
+  __builtin_memset(staged, padding, kWindowRows * kStagedColumns);
   for (size_t r = 0; r < block.rows; ++r) {
     __builtin_memcpy(staged + r * kStagedColumns, from + r * block.row_stride, count);
   }
@@ -80,12 +81,21 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
   return static_cast<size_t>(writer.next - exceptions);
 }
 
+// Exceptions become `low`.
+inline void unpack_any_tile(const WindowGroup& group, size_t tile, uint8_t* symbols) {
+  const uint8_t* const from = group.tiles + tile * group_tile_bytes(group);
+  if (group.codebook != nullptr) {
+    unpack_codes(from, *group.codebook, symbols);
+  } else {
+    unpack_tile(from, group.window, symbols);
+  }
+}
+
 static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                        uint8_t* symbols) {
   for (size_t column = 0; column < count; column += kTileColumns) {
     alignas(64) uint8_t tile[kTileSymbols];
-    unpack_tile(group.tiles + column / kTileColumns * tile_bytes(group.window.bits), group.window,
-                tile);
+    unpack_any_tile(group, column / kTileColumns, tile);
     const size_t left = count - column;
     for (size_t c = 0; c < kTileColumns && c < left; ++c) {
       symbols[column + c] = tile[step_place(row, c)];

@@ -31,6 +31,16 @@ inline void finish_sums(const WindowProduct& product, size_t row, size_t positio
   __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
 
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_any_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                          int64_t (&sums)[kPositions][kWindowRows]) {
+  if (group.codebook != nullptr) {
+    dot_codes<kSymbolBits>(group, tiles, inputs, sums);
+  } else {
+    dot_group<kSymbolBits>(group, tiles, inputs, sums);
+  }
+}
+
 template <size_t kPositions>
 inline void multiply_group(const WindowProduct& product, size_t index) {
   const WindowView& weights = *product.weights;
@@ -38,13 +48,16 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   const WindowGroup& group = weights.groups[index];
   int64_t sums[kPositions][kWindowRows];
   const size_t tiles = tiles_across(weights.columns);
+  // Indices stand for symbols themselves, windows for what they are above `low`.
+  const bool coded = group.codebook != nullptr;
   if (weights.symbol_bits == 4) {
-    dot_group<4>(group, tiles, inputs, sums);
+    dot_any_group<4>(group, tiles, inputs, sums);
   } else {
-    dot_group<8>(group, tiles, inputs, sums);
+    dot_any_group<8>(group, tiles, inputs, sums);
   }
   for (size_t p = 0; p < kPositions; ++p) {
-    finish_sums(product, index * kWindowRows, p, group.window.low * inputs.sums[p], sums[p]);
+    const int64_t base = coded ? 0 : group.window.low * inputs.sums[p];
+    finish_sums(product, index * kWindowRows, p, base, sums[p]);
   }
 }
 
@@ -63,8 +76,7 @@ struct PanelCursor {
 inline void unpack_panel(const WindowGroup& group, unsigned symbol_bits, size_t tile_begin,
                          size_t tile_end, PanelCursor& cursor, uint8_t* panel) {
   for (size_t tile = tile_begin; tile < tile_end; ++tile) {
-    unpack_tile(group.tiles + tile * tile_bytes(group.window.bits), group.window,
-                panel + (tile - tile_begin) * kTileSymbols);
+    unpack_any_tile(group, tile, panel + (tile - tile_begin) * kTileSymbols);
   }
   const unsigned symbol_mask = (1u << symbol_bits) - 1;
   const size_t begin = tile_begin * kTileColumns;

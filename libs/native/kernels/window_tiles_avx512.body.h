@@ -155,14 +155,27 @@ struct GroupSums {
   }
 };
 
-// Adds a tile's windows times the activations `at` its first column.
-template <unsigned kBits, size_t kPositions>
-[[gnu::always_inline]] inline void add_tile(const uint8_t* tile, const Activations& inputs,
-                                            size_t at, GroupSums<kPositions>& sums) {
+// Tiles of windows; tiles of indices (window_codes_avx512.body.h) have the same functions.
+template <unsigned kBits>
+struct WindowTiles {
+  static constexpr size_t kBytes = tile_bytes(kBits);
+
+  explicit WindowTiles(const WindowGroup&) {}
+
+  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
+    load_windows<kBits>(tile, step);
+  }
+};
+
+// Adds what a tile holds times the activations `at` its first column.
+template <typename Tiles, size_t kPositions>
+[[gnu::always_inline]] inline void add_tile(const Tiles& tiles, const uint8_t* tile,
+                                            const Activations& inputs, size_t at,
+                                            GroupSums<kPositions>& sums) {
 #pragma GCC unroll 8
-  for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
-  Steps step;
-  load_windows<kBits>(tile, step);
+  for (size_t line = 0; line < Tiles::kBytes; line += kStepBytes) prefetch_stream(tile + line);
+  __m512i step[kTileSteps];
+  tiles.load(tile, step);
   const int8_t* high[kPositions];
   const int8_t* low[kPositions];
 #pragma GCC unroll 4
@@ -189,9 +202,10 @@ template <unsigned kBits, size_t kPositions>
 
 // Exceptions are spread evenly over the tiles: they keep the core busy, the tiles the memory.
 // A function of its own for each, for with all of them in one place GCC stops inlining.
-template <unsigned kBits, unsigned kSymbolBits, size_t kPositions>
-[[gnu::noinline]] void dot_bits(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                                int64_t (&sums)[kPositions][kWindowRows]) {
+template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
+[[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                                 int64_t (&sums)[kPositions][kWindowRows]) {
+  const Tiles held(group);
   // The exceptions lie before the tiles, which go on from here as far ahead as before.
   const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
@@ -207,7 +221,7 @@ template <unsigned kBits, unsigned kSymbolBits, size_t kPositions>
   for (size_t i = 0; i < tiles;) {
     const size_t run_end = tiles - i < run ? tiles : i + run;
     for (; i < run_end; ++i) {
-      add_tile<kBits>(group.tiles + i * tile_bytes(kBits), inputs, i * kTileColumns, dense);
+      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, dense);
       const size_t left = static_cast<size_t>(reader.end - reader.next);
       add_exceptions<kSymbolBits>(reader, reader.next + (left < each ? left : each), inputs.whole,
                                   inputs.stride, part);
@@ -224,17 +238,17 @@ template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
                       int64_t (&sums)[kPositions][kWindowRows]) {
   switch (group.window.bits) {
-    case 1: return dot_bits<1, kSymbolBits>(group, tiles, inputs, sums);
-    case 2: return dot_bits<2, kSymbolBits>(group, tiles, inputs, sums);
-    case 3: return dot_bits<3, kSymbolBits>(group, tiles, inputs, sums);
-    case 4: return dot_bits<4, kSymbolBits>(group, tiles, inputs, sums);
+    case 1: return dot_tiles<WindowTiles<1>, kSymbolBits>(group, tiles, inputs, sums);
+    case 2: return dot_tiles<WindowTiles<2>, kSymbolBits>(group, tiles, inputs, sums);
+    case 3: return dot_tiles<WindowTiles<3>, kSymbolBits>(group, tiles, inputs, sums);
+    case 4: return dot_tiles<WindowTiles<4>, kSymbolBits>(group, tiles, inputs, sums);
   }
   if constexpr (kSymbolBits == 8) {
     switch (group.window.bits) {
-      case 5: return dot_bits<5, kSymbolBits>(group, tiles, inputs, sums);
-      case 6: return dot_bits<6, kSymbolBits>(group, tiles, inputs, sums);
-      case 7: return dot_bits<7, kSymbolBits>(group, tiles, inputs, sums);
-      default: return dot_bits<8, kSymbolBits>(group, tiles, inputs, sums);
+      case 5: return dot_tiles<WindowTiles<5>, kSymbolBits>(group, tiles, inputs, sums);
+      case 6: return dot_tiles<WindowTiles<6>, kSymbolBits>(group, tiles, inputs, sums);
+      case 7: return dot_tiles<WindowTiles<7>, kSymbolBits>(group, tiles, inputs, sums);
+      default: return dot_tiles<WindowTiles<8>, kSymbolBits>(group, tiles, inputs, sums);
     }
   }
 }
@@ -265,12 +279,12 @@ inline void multiply_panel_block(const uint8_t* panels, size_t steps, const Acti
       const size_t input = p * inputs.stride + k * kStepColumns;
       const __m512i high_step = broadcast_step(high_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(high[g][p], step[g], high_step);
       }
       const __m512i low_step = broadcast_step(low_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(low[g][p], step[g], low_step);
       }
     }

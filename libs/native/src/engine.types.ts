@@ -1,24 +1,50 @@
-/**
- * A weight matrix or vector as the engine holds it; it keeps the buffers alive, not a copy. A
- * vector has one row or one column. A weight is `step * (symbol - zeroPoint)`.
- */
-export type ResidentTensor =
-  | {
-      readonly format: 'f32';
-      readonly rows: number;
-      readonly columns: number;
-      readonly data: Float32Array;
-    }
-  | {
-      /** `u8`: one symbol a byte, row-major. `u4`: nibble pairs over the whole tensor. */
-      readonly format: 'u8' | 'u4';
-      readonly rows: number;
-      readonly columns: number;
-      readonly symbols: Uint8Array;
-      readonly zeroPoint: number;
-      /** One step, or one per row. */
-      readonly steps: Float32Array;
-    };
+/** A matrix that native code holds, made by the addon's loading functions. */
+export interface NativeMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes of main memory that it takes. */
+  readonly residentBytes: number;
+}
+
+interface Shape {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Floats, row-major; the engine keeps the buffer alive, not a copy. */
+export type FloatTensor = Shape &
+  (
+    | { readonly format: 'f32'; readonly data: Float32Array }
+    /** The stored bits; converted exactly as they are used. */
+    | { readonly format: 'f16'; readonly data: Uint16Array }
+    | { readonly format: 'bf16'; readonly data: Uint16Array }
+  );
+
+/** Symbols of a quantized tensor. A weight is `step * (symbol - zeroPoint)`. */
+export interface SymbolTensor extends Shape {
+  /** `u8`: one symbol a byte, row-major. `u4`: nibble pairs over the whole tensor. */
+  readonly format: 'u8' | 'u4';
+  readonly symbols: Uint8Array;
+  readonly zeroPoint: number;
+  /** One step, or one per row. */
+  readonly steps: Float32Array;
+  /**
+   * How createModel holds a matrix: `window` (the default) in as few bits as most symbols of a
+   * group of rows need, with the others listed apart; `plain` in 8 or 4 bits.
+   */
+  readonly form?: 'window' | 'plain';
+}
+
+export interface NativeTensor extends Shape {
+  readonly format: 'native';
+  readonly matrix: NativeMatrix;
+}
+
+/** A tensor whose values JavaScript can see. */
+export type PlainTensor = FloatTensor | SymbolTensor;
+
+/** A weight matrix or vector as the engine takes it. A vector has one row or one column. */
+export type ResidentTensor = PlainTensor | NativeTensor;
 
 /** Llama-family geometry, already validated by libs/engine. */
 export interface ModelGeometry {
@@ -36,8 +62,18 @@ export interface ModelGeometry {
    * entries, or fewer when only the first dimensions of a head are rotated.
    */
   readonly rotaryFrequencies: Float64Array;
-  /** Attention sees only this many latest positions; 0: all. */
-  readonly slidingWindow: number;
+  /**
+   * Long-rope: `frequencies`, as many, are those of sessions whose context is longer than
+   * `shortContextLength`, whatever is written into it.
+   */
+  readonly longRotary?: {
+    readonly frequencies: Float64Array;
+    readonly shortContextLength: number;
+  };
+  /** Multiplies every cosine and sine of the rotation (the attention factor of long-rope), or 1. */
+  readonly rotaryScale: number;
+  /** For each layer how many of the latest positions attention sees; 0: all. */
+  readonly slidingWindows: Uint32Array;
   readonly tiedEmbeddings: boolean;
 }
 
@@ -60,6 +96,9 @@ export interface ModelTensors {
     readonly gate: ResidentTensor;
     readonly up: ResidentTensor;
     readonly down: ResidentTensor;
+    /** RMS norms over each head (headSize values), before the rotation. */
+    readonly queryNorm?: ResidentTensor;
+    readonly keyNorm?: ResidentTensor;
     readonly queryBias?: ResidentTensor;
     readonly keyBias?: ResidentTensor;
     readonly valueBias?: ResidentTensor;
@@ -70,6 +109,20 @@ export interface ModelTensors {
   }[];
 }
 
+/** How keys and values are held: float32, float16, or int8 with a scale per position and head. */
+export type KeyValueFormat = 'f32' | 'f16' | 'int8';
+
+export interface SessionOptions {
+  /** Default: f16 when any matrix is quantized, else f32. */
+  readonly keyValueFormat?: KeyValueFormat;
+}
+
+export interface ModelOptions {
+  readonly threads: number;
+  /** Binds each thread to a processor. Default: false. */
+  readonly pinThreads?: boolean;
+}
+
 /**
  * A model in memory. One forward pass at a time; calls queue up in order. Calls on a closed model
  * fail with `code` `ModelClosed`.
@@ -77,9 +130,10 @@ export interface ModelTensors {
 export interface NativeModel {
   /**
    * A new, empty sequence with its own KV cache.
-   * @throws Error with `code` `ContextExceeded` (more than the geometry's) or `OutOfMemory`.
+   * @throws Error with `code` `ContextExceeded` (more than the geometry's), `BadArgument` or
+   * `OutOfMemory`.
    */
-  createSession(contextLength: number): NativeSession;
+  createSession(contextLength: number, options?: SessionOptions): NativeSession;
   /**
    * Appends one token to each of several distinct sessions of this model, in one pass over the
    * weights. Resolves to one row of logits per session; rejects as `forward` does.
@@ -89,6 +143,8 @@ export interface NativeModel {
   close(): void;
   /** Bytes of weights held. */
   readonly weightBytes: number;
+  /** What sessions get that do not ask for another. */
+  readonly keyValueFormat: KeyValueFormat;
 }
 
 export interface NativeSession {
@@ -110,6 +166,11 @@ export interface NativeSession {
    * @throws Error with `code` `SessionBusy` while a call of this session is not settled.
    */
   truncate(length: number): void;
+  /**
+   * Calls of this session that wait or run reject with `Cancelled`, the running one after the layer
+   * it is at. The cache stays as it was before them.
+   */
+  cancel(): void;
   /** Frees the KV cache, after the calls in flight. Later calls fail with `SessionClosed`. */
   close(): void;
 }
@@ -120,9 +181,5 @@ export interface EngineBinding {
    * @throws Error with `code` `BadShape` (the message names the tensor by its role),
    * `BadArgument`, `OutOfMemory` or `ThreadsUnavailable`.
    */
-  createModel(
-    geometry: ModelGeometry,
-    tensors: ModelTensors,
-    options: { threads: number },
-  ): NativeModel;
+  createModel(geometry: ModelGeometry, tensors: ModelTensors, options: ModelOptions): NativeModel;
 }

@@ -73,15 +73,25 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 void compare_lanes(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_lane_segments(const CodecKernels& expected, const CodecKernels& actual,
                            Random& random);
+void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
+                            Random& random);
+void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
+void compare_elementwise(const EngineKernels& expected, const EngineKernels& actual,
+                         Random& random);
 void compare_activations(const EngineKernels& expected, const EngineKernels& actual,
                          Random& random);
 void compare_window_groups(const EngineKernels& expected, const EngineKernels& actual,
                            Random& random);
+void compare_coded_groups(const EngineKernels& expected, const EngineKernels& actual,
+                          Random& random);
 void compare_window_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
 void compare_window_matrices(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
 void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
+void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
+void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
+                            Random& random);
 
 }  // namespace entrofleet::test

@@ -73,6 +73,12 @@ export const measurementSchema = z.strictObject({
     .nullable()
     .describe('Decoded bytes per second of the parallel entropy decoder, in 10^9'),
   loadSeconds: z.number().min(0).nullable(),
+  residency: z
+    .string()
+    .max(2000)
+    .nullable()
+    .optional()
+    .describe('How the weights are held in memory, and why'),
   peakRssBytes: z.int().min(0).nullable(),
   temperatureCelsius: z.number().nullable(),
   fingerprintDeviation: z

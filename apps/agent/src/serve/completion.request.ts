@@ -1,85 +1,59 @@
-import { randomInt } from 'node:crypto';
+import { TOP_LOGPROBS_MOST } from '@entrofleet/engine';
 import { z } from 'zod';
 import { badRequest } from './openai.error.ts';
-import type { GenerationRequest } from './served.model.ts';
-
-const MAX_TOKENS = 1_000_000;
-const STOPS_MAX = 16;
-const STOP_LENGTH = 1000;
-const SEED_BOUND = 2 ** 48 - 1;
-
-const promptSchema = z.union(
-  [
-    z.string(),
-    z.array(z.int().min(0)).min(1),
-    z
-      .array(z.string())
-      .length(1)
-      .transform(([text]) => text ?? ''),
-  ],
-  { error: 'must be one text, or one list of token ids' },
-);
-
-/** Only the value that changes nothing is taken for options that are not implemented. */
-const only = (value: number | boolean) =>
-  z.literal(value, { error: `only ${value} is supported` }).nullish();
-
-/** `POST /v1/completions`, OpenAI API reference. Unknown fields are ignored as OpenAI's are. */
-const requestSchema = z.object({
-  model: z.string().nullish(),
-  prompt: promptSchema,
-  max_tokens: z.int().min(1).max(MAX_TOKENS).nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
-  seed: z.int().min(-SEED_BOUND).max(SEED_BOUND).nullish(),
-  stop: z
-    .union([
-      z.string().min(1).max(STOP_LENGTH),
-      z.array(z.string().min(1).max(STOP_LENGTH)).max(STOPS_MAX),
-    ])
-    .nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
-  n: only(1),
-  best_of: only(1),
-  echo: only(false),
-  logprobs: z.null({ error: 'logprobs are not supported' }).optional(),
-  frequency_penalty: only(0),
-  presence_penalty: only(0),
-});
+import {
+  CHOICES_MOST,
+  COMMON_FIELDS,
+  type CommonRequest,
+  only,
+  parseFields,
+  toCommonRequest,
+} from './request.fields.ts';
 
 const DEFAULT_MAX_TOKENS = 16;
-const DEFAULT_TEMPERATURE = 1;
 
-export interface CompletionRequest {
-  readonly model: string | null;
-  readonly stream: boolean;
-  readonly includeUsage: boolean;
-  readonly generation: Omit<GenerationRequest, 'signal'>;
+const tokenIds = z.array(z.int().min(0)).min(1);
+
+const prompts = z.union(
+  [
+    z.string().transform((text) => [text]),
+    tokenIds.transform((tokens) => [tokens]),
+    z.array(z.union([z.string(), tokenIds])).min(1),
+  ],
+  { error: 'must be a text, a list of texts, a list of token ids, or a list of such lists' },
+);
+
+/** `POST /v1/completions`. */
+const requestSchema = z.strictObject({
+  ...COMMON_FIELDS,
+  prompt: prompts,
+  max_tokens: z.int().min(0).max(1_000_000).nullish(),
+  echo: z.boolean().nullish(),
+  logprobs: z.int().min(0).max(TOP_LOGPROBS_MOST).nullish(),
+  best_of: z.int().min(1).nullish(),
+  suffix: only(''),
+});
+
+export interface CompletionRequest extends CommonRequest {
+  /** Texts or token ids. */
+  readonly prompts: readonly (string | readonly number[])[];
+  /** The answer begins with the prompt. */
+  readonly echo: boolean;
 }
 
 /** @throws ApiError 400 that names the field. */
 export function parseCompletionRequest(body: unknown): CompletionRequest {
-  const parsed = requestSchema.safeParse(body);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const param = issue?.path.map(String).join('.') ?? '';
-    const message = issue?.message ?? 'not a completion request';
-    if (param === '') throw badRequest(message);
-    throw badRequest(`${param}: ${message}`, param);
+  const fields = parseFields(requestSchema, body);
+  const common = toCommonRequest(fields, {
+    maxTokens: fields.max_tokens ?? DEFAULT_MAX_TOKENS,
+    logprobs: fields.logprobs ?? undefined,
+  });
+  if ((fields.best_of ?? common.choices) !== common.choices) {
+    throw badRequest('best_of: must be equal to n; choosing is not supported', 'best_of');
   }
-  const request = parsed.data;
-  return {
-    model: request.model ?? null,
-    stream: request.stream ?? false,
-    includeUsage: request.stream_options?.include_usage ?? false,
-    generation: {
-      prompt: request.prompt,
-      maxTokens: request.max_tokens ?? DEFAULT_MAX_TOKENS,
-      temperature: request.temperature ?? DEFAULT_TEMPERATURE,
-      topP: request.top_p ?? 1,
-      seed: Math.abs(request.seed ?? randomInt(SEED_BOUND)),
-      stop: typeof request.stop === 'string' ? [request.stop] : (request.stop ?? []),
-    },
-  };
+  if (fields.prompt.length * common.choices > CHOICES_MOST) {
+    const message = `prompt: at most ${CHOICES_MOST} texts can be asked for at once`;
+    throw badRequest(message, 'prompt');
+  }
+  return { ...common, prompts: fields.prompt, echo: fields.echo ?? false };
 }

@@ -1,234 +1,228 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { referenceOf, targetOf } from '../../../../test/fixtures/update.values.ts';
-import { AgentError } from '../errors.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { ScriptedModel } from '../../../../test/fixtures/scripted.model.ts';
+import {
+  holdModel,
+  type ScriptedServer,
+  startScriptedServer,
+} from '../../../../test/fixtures/scripted.server.ts';
 import { createLog } from '../log.ts';
-import { startHttpServer } from './http.server.ts';
-import { ModelSlot } from './model.slot.ts';
-import { RequestGate } from './request.gate.ts';
-import type { GenerationPiece, GenerationRequest, ServedModel } from './served.model.ts';
 
-/** Says its words one by one, each when the test lets it. */
-class ScriptedModel implements ServedModel {
-  target = targetOf(referenceOf('a'));
-  readonly contextLength = 64;
-  readonly requests: GenerationRequest[] = [];
-  words: readonly string[] = ['Once', ' upon', ' a time'];
-  hold: Promise<void> = Promise.resolve();
-  failure: Error | null = null;
-  ended = 0;
-  closed = false;
-
-  async *generate(request: GenerationRequest): AsyncGenerator<GenerationPiece> {
-    this.requests.push(request);
-    try {
-      let completionTokens = 0;
-      for (const text of this.words.slice(0, request.maxTokens)) {
-        if (this.failure !== null) throw this.failure;
-        completionTokens++;
-        yield { kind: 'Text', text };
-        await this.hold;
-        request.signal.throwIfAborted();
-      }
-      const usage = { promptTokens: 4, completionTokens };
-      yield { kind: 'End', finishReason: 'length', usage };
-    } finally {
-      this.ended++;
-    }
-  }
-
-  close(): void {
-    this.closed = true;
-  }
-}
-
+let server: ScriptedServer;
 let model: ScriptedModel;
-let slot: ModelSlot<ServedModel>;
+let slot: ScriptedServer['slot'];
 let endpoint: string;
+let post: ScriptedServer['post'];
 
 beforeEach(async () => {
-  model = new ScriptedModel();
-  slot = new ModelSlot();
-  slot.switchTo(model);
-  const gate = new RequestGate({ concurrency: 1, queueLength: 1 });
-  const log = createLog('error', () => undefined);
-  const server = await startHttpServer({ host: '127.0.0.1', port: 0, slot, gate, log });
-  endpoint = server.endpoint;
-  onTestFinished(() => server.close(0));
+  server = await startScriptedServer();
+  ({ model, slot, endpoint, post } = server);
 });
 
-function post(body: unknown, signal?: AbortSignal): Promise<Response> {
-  return fetch(`${endpoint}/v1/completions`, {
-    method: 'POST',
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-    ...(signal === undefined ? {} : { signal }),
-  });
-}
-
-describe('a completion', () => {
-  it('comes in one piece with its usage', async () => {
-    const response = await post({ model: 'tiny', prompt: 'Say', max_tokens: 3, temperature: 0 });
-    expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({
-      object: 'text_completion',
-      model: 'tiny:u8',
-      choices: [{ text: 'Once upon a time', index: 0, logprobs: null, finish_reason: 'length' }],
-      usage: { prompt_tokens: 4, completion_tokens: 3, total_tokens: 7 },
-    });
-    expect(model.requests[0]).toMatchObject({ prompt: 'Say', maxTokens: 3, temperature: 0 });
+describe('a bad request', () => {
+  it('that is too large is refused, whether or not it says so beforehand', async () => {
+    const large = 'x'.repeat(2 * 1024 * 1024);
+    expect((await post({ prompt: large })).status).toBe(413);
+    const socket = connect(server.port, '127.0.0.1');
+    socket.write(
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+        'transfer-encoding: chunked\r\n\r\n',
+    );
+    socket.write(`${large.length.toString(16)}\r\n${large}\r\n1\r\nx\r\n`);
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1.1 413 /);
+    socket.destroy();
   });
 
-  it('comes as server-sent events that end with [DONE]', async () => {
-    const response = await post({
-      prompt: [1, 2],
-      stream: true,
-      stream_options: { include_usage: true },
-      stop: 'x',
-      seed: 7,
-    });
-    expect(response.headers.get('content-type')).toContain('text/event-stream');
-    const events = (await response.text()).trimEnd().split('\n\n');
-    expect(events.at(-1)).toBe('data: [DONE]');
-    const bodies = events.slice(0, -1).map((event) => JSON.parse(event.slice('data: '.length)));
-    expect(bodies.map((b) => b.choices[0]?.text).join('')).toBe('Once upon a time');
-    expect(bodies.at(-2).choices[0].finish_reason).toBe('length');
-    expect(bodies.at(-1)).toMatchObject({ choices: [], usage: { total_tokens: 7 } });
-    expect(new Set(bodies.map((b) => b.id)).size).toBe(1);
-    expect(model.requests[0]).toMatchObject({ prompt: [1, 2], stop: ['x'], seed: 7 });
+  it.each([
+    ['no type', 'text/plain', {}],
+    ['another character set', 'application/json; charset=latin1', {}],
+    ['compression', 'application/json', { 'content-encoding': 'gzip' }],
+  ])('with %s is refused with 415', async (_, type, more) => {
+    const headers = { 'content-type': type, ...more };
+    const response = await post({ prompt: 'x' }, { headers });
+    expect(response.status).toBe(415);
+    expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error' } });
   });
 
-  it('ends with the token it is at when the client goes away', async () => {
-    let letGo: () => void = () => undefined;
-    model.hold = new Promise((resolve) => {
-      letGo = resolve;
-    });
+  it('to another path or with another method is refused', async () => {
+    const unknown = await fetch(`${endpoint}/v1/nothing`);
+    expect(unknown.status).toBe(404);
+    expect(await unknown.json()).toMatchObject({ error: { code: 'unknown_url' } });
+    const get = await fetch(`${endpoint}/v1/completions`);
+    expect(get.status).toBe(405);
+    expect(get.headers.get('allow')).toBe('POST, OPTIONS');
+    expect(await get.json()).toMatchObject({ error: { code: 'method_not_allowed' } });
+  });
+
+  it('that is no HTTP, or too slow, is answered too', async () => {
+    const timeouts = { headMs: 200, requestMs: 300, idleMs: 1000, writeStallMs: 1000 };
+    const { port } = await startScriptedServer({ timeouts });
+    const say = async (text: string) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.write(text);
+      const [answer] = await once(socket, 'data');
+      await once(socket, 'close');
+      return String(answer);
+    };
+    expect(await say('nonsense\r\n\r\n')).toMatch(/^HTTP\/1.1 400 .*"invalid_request_error"/s);
+    expect(await say('GET /health HTTP/1.1\r\nhost: x\r\n')).toMatch(/^HTTP\/1.1 408 /);
+  });
+});
+
+describe('the client', () => {
+  it('that goes away ends the generation with the token it is at', async () => {
+    holdModel(model);
     const leaving = new AbortController();
-    const response = await post({ prompt: 'x', stream: true }, leaving.signal);
+    const response = await post({ prompt: 'x', stream: true }, { signal: leaving.signal });
     leaving.abort();
     await expect(response.text()).rejects.toThrow();
-    await vi.waitFor(() => expect(model.requests[0]?.signal.aborted).toBe(true));
-    letGo();
+    await vi.waitFor(() => expect(model.requests[0]?.signal?.aborted).toBe(true));
     await vi.waitFor(() => expect(model.ended).toBe(1));
     expect(slot.leases).toBe(0);
   });
 
-  it('finishes on the model it began with when another one takes over', async () => {
-    let letGo: () => void = () => undefined;
-    model.hold = new Promise((resolve) => {
-      letGo = resolve;
-    });
-    const first = post({ prompt: 'x', max_tokens: 2 });
-    await vi.waitFor(() => expect(slot.leases).toBe(1));
-    const next = new ScriptedModel();
-    next.target = { ...next.target, model: 'next' };
-    next.words = ['New'];
-    slot.switchTo(next);
-    expect(model.closed).toBe(false);
-    letGo();
-    expect(await (await first).json()).toMatchObject({ model: 'tiny:u8' });
-    await vi.waitFor(() => expect(model.closed).toBe(true));
-    expect(await (await post({ prompt: 'x' })).json()).toMatchObject({ model: 'next:u8' });
+  it('that goes away in the middle of its request is no error of ours', async () => {
+    const lines: string[] = [];
+    const log = createLog('debug', (line) => lines.push(line));
+    const { port } = await startScriptedServer({ log });
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+        'content-length: 100\r\n\r\n{',
+    );
+    await sleep(50);
+    socket.destroy();
+    await vi.waitFor(() => expect(lines.join('')).toContain('499'));
+    expect(lines.join('')).not.toContain('error');
   });
 
-  it('waits in a bounded queue; one more is told to come again', async () => {
-    let letGo: () => void = () => undefined;
-    model.hold = new Promise((resolve) => {
-      letGo = resolve;
-    });
+  it('that goes away while it waits gives its place to the next', async () => {
+    const letGo = holdModel(model);
     const running = post({ prompt: 'first' });
     await vi.waitFor(() => expect(slot.leases).toBe(1));
-    const waiting = post({ prompt: 'second' });
-    await sleep(50);
-    const refused = await post({ prompt: 'third' });
-    expect(refused.status).toBe(429);
-    expect(refused.headers.get('retry-after')).toBe('1');
-    expect(await refused.json()).toMatchObject({ error: { type: 'rate_limit_error' } });
+    const leaving = new AbortController();
+    const gone = post({ prompt: 'second' }, { signal: leaving.signal }).catch(() => 'gone');
+    await sleep(30);
+    leaving.abort();
+    expect(await gone).toBe('gone');
+    await sleep(30);
+    const next = post({ prompt: 'third' });
     letGo();
+    expect((await next).status).toBe(200);
     expect((await running).status).toBe(200);
-    expect((await waiting).status).toBe(200);
-  });
-});
-
-describe('a bad request', () => {
-  it.each([
-    ['no JSON', '{', 400, null],
-    ['no prompt', {}, 400, 'prompt'],
-    ['an empty token list', { prompt: [] }, 400, 'prompt'],
-    ['two prompts', { prompt: ['a', 'b'] }, 400, 'prompt'],
-    ['negative max_tokens', { prompt: 'x', max_tokens: -1 }, 400, 'max_tokens'],
-    ['too hot', { prompt: 'x', temperature: 3 }, 400, 'temperature'],
-    ['a list as stop', { prompt: 'x', stop: [1] }, 400, 'stop'],
-    ['several choices', { prompt: 'x', n: 2 }, 400, 'n'],
-    ['logprobs', { prompt: 'x', logprobs: 3 }, 400, 'logprobs'],
-    ['another model', { prompt: 'x', model: 'gpt-4' }, 404, 'model'],
-  ])('with %s is refused in OpenAI shape', async (_, body, status, param) => {
-    const response = await post(body);
-    expect(response.status).toBe(status);
-    const answer = (await response.json()) as { error: { message: string } };
-    expect(answer).toMatchObject({ error: { type: 'invalid_request_error', param } });
-    expect(answer.error.message).not.toBe('');
-    expect(model.requests).toEqual([]);
+    expect(model.requests).toHaveLength(2);
   });
 
-  it('that is too large is refused', async () => {
-    const response = await post({ prompt: 'x'.repeat(1024 * 1024) });
-    expect(response.status).toBe(413);
-  });
-
-  it('to another path or with another method is refused', async () => {
-    expect((await fetch(`${endpoint}/v1/nothing`)).status).toBe(404);
-    expect((await fetch(`${endpoint}/v1/completions`)).status).toBe(405);
-  });
-});
-
-describe('an error of the model', () => {
-  it('is the caller’s when the prompt is too long, streaming or not', async () => {
-    model.failure = new AgentError('ContextExceeded', 'the prompt has 99 tokens');
-    for (const stream of [false, true]) {
-      const response = await post({ prompt: 'x', stream });
-      expect(response.status).toBe(400);
-      expect(await response.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
-    }
-  });
-
-  it('is ours otherwise, and is said within a stream that has begun', async () => {
-    model.failure = new AgentError('NonFiniteLogits', 'damaged');
-    expect((await post({ prompt: 'x' })).status).toBe(500);
-    model.failure = null;
-    model.hold = Promise.reject(new AgentError('NonFiniteLogits', 'damaged'));
-    model.hold.catch(() => undefined);
-    const text = await (await post({ prompt: 'x', stream: true })).text();
-    expect(text).toContain('"code":"NonFiniteLogits"');
-    expect(text).toContain('data: [DONE]');
-  });
+  it.each([true, false])(
+    'that takes nothing of its answer is cut off, stream: %s',
+    async (stream) => {
+      const timeouts = { headMs: 1000, requestMs: 1000, idleMs: 1000, writeStallMs: 100 };
+      const { model, slot, port } = await startScriptedServer({ timeouts });
+      model.words = Array(400).fill('x'.repeat(100_000));
+      const socket = connect(port, '127.0.0.1');
+      const body = JSON.stringify({ prompt: 'x', stream, max_tokens: 400 });
+      socket.write(
+        'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+          `content-length: ${body.length}\r\n\r\n${body}`,
+      );
+      socket.pause();
+      await vi.waitFor(() => expect(model.ended).toBe(1), 5000);
+      expect(slot.leases).toBe(0);
+      await vi.waitFor(async () => {
+        const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+        expect(text).toMatch(/http_requests_total\{route="\/v1\/completions",.*code="499"\} 1/);
+      }, 5000);
+      socket.destroy();
+    },
+  );
 });
 
 describe('without a model', () => {
-  it('completions are refused with 503, health is fine, readiness is not', async () => {
+  it('texts are refused with 503, the agent is alive, and not ready', async () => {
     slot.switchTo(null);
     const response = await post({ prompt: 'x' });
     expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
     expect(await response.json()).toMatchObject({ error: { code: 'no_active_model' } });
     expect((await fetch(`${endpoint}/healthz`)).status).toBe(200);
-    expect((await fetch(`${endpoint}/readyz`)).status).toBe(503);
-    expect(await (await fetch(`${endpoint}/v1/models`)).json()).toEqual({
-      object: 'list',
-      data: [],
-    });
+    for (const path of ['/readyz', '/health']) {
+      const health = await fetch(endpoint + path);
+      expect(health.status).toBe(503);
+      expect(await health.json()).toEqual({ status: 'no model is active', model: null });
+    }
+    const list = await (await fetch(`${endpoint}/v1/models`)).json();
+    expect(list).toEqual({ object: 'list', data: [] });
   });
+});
 
-  it('health and the list of models name the model that serves', async () => {
-    expect(await (await fetch(`${endpoint}/health`)).json()).toMatchObject({ model: 'tiny:u8' });
+describe('about itself', () => {
+  it('it names the model that serves', async () => {
+    const health = await fetch(`${endpoint}/health`);
+    expect(health.status).toBe(200);
+    expect(await health.json()).toEqual({ status: 'serving', model: 'tiny:u8' });
     const list = await (await fetch(`${endpoint}/v1/models`)).json();
     expect(list).toMatchObject({ data: [{ id: 'tiny:u8', object: 'model' }] });
+    for (const name of ['tiny:u8', 'tiny', 'tiny%3Au8']) {
+      const shown = await (await fetch(`${endpoint}/v1/models/${name}`)).json();
+      expect(shown).toMatchObject({ id: 'tiny:u8', created: 1_700_000_000, context_length: 64 });
+    }
+    const other = await fetch(`${endpoint}/v1/models/gpt-4`);
+    expect(other.status).toBe(404);
+    expect(await other.json()).toMatchObject({ error: { code: 'model_not_found' } });
+  });
+
+  it('it answers HEAD without a body and OPTIONS with what is allowed', async () => {
+    const head = await fetch(`${endpoint}/health`, { method: 'HEAD' });
+    expect(head.status).toBe(200);
+    expect(await head.text()).toBe('');
+    const options = await fetch(`${endpoint}/v1/models`, { method: 'OPTIONS' });
+    expect(options.status).toBe(204);
+    expect(options.headers.get('allow')).toBe('GET, HEAD, OPTIONS');
+    expect((await fetch(`${endpoint}/nothing`, { method: 'OPTIONS' })).status).toBe(404);
+  });
+});
+
+describe('at its end', () => {
+  it('it finishes what runs within the time it is given', async () => {
+    const letGo = holdModel(model);
+    const running = post({ prompt: 'x', max_tokens: 2 });
+    await vi.waitFor(() => expect(slot.leases).toBe(1));
+    const closed = server.http.close(5000);
+    await expect(post({ prompt: 'x' })).rejects.toThrow();
+    letGo();
+    expect((await running).status).toBe(200);
+    await closed;
+  });
+
+  it('it tells those whom it cannot let finish, within a stream', async () => {
+    holdModel(model);
+    const running = await post({ prompt: 'x', stream: true });
+    const closed = server.http.close(20);
+    const text = await running.text();
+    expect(text).toContain('"code":"shutting_down"');
+    expect(text).toContain('data: [DONE]');
+    await closed;
+  });
+
+  it('it tells those whom it cannot let finish', async () => {
+    holdModel(model);
+    const running = post({ prompt: 'x' });
+    await vi.waitFor(() => expect(slot.leases).toBe(1));
+    const closed = server.http.close(20);
+    const answer = await running;
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ error: { code: 'shutting_down' } });
+    await closed;
   });
 });
 
 it('says which port is taken', async () => {
-  const port = Number(new URL(endpoint).port);
-  const gate = new RequestGate({ concurrency: 1, queueLength: 1 });
-  const log = createLog('error');
-  await expect(startHttpServer({ host: '127.0.0.1', port, slot, gate, log })).rejects.toMatchObject(
-    { reason: 'PortUnavailable', message: expect.stringContaining(`${port}`) },
-  );
+  const { port } = server;
+  await expect(startScriptedServer({ port })).rejects.toMatchObject({
+    reason: 'PortUnavailable',
+    message: expect.stringContaining(`${port}`),
+  });
 });

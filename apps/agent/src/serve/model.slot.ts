@@ -1,7 +1,7 @@
-import type { ServedModel } from './served.model.ts';
+import type { HeldModel } from './served.model.ts';
 
 /** The right to use a model until it is released. */
-export interface Lease<M extends ServedModel> {
+export interface Lease<M extends HeldModel> {
   readonly model: M;
   release(): void;
 }
@@ -16,7 +16,7 @@ interface Occupant<M> {
  * Holds the model that serves. A switch is one assignment: requests that run finish on the model
  * they began with, which is closed when the last of them has ended.
  */
-export class ModelSlot<M extends ServedModel> {
+export class ModelSlot<M extends HeldModel> {
   #occupant: Occupant<M> | null = null;
   #leases = 0;
 
@@ -57,6 +57,6 @@ export class ModelSlot<M extends ServedModel> {
   }
 }
 
-function closeWhenUnused(occupant: Occupant<ServedModel>): void {
+function closeWhenUnused(occupant: Occupant<HeldModel>): void {
   if (occupant.replaced && occupant.leases === 0) occupant.model.close();
 }

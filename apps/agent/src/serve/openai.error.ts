@@ -18,8 +18,8 @@ export class ApiError extends Error {
     status: number;
     type: ErrorType;
     message: string;
-    param?: string;
-    code?: string;
+    param?: string | undefined;
+    code?: string | undefined;
   }) {
     super(use.message);
     this.status = use.status;
@@ -34,17 +34,25 @@ export class ApiError extends Error {
   }
 }
 
-export function badRequest(message: string, param?: string): ApiError {
-  return new ApiError({
-    status: 400,
-    type: 'invalid_request_error',
-    message,
-    ...(param === undefined ? {} : { param }),
-  });
+/** 400: the caller must change the request. */
+export function badRequest(message: string, param?: string, code?: string): ApiError {
+  return new ApiError({ status: 400, type: 'invalid_request_error', message, param, code });
 }
 
-/** Errors of the engine that the caller's request has caused. */
-const CALLERS_FAULT = new Set(['ContextExceeded', 'BadToken', 'BadArgument']);
+/** 503: the same request may be answered later. */
+export function unavailable(message: string, code: string): ApiError {
+  return new ApiError({ status: 503, type: 'service_unavailable', message, code });
+}
+
+/** Errors of the engine that the caller's request has caused, with the code that clients know. */
+const CALLERS_FAULT: Readonly<Record<string, string | undefined>> = {
+  ContextExceeded: 'context_length_exceeded',
+  BadMessages: 'bad_messages',
+  NoChatTemplate: 'no_chat_template',
+  BadChatTemplate: 'bad_chat_template',
+  BadToken: 'bad_token',
+  BadArgument: 'bad_argument',
+};
 
 /** Gives any error the shape that OpenAI's clients understand. */
 export function toApiError(thrown: unknown): ApiError {
@@ -53,10 +61,8 @@ export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof QueueFull) {
     return new ApiError({ status: 429, type: 'rate_limit_error', message, code: 'queue_full' });
   }
-  if (reason === 'ContextExceeded') {
-    const code = 'context_length_exceeded';
-    return new ApiError({ status: 400, type: 'invalid_request_error', message, code });
-  }
-  if (CALLERS_FAULT.has(reason)) return badRequest(message);
+  const code = CALLERS_FAULT[reason];
+  if (code !== undefined) return badRequest(message, undefined, code);
+  if (reason === 'OutOfMemory') return unavailable(message, 'out_of_memory');
   return new ApiError({ status: 500, type: 'server_error', message, code: reason });
 }

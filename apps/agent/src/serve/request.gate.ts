@@ -19,6 +19,14 @@ export class RequestGate {
     this.#queueLength = options.queueLength;
   }
 
+  get inside(): number {
+    return this.#inside;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Requests inside and waiting. */
   get busy(): number {
     return this.#inside + this.#waiting.length;

@@ -1,36 +1,54 @@
+import type {
+  BatchRequest,
+  BatchStatistics,
+  ChatMessage,
+  GeneratedPiece,
+} from '@entrofleet/engine';
 import type { Target } from '@entrofleet/protocol';
 
-export interface GenerationRequest {
-  /** Text, or token ids. */
-  readonly prompt: string | readonly number[];
-  readonly maxTokens: number;
-  /** 0: always the likeliest token. */
-  readonly temperature: number;
-  readonly topP: number;
-  readonly seed: number;
-  readonly stop: readonly string[];
-  readonly signal: AbortSignal;
-}
-
-export interface Usage {
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-}
-
-/** Pieces of text as they come, then one end. */
-export type GenerationPiece =
-  | { readonly kind: 'Text'; readonly text: string }
-  | { readonly kind: 'End'; readonly finishReason: 'stop' | 'length'; readonly usage: Usage };
-
-/** A model in memory that answers requests. */
-export interface ServedModel {
+/** A model in memory, whatever it is used for. */
+export interface HeldModel {
   /** What it is known as; the same artifact may be wanted under another name later. */
   target: Target;
-  readonly contextLength: number;
-  /** @throws an error with reason `ContextExceeded` when the prompt does not fit. */
-  generate(request: GenerationRequest): AsyncIterable<GenerationPiece>;
   /** Frees its memory. Nothing may be running on it. */
   close(): void;
+}
+
+/** A token by itself, as the API shows it. */
+export interface TokenText {
+  readonly text: string;
+  /** Its UTF-8 bytes; null for a special token, and for a part of a character. */
+  readonly bytes: readonly number[] | null;
+  /** Whether a text that it stands in shows it; special tokens are not shown. */
+  readonly isShown: boolean;
+}
+
+export interface ServingFigures {
+  /** Unix time at which it could run, in seconds. */
+  readonly loadedAt: number;
+  /** From opening the file to a model that can run. */
+  readonly loadSeconds: number;
+  readonly weightBytes: number;
+}
+
+/** A model in memory that answers requests. */
+export interface ServedModel extends HeldModel {
+  /** Prompt and completion together, in tokens. */
+  readonly contextLength: number;
+  readonly figures: ServingFigures;
+  /** What its running requests take at the moment. */
+  readonly statistics: BatchStatistics;
+  /** Token ids of a text, with the tokens the model expects around one. */
+  encode(text: string): number[];
+  /**
+   * Token ids of a chat, up to where the assistant's answer begins.
+   * @throws an error with reason `NoChatTemplate` or `BadMessages`.
+   */
+  encodeChat(messages: readonly ChatMessage[]): number[];
+  decode(tokens: readonly number[]): string;
+  describeToken(token: number): TokenText;
+  /** Runs together with all other requests. @throws EngineError. */
+  generate(request: BatchRequest): AsyncIterable<GeneratedPiece>;
 }
 
 /** How the API names a model, e.g. `stories15m:u8`. */

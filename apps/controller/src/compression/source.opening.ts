@@ -31,7 +31,7 @@ export async function openSource(path: string, options: { threads: number }): Pr
 }
 
 function assertTensors(checkpoint: Checkpoint, config: ModelConfig): void {
-  const plan = planTensors(config);
+  const plan = planTensors(config, checkpoint.tensorNames);
   const places = [plan.embedding, plan.finalNorm, ...(plan.head === undefined ? [] : [plan.head])];
   const held = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor.shape]));
   for (const place of [...places, ...plan.layers.flatMap((layer) => Object.values(layer))]) {

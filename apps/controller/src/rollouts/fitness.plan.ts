@@ -22,14 +22,16 @@ export function misfit(
   const { memoryBytes, diskFreeBytes } = report.capabilities;
   const running = report.active;
   const runningBytes = running === null ? 0 : (footprints.get(running.artifactId) ?? 0);
-  const neededBytes = target.memoryBytes + target.kvCacheBytes + runningBytes;
+  // Weights that do not fit decoded stay entropy coded, about as large as their artifact.
+  const weightBytes = Math.min(target.memoryBytes, target.artifact.sizeBytes);
+  const neededBytes = weightBytes + target.kvCacheBytes + runningBytes;
   const name = `${target.model} ${target.variant}`;
   if (neededBytes > memoryBytes) {
     const old = running === null ? '' : ` + ${mib(runningBytes)} of ${running.model} until then`;
     return {
       reason: 'NotEnoughMemory',
       message:
-        `${name} needs ${mib(target.memoryBytes)} for weights + ${mib(target.kvCacheBytes)} for ` +
+        `${name} needs ${mib(weightBytes)} for weights + ${mib(target.kvCacheBytes)} for ` +
         `the KV cache${old} = ${mib(neededBytes)}; the device has ${mib(memoryBytes)} of memory. ` +
         'Choose a smaller variant or leave the device out of the selector',
     };

@@ -1,0 +1,55 @@
+// Which tuples of a matrix's symbols get a code (Codebook in window_format.h).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/engine_kernels.h"
+
+namespace entrofleet {
+
+// Symbols of the same place of four steps that follow each other.
+using FourSymbols = std::array<uint8_t, 4>;
+
+// A sample of a matrix, in fours. Only whole tiles of 32 columns are looked at.
+class TupleSample {
+ public:
+  void add(const SymbolBlock& block);
+
+  bool empty() const { return fours_.empty(); }
+  const std::vector<FourSymbols>& fours() const { return fours_; }
+
+ private:
+  std::vector<FourSymbols> fours_;
+};
+
+// A codebook with what packing needs. Immutable once made.
+class CodebookCoder {
+ public:
+  // The cheapest codebook for a matrix of which `sample`, which is not empty, was taken.
+  CodebookCoder(const TupleSample& sample, unsigned symbol_bits);
+
+  const Codebook& codebook() const { return codebook_; }
+  CodebookCodes codes() const { return {&codebook_, codes_.data(), range_low_}; }
+
+  // Bits per symbol, time included (see window_choice.h), that the block would cost, by a sample.
+  double cost(const SymbolBlock& block) const;
+
+ private:
+  double choose(const TupleSample& sample, unsigned tuple, unsigned index_bits);
+  void fill_codes(uint32_t fillers);
+  uint32_t key_of(const uint8_t* symbols) const;
+  unsigned missed_by(const FourSymbols& symbols) const;
+  unsigned key_bits() const { return codebook_.tuple == 2 ? 5 : 4; }
+
+  Codebook codebook_{};
+  uint8_t range_low_ = 0;
+  // By key: the index, and how many of the tuple's symbols it does not give.
+  std::vector<uint8_t> codes_;
+  std::vector<uint8_t> missed_;
+};
+
+}  // namespace entrofleet
