@@ -1,5 +1,5 @@
 # `make` lists the targets. Everything that is fetched or written lies in this checkout (.cache,
-# node_modules, dist, libs/native/build), except Debian packages that are missing.
+# node_modules, dist, libs/native/build and prebuilds), except Debian packages that are missing.
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.cache/node/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
@@ -25,6 +25,7 @@ readme: setup ## Run the demo and show its output in README.md
 .PHONY: test
 test: setup ## Run every test
 	@sh deploy/bootstrap/helm.sh || true
+	@sh deploy/bootstrap/arm.sh || true
 	@exec node test/support/run.ts $(TESTS)
 
 .PHONY: test-native
@@ -32,8 +33,8 @@ test-native: setup ## Hold the kernels of every instruction set of this machine 
 	@$(MAKE) -C libs/native test-native
 
 .PHONY: test-arm
-test-arm: setup ## The same for Arm, emulated (needs g++-aarch64-linux-gnu and qemu-user)
-	@$(MAKE) -C libs/native test-arm
+test-arm: setup ## The same for Arm, emulated, with and without dot product instructions
+	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native test-arm
 
 .PHONY: lint
 lint: setup ## Check format, style, types, dependency directions, shell scripts
@@ -49,6 +50,16 @@ build: setup ## Compile TypeScript and the native addon
 .PHONY: native
 native: setup ## Compile the native addon only
 	@$(MAKE) -C libs/native
+
+.PHONY: prebuild
+prebuild: setup ## Compile the native addon for x64 and arm64 machines without a compiler
+	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native "-j$$(nproc)" prebuild
+
+.PHONY: agent-package
+agent-package: prebuild ## Pack what an edge node gets: dist/entrofleet-agent.tar.gz, to be unpacked in /opt
+	@rm -rf dist/entrofleet && sh deploy/package/agent.sh dist/entrofleet
+	@tar -czf dist/entrofleet-agent.tar.gz --owner=0 --group=0 -C dist entrofleet && rm -rf dist/entrofleet
+	@ls -sh dist/entrofleet-agent.tar.gz
 
 .PHONY: bench-codec
 bench-codec: setup ## Size and speed of the codecs beside memcpy and zstd (ISA=avx2,portable ROUNDS=7)
@@ -83,16 +94,20 @@ bench-memory: setup ## Measure the peak memory of compression on a checkpoint of
 	@exec node test/bench/memory.bench.ts
 
 .PHONY: bench-neon
-bench-neon: setup ## Count the Arm instructions that decoding a symbol takes (needs what test-arm needs)
-	@$(MAKE) -C libs/native bench-neon
+bench-neon: setup ## Count the Arm instructions that decoding a symbol takes
+	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native bench-neon
 
 .PHONY: bench-quality
 bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's formats
 	@exec node test/bench/quality.bench.ts
 
+.PHONY: bench-serving
+bench-serving: setup ## Tokens per second of 1 to 8 requests together, and what a long prompt costs them (ROUNDS=3)
+	@exec node --conditions=entrofleet-source test/bench/serving.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: bench-report
-bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (about 10 minutes)
-	@exec node test/bench/report.ts
+bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
+	@exec node test/bench/report.ts $(ONLY)
 
 .PHONY: test-chroot
 test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and debootstrap)
@@ -101,7 +116,7 @@ test-chroot: ## Run make demo and make test in a bare Debian 12 (needs root and 
 .PHONY: clean
 clean: ## Remove what was compiled
 	rm -rf apps/*/dist libs/*/dist apps/*/*.tsbuildinfo libs/*/*.tsbuildinfo
-	rm -rf libs/native/build
+	rm -rf libs/native/build libs/native/prebuilds dist
 
 .PHONY: distclean
 distclean: clean ## Remove everything that git does not know, and what was fetched

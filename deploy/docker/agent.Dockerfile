@@ -12,19 +12,12 @@ COPY apps/controller/package.json apps/controller/
 COPY apps/agent/package.json apps/agent/
 COPY apps/cli/package.json apps/cli/
 RUN npm ci
-COPY tsconfig.json tsconfig.base.json ./
+COPY tsconfig.json tsconfig.base.json README.md LICENSE ./
+COPY deploy/package deploy/package
+COPY deploy/systemd deploy/systemd
 COPY libs libs
 COPY apps apps
-RUN make -C libs/native -j"$(nproc)" && npx tsc -b
-# What the running program needs, and nothing else.
-RUN npm ci --omit=dev --workspace=@entrofleet/agent --include-workspace-root=false \
-  && mkdir -p /out \
-  && find libs apps/agent -type d \( -name dist -o -name migrations \) -not -path '*/node_modules/*' \
-    -exec cp -r --parents {} /out \; \
-  && find libs apps/agent -maxdepth 2 -name package.json -exec cp --parents {} /out \; \
-  && cp --parents libs/native/build/linux-*/entrofleet.node /out \
-  && cp -r package.json node_modules /out/ \
-  && if [ -d apps/agent/node_modules ]; then cp -r --parents apps/agent/node_modules /out; fi
+RUN make -C libs/native -j"$(nproc)" prebuild-one && npx tsc -b && sh deploy/package/agent.sh /out
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production ENTROFLEET_DATA_DIR=/var/lib/entrofleet-agent HOST=0.0.0.0

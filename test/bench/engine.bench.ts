@@ -13,8 +13,9 @@ import { parseArgs } from 'node:util';
 import { native } from '@entrofleet/native';
 import { LARGE_GEOMETRY } from '../fixtures/large.checkpoint.ts';
 import { tensorLayout } from '../fixtures/tiny.checkpoint.ts';
+import { spread } from './codec.measurement.ts';
 import { engineGoals, goalResult, type Round } from './engine.goals.ts';
-import { EngineModels } from './engine.models.ts';
+import { EngineModels, FAR_REACH, REACH } from './engine.models.ts';
 import { ownPerplexity, peerPerplexity } from './engine.quality.ts';
 import { goalTable, paperTable, speedTable, startTable, summarize, table } from './engine.table.ts';
 import { LLAMA_BIN, runVariant, type Variant } from './engine.variants.ts';
@@ -22,9 +23,6 @@ import { LLAMA_BIN, runVariant, type Variant } from './engine.variants.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const REAL_MODEL = resolve(ROOT, '../shared/models/stories15M');
 const QUALITY_ROWS = 32;
-/** At this reach u8 takes 5.75 bits and the paper's u4 1.75; at the second one 5.34 and 1.40. */
-const REACH = 10.5;
-const FAR_REACH = 14;
 /** Not worse than Q4_0 on the real model; the second one when it is calibrated. */
 const FOUR_BIT_RECIPE = 'rd-3.25';
 const CALIBRATED_RECIPE = 'rd-2.8';
@@ -127,6 +125,10 @@ function readShare(): number {
   return 1 - (embedding?.weights ?? 0) / all;
 }
 
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}
+
 const models = new EngineModels(options.folder, threads);
 const quality = await measureQuality(models);
 const variants = await prepareVariants(models);
@@ -138,8 +140,12 @@ const paperColumns = [NAMES.plain8, NAMES.coded8, paper.plain, paper.coded].map(
   summarize(name, rounds, readShare()),
 );
 if (!options.json) {
+  const shares = rounds.flatMap((round) => [...round.values()].map((run) => run.othersShare));
+  const others = spread(shares);
+  const noise = `other work took ${percent(others.median)} of the processors (of a run at most ${percent(others.greatest)})`;
   const peer = hasPeer ? '' : '; llama.cpp is MISSING, only ours were measured';
-  console.log(`${threads} threads, ${native.cpu().isa}, ${rounds.length} rounds${peer}\n`);
+  console.log(`${threads} threads, ${native.cpu().isa}, ${rounds.length} rounds${peer}`);
+  console.log(`${noise}\n`);
   console.log(`${speedTable(summaries)}\n`);
   console.log(`${startTable(summaries)}\n`);
   console.log(`${goalTable(goals)}\n`);

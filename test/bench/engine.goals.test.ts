@@ -13,6 +13,7 @@ const RUN: EngineRun = {
   decodeTokensPerSecond: 30,
   weightBytes: 1e9,
   peakRssBytes: 1.2e9,
+  othersShare: 0,
 };
 const NAMES = {
   ...{ coded8: 'u8 coded', plain8: 'u8 plain', coded4: 'rd', peer8: 'Q8_0', peer4: 'Q4_0' },

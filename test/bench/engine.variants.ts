@@ -32,6 +32,8 @@ export interface EngineRun {
   readonly decodeTokensPerSecond: number;
   readonly weightBytes: number;
   readonly peakRssBytes: number;
+  /** Of the processors' time while speeds were measured, what other work took. */
+  readonly othersShare: number;
 }
 
 export function runVariant(variant: Variant, threads: number): Promise<EngineRun> {
@@ -52,7 +54,7 @@ async function runOurs(variant: Variant, threads: number): Promise<EngineRun> {
   const readMs = readFromDiskMs(variant.path);
   const warm = await runMeasured(benchCommand(variant, { threads, repetitions: 0 }));
   dropFromMemory(variant.path);
-  const { stdout, peakRssBytes } = await runMeasured(
+  const { stdout, peakRssBytes, othersShare } = await runMeasured(
     benchCommand(variant, { threads, repetitions: 1 }),
   );
   const figures = JSON.parse(stdout);
@@ -72,6 +74,7 @@ async function runOurs(variant: Variant, threads: number): Promise<EngineRun> {
     decodeTokensPerSecond: figures.decode.tokensPerSecond.median,
     weightBytes: figures.weightBytes,
     peakRssBytes: Math.max(peakRssBytes, figures.peakRssBytes),
+    othersShare,
   };
 }
 
@@ -89,7 +92,7 @@ async function runTheirs({ name, path }: Variant, threads: number): Promise<Engi
   dropFromMemory(path);
   const cold = JSON.parse((await runMeasured([`${LLAMA_BIN}/llama-peer`, ...start])).stdout);
   const words = ['-p', PROMPT_TOKENS.join(','), '-n', DECODE_TOKENS, '-t', threads, '-r', 1];
-  const { stdout, peakRssBytes } = await runMeasured([
+  const { stdout, peakRssBytes, othersShare } = await runMeasured([
     ...[`${LLAMA_BIN}/llama-bench`, '-m', path, '-o', 'json'],
     ...words.map(String),
   ]);
@@ -108,5 +111,6 @@ async function runTheirs({ name, path }: Variant, threads: number): Promise<Engi
     decodeTokensPerSecond: decode,
     weightBytes: rows[0]?.model_size ?? Number.NaN,
     peakRssBytes,
+    othersShare,
   };
 }

@@ -9,6 +9,8 @@ export interface MeasuredOutput {
   readonly stdout: string;
   /** Greatest resident set, pages of mapped files included. */
   readonly peakRssBytes: number;
+  /** Of the processors' time, what went to other work meanwhile: 0 on a quiet machine. */
+  readonly othersShare: number;
 }
 
 /** A process that a memory limit has ended, or that failed in another way. */
@@ -41,8 +43,11 @@ export async function runMeasured(
     },
   );
   let peakRssBytes = 0;
+  let ownTicks = 0;
+  const before = machineTicks();
   const watch = setInterval(() => {
     peakRssBytes = Math.max(peakRssBytes, peakOf(child.pid));
+    ownTicks = Math.max(ownTicks, ticksOf(child.pid));
   }, POLL_MS);
   try {
     const [{ code, signal }, stdout, stderr] = await Promise.all([
@@ -50,7 +55,10 @@ export async function runMeasured(
       text(child.stdout),
       text(child.stderr),
     ]);
-    if (code === 0) return { stdout, peakRssBytes };
+    const after = machineTicks();
+    const others = Math.max(0, after.busy - before.busy - ownTicks);
+    const othersShare = others / Math.max(1, after.all - before.all);
+    if (code === 0) return { stdout, peakRssBytes, othersShare };
     const message = `${argv.join(' ')} ended with ${signal ?? code}: ${stderr.slice(-500).trim()}`;
     throw new ProcessFailure(message, signal);
   } finally {
@@ -60,12 +68,30 @@ export async function runMeasured(
 
 /** VmHWM in bytes; 0 when the process is gone. */
 function peakOf(pid: number | undefined): number {
+  return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(processFile(pid, 'status'))?.[1] ?? 0);
+}
+
+/** Processor time of all threads so far; 0 when the process is gone. */
+function ticksOf(pid: number | undefined): number {
+  // Behind the name, which may hold anything: utime and stime are the 12th and 13th field.
+  const fields = processFile(pid, 'stat').split(') ').at(-1)?.split(' ') ?? [];
+  return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+}
+
+function processFile(pid: number | undefined, name: string): string {
   try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
   } catch {
-    return 0;
+    return '';
   }
+}
+
+/** Processor time of the machine: user, nice, system, idle, iowait, irq, softirq, steal. */
+function machineTicks(): { busy: number; all: number } {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number);
+  const all = ticks.reduce((sum, value) => sum + value, 0);
+  return { busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0), all };
 }
 
 /** Has the system forget the file's pages (posix_fadvise DONTNEED): it is read from the disk next. */

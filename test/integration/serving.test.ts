@@ -70,6 +70,12 @@ describe('texts', () => {
     const promptTokens = echoed.usage?.prompt_tokens ?? 0;
     expect(logprobs?.tokens).toHaveLength(promptTokens + 3);
     expect(logprobs?.token_logprobs?.[0]).toBeNull();
+    const offsets = logprobs?.text_offset ?? [];
+    expect(offsets.slice(0, 2)).toEqual([0, 0]);
+    expect(offsets[promptTokens]).toBe('once upon'.length);
+    offsets.slice(2, promptTokens).forEach((offset, i) => {
+      expect(text?.slice(offset)).toMatch(new RegExp(`^${logprobs?.tokens?.[i + 2]}`));
+    });
     for (const logprob of logprobs?.token_logprobs?.slice(1) ?? []) {
       expect(logprob).toBeLessThan(0);
     }
@@ -96,7 +102,7 @@ describe('texts', () => {
 
 describe('chats', () => {
   it('come whole and streamed, with history', async () => {
-    const { client } = await startServingAgent({ models: [first] });
+    const { client, agent } = await startServingAgent({ models: [first] });
     const whole = await client.chat.completions.create(chat({ logprobs: true, top_logprobs: 2 }));
     const [choice] = whole.choices;
     expect(choice).toMatchObject({ finish_reason: 'length', message: { role: 'assistant' } });
@@ -111,13 +117,16 @@ describe('chats', () => {
     expect(final.content).toBe(choice?.message.content);
 
     const messages = [
-      { role: 'system' as const, content: 'be brief' },
       { role: 'user' as const, content: [{ type: 'text' as const, text: 'say something' }] },
       final,
       { role: 'user' as const, content: 'go on' },
     ];
     const next = await client.chat.completions.create(chat({ messages }));
     expect(next.usage?.prompt_tokens).toBeGreaterThan(whole.usage?.total_tokens ?? 0);
+    // The first turn was read once, for all three.
+    const metrics = parseMetrics(await (await fetch(`${agent.url}/metrics`)).text());
+    const shared = metrics.get('entrofleet_agent_shared_prompt_tokens_total');
+    expect(shared).toBeGreaterThanOrEqual(2 * ((whole.usage?.prompt_tokens ?? 0) - 1));
   });
 
   it('are refused as the template refuses them, or when there is none', async () => {

@@ -133,8 +133,7 @@ async function assemble(use: {
   return {
     endpoint,
     stop: async () => {
-      await measurements.stop();
-      await http.close(config.httpDrainMs);
+      await Promise.all([measurements.stop(), http.close(config.httpDrainMs)]);
       await reporter.stop();
       await agent.stop();
       await bus.end();

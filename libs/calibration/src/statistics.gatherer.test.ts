@@ -8,15 +8,14 @@ import {
   openArtifact,
   openCheckpoint,
 } from '@entrofleet/artifact';
-import { native } from '@entrofleet/native';
+import { ISA_NAMES, native } from '@entrofleet/native';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyCheckpoint } from '../../../test/fixtures/tiny.checkpoint.ts';
 import { gatherStatistics } from './statistics.gatherer.ts';
 import { lookUp, predictions } from './vocabulary.pass.ts';
 
 const original = native.cpu().isa;
-const ISAS = ['portable', 'neon', 'avx2', 'avx512'] as const;
-const found = ISAS.filter((isa) => native.forceIsa(isa));
+const found = ISA_NAMES.filter((isa) => native.forceIsa(isa));
 
 const rows = Array.from({ length: 6 }, (_, r) =>
   Array.from({ length: 40 + r }, (_, i) => (7 * i * (r + 1) + i * i) % 300),
@@ -27,7 +26,7 @@ let untied: Checkpoint;
 let tied: Checkpoint;
 
 beforeAll(async () => {
-  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+  native.forceIsa(original);
   folder = await mkdtemp(join(tmpdir(), 'entrofleet-calibration-'));
   untied = await openCheckpoint(await writeTinyCheckpoint(join(folder, 'untied')));
   const options = { tiedEmbeddings: true, seed: 2 };
@@ -35,7 +34,7 @@ beforeAll(async () => {
 });
 
 afterEach(() => {
-  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+  native.forceIsa(original);
 });
 
 afterAll(async () => {

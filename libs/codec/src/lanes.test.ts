@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type LaneEncodedSymbols, native } from '@entrofleet/native';
+import { ISA_NAMES, type LaneEncodedSymbols, native } from '@entrofleet/native';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CodecError } from './codec.error.ts';
@@ -7,12 +7,11 @@ import { parseLaneCode } from './lanes.code.ts';
 import { referenceDecodeLanes } from './lanes.reference.ts';
 import { entropyBits } from './statistics.ts';
 
-const ISAS = ['portable', 'avx2', 'avx512', 'neon'] as const;
 const original = native.cpu().isa;
-const found = ISAS.filter((isa) => native.forceIsa(isa));
+const found = ISA_NAMES.filter((isa) => native.forceIsa(isa));
 
 afterEach(() => {
-  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+  native.forceIsa(original);
 });
 
 interface Source {

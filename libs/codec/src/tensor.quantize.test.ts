@@ -1,4 +1,4 @@
-import { type FloatType, native } from '@entrofleet/native';
+import { type FloatType, ISA_NAMES, native } from '@entrofleet/native';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { entropyBits } from './statistics.ts';
@@ -205,9 +205,8 @@ describe('bad weights', () => {
 });
 
 describe('float conversion', () => {
-  const isas = ['portable', 'neon', 'avx2', 'avx512'] as const;
-  const original = isas.find((isa) => isa === native.cpu().isa) ?? 'portable';
-  const found = isas.filter((isa) => native.forceIsa(isa));
+  const original = native.cpu().isa;
+  const found = ISA_NAMES.filter((isa) => native.forceIsa(isa));
   native.forceIsa(original);
   afterEach(() => {
     native.forceIsa(original);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { choosePreempted, type MemberView, planRound } from './batch.plan.ts';
+import { chooseAdmitted, choosePreempted, type MemberView, planRound } from './batch.plan.ts';
 
 const RULES = { blockTokens: 256, stallSeconds: 0.1, tokensPerSecond: 400 };
 let order = 0;
@@ -38,6 +38,21 @@ describe('a round', () => {
     const members = others ? [reading, member({})] : [reading];
     expect(planRound(members, { ...RULES, tokensPerSecond }).prefill?.tokens).toBe(tokens);
   });
+});
+
+it('who starts is the first of the group with the fewest running', () => {
+  const waiting = [
+    { group: 'many', order: 3 },
+    { group: 'one', order: 9 },
+    { group: 'many', order: 2 },
+    { group: 'other', order: 8 },
+  ];
+  const running = (...groups: string[]) => groups.map((group) => ({ group }));
+  expect(chooseAdmitted(waiting, [])?.order).toBe(2);
+  expect(chooseAdmitted(waiting, running('many'))?.order).toBe(8);
+  expect(chooseAdmitted(waiting, running('many', 'other'))?.order).toBe(9);
+  expect(chooseAdmitted(waiting, running('one', 'many', 'other'))?.order).toBe(2);
+  expect(chooseAdmitted([], running('one'))).toBeNull();
 });
 
 it('the one that came last gives its memory up', () => {

@@ -53,6 +53,30 @@ function patientBlock({ blockTokens, stallSeconds, tokensPerSecond }: PrefillRul
   return Math.min(blockTokens, Math.max(LEAST_BLOCK_TOKENS, affordable));
 }
 
+/** What deciding who starts needs to know of a sequence. */
+export interface GroupedView {
+  /** Sequences that were asked for together have the same. */
+  readonly group: string;
+  /** Higher for those that came later. */
+  readonly order: number;
+}
+
+/**
+ * Who starts next: the first that came of the group that has the fewest running, so that whoever
+ * asks for many texts at once does not keep out those who ask for one. Nobody waits for ever: a
+ * group without a running sequence goes before those with one.
+ */
+export function chooseAdmitted<Member extends GroupedView>(
+  waiting: readonly Member[],
+  running: readonly Pick<GroupedView, 'group'>[],
+): Member | null {
+  const runningOf = (group: string) => running.filter((member) => member.group === group).length;
+  const [first] = waiting
+    .map((member) => ({ member, load: runningOf(member.group) }))
+    .sort((a, b) => a.load - b.load || a.member.order - b.member.order);
+  return first?.member ?? null;
+}
+
 /**
  * Which sequence gives its KV cache up when there is no memory left: the one that came last, since
  * it has the least to lose. It is read again later.

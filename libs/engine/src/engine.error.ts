@@ -33,6 +33,7 @@ const NATIVE_REASONS: Readonly<Record<string, EngineErrorReason>> = {
   ContextExceeded: 'ContextExceeded',
   OutOfMemory: 'OutOfMemory',
   ThreadsUnavailable: 'OutOfMemory',
+  Cancelled: 'Cancelled',
   ModelClosed: 'ModelClosed',
   SessionClosed: 'ModelClosed',
 };

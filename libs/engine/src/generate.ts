@@ -26,12 +26,11 @@ export interface GenerateOptions extends Omit<SequenceOptions, 'prompt' | 'score
  * `NonFiniteLogits`, `Cancelled`, `ModelClosed`.
  */
 export async function* generate(options: GenerateOptions): AsyncGenerator<GeneratedPiece> {
-  const { model, tokenizer, signal, maxTokens } = options;
+  const { model, tokenizer, signal } = options;
   const prompt =
     typeof options.prompt === 'string' ? tokenizer.encode(options.prompt) : options.prompt;
-  const about = sequenceModel(options);
-  const sequence = new GenerationSequence(about, { ...options, prompt });
-  const session = model.createSession(Math.min(about.contextLength, prompt.length + maxTokens));
+  const sequence = new GenerationSequence(sequenceModel(options), { ...options, prompt });
+  const session = model.createSession(sequence.contextLength);
   try {
     let logits = await session.append(prompt, { signal });
     for (;;) {

@@ -8,8 +8,9 @@ import type { GeneratedPiece } from './generation.sequence.ts';
 import { createTokenizer } from './tokenizer.ts';
 
 const CONTEXT = 192;
-const createModel = (endToken: number | null) =>
+const createModel = (endToken: number | null, format: 'f32' | 'u8' = 'f32') =>
   createTinyModel({
+    format,
     config: {
       vocab_size: TINY_VOCABULARY_SIZE,
       eos_token_id: endToken,
@@ -36,7 +37,8 @@ const request = (change: Partial<BatchRequest> = {}): BatchRequest => ({
   ...change,
 });
 
-async function finish(pieces: AsyncIterable<GeneratedPiece>) {
+/** @param most tokens after which the reader leaves. */
+async function finish(pieces: AsyncIterable<GeneratedPiece>, most = Number.POSITIVE_INFINITY) {
   let text = '';
   const logprobs: number[] = [];
   const tokenIds: number[] = [];
@@ -46,6 +48,7 @@ async function finish(pieces: AsyncIterable<GeneratedPiece>) {
     if (piece.tokenId !== null) tokenIds.push(piece.tokenId);
     if (piece.logprob !== undefined) logprobs.push(piece.logprob.logprob);
     finishReason = piece.finishReason;
+    if (tokenIds.length >= most) break;
   }
   return { text, tokenIds, logprobs, finishReason };
 }
@@ -67,35 +70,44 @@ const requests = fc.record({
 });
 
 describe('sequences generated together', () => {
-  it('get exactly the tokens they would get alone, however little memory there is', async () => {
-    const contexts = fc.integer({ min: 1, max: 3 });
-    const arrivals = fc.array(fc.tuple(requests, fc.integer({ min: 0, max: 5 })), {
-      minLength: 1,
-      maxLength: 9,
-    });
-    const ending = createModel(260);
-    await fc.assert(
-      fc.asyncProperty(arrivals, contexts, async (wanted, budgetContexts) => {
-        const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
-        const batch = createBatch({ model: ending, keyValueBytes });
-        const together = await Promise.all(
-          wanted.map(async ([one, turns]) => {
-            for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
-            return finish(batch.generate(one));
-          }),
-        );
-        const alone = await Promise.all(
-          wanted.map(([one]) => finish(generate({ model: ending, tokenizer, ...one }))),
-        );
-        expect(together).toEqual(alone);
-        const { runningSequences, waitingSequences } = batch.statistics;
-        expect(runningSequences + waitingSequences).toBe(0);
-        batch.close();
-        expect(batch.statistics.keyValueBytes).toBe(0);
-      }),
-      { numRuns: 40 },
-    );
-  });
+  it.each(['f32', 'u8'] as const)(
+    'of %s weights get the tokens they would get alone',
+    async (format) => {
+      const contexts = fc.integer({ min: 1, max: 3 });
+      const arrival = fc.record({
+        wanted: requests,
+        group: fc.constantFrom(undefined, 'many'),
+        /** Turns of the event loop after which it comes. */
+        afterTurns: fc.integer({ min: 0, max: 5 }),
+        leavesAfter: fc.constantFrom(Number.POSITIVE_INFINITY, 1, 8),
+      });
+      const arrivals = fc.array(arrival, { minLength: 1, maxLength: 9 });
+      const ending = createModel(260, format);
+      await fc.assert(
+        fc.asyncProperty(arrivals, contexts, async (all, budgetContexts) => {
+          const keyValueBytes = budgetContexts * CONTEXT * model.kvCacheBytes(1);
+          const batch = createBatch({ model: ending, keyValueBytes });
+          const together = await Promise.all(
+            all.map(async ({ wanted, group, afterTurns, leavesAfter }) => {
+              for (let turn = 0; turn < afterTurns; turn++) await new Promise(setImmediate);
+              return finish(batch.generate({ ...wanted, group }), leavesAfter);
+            }),
+          );
+          const alone = await Promise.all(
+            all.map(({ wanted, leavesAfter }) =>
+              finish(generate({ model: ending, tokenizer, ...wanted }), leavesAfter),
+            ),
+          );
+          expect(together).toEqual(alone);
+          const { runningSequences, waitingSequences } = batch.statistics;
+          expect(runningSequences + waitingSequences).toBe(0);
+          batch.close();
+          expect(batch.statistics.keyValueBytes).toBe(0);
+        }),
+        { numRuns: 25 },
+      );
+    },
+  );
 
   it('give up memory to older ones and are read again', async () => {
     const batch = createBatch({ keyValueBytes: 2 * CONTEXT * model.kvCacheBytes(1) });
@@ -119,6 +131,19 @@ describe('sequences generated together', () => {
     };
     await Promise.all([1, 2, 3, 4, 5, 6, 7].map(watch));
     expect(most).toBe(3);
+  });
+
+  it('take turns with those of another group', async () => {
+    const batch = createBatch({ sequences: 2 });
+    const ended: string[] = [];
+    const run = async (group: string, seed: number) => {
+      await finish(batch.generate(request({ group, seed, temperature: 1, maxTokens: 40 })));
+      ended.push(group);
+    };
+    const many = [1, 2, 3, 4, 5, 6].map((seed) => run('many', seed));
+    await new Promise(setImmediate);
+    await Promise.all([...many, run('one', 7)]);
+    expect(ended.indexOf('one')).toBeLessThan(4);
   });
 
   it('go on while others come and go', async () => {

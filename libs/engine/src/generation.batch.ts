@@ -1,4 +1,4 @@
-import { choosePreempted, type MemberView, planRound } from './batch.plan.ts';
+import { chooseAdmitted, choosePreempted, type MemberView, planRound } from './batch.plan.ts';
 import { EngineError } from './engine.error.ts';
 import {
   type GeneratedPiece,
@@ -25,6 +25,8 @@ export interface BatchOptions {
 }
 
 export interface BatchRequest extends SequenceOptions {
+  /** Texts that are asked for together have the same; groups take turns. Default: its own. */
+  readonly group?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,8 +43,11 @@ export interface BatchStatistics {
 
 interface Member {
   readonly order: number;
+  readonly group: string;
   readonly sequence: GenerationSequence;
   readonly pieces: PieceQueue<GeneratedPiece>;
+  /** Aborted when nobody wants it any more. */
+  readonly left: AbortController;
   /** null while it waits. */
   lease: SessionLease | null;
   prefilledInRound: number;
@@ -64,8 +69,9 @@ const SCORED_BLOCK_TOKENS = 32;
  * in between, and sequences come and go at any pass. Each gets exactly the tokens it would get
  * alone.
  *
- * Sequences start in the order they came, as far as the memory for their KV caches goes. When a
- * growing one needs more than there is, the one that came last is put back and read again later.
+ * Sequences start in the order they came, by turns of those that were asked for together, as far as
+ * the memory for their KV caches goes. When a growing one needs more than there is, the one that
+ * came last is put back and read again later.
  */
 export class GenerationBatch {
   readonly #model: LanguageModel;
@@ -116,10 +122,13 @@ export class GenerationBatch {
    */
   async *generate(request: BatchRequest): AsyncGenerator<GeneratedPiece> {
     const { signal } = request;
+    const order = this.#order++;
     const member: Member = {
-      order: this.#order++,
+      order,
+      group: request.group ?? `${order}`,
       sequence: new GenerationSequence(this.#sequenceModel, request),
       pieces: new PieceQueue({ capacity: PIECES_AHEAD, onTaken: () => this.#pump() }),
+      left: new AbortController(),
       lease: null,
       prefilledInRound: -1,
     };
@@ -152,6 +161,7 @@ export class GenerationBatch {
 
   /** Takes a sequence out, wherever it is. */
   #leave(member: Member): void {
+    member.left.abort();
     const at = this.#waiting.indexOf(member);
     if (at >= 0) this.#waiting.splice(at, 1);
     if (!isRunning(member)) return;
@@ -190,15 +200,16 @@ export class GenerationBatch {
 
   #admit(): void {
     while (this.#running.size < this.#sequences) {
-      const member = this.#waiting[0];
-      if (member === undefined) return;
-      const { tokens, remaining } = member.sequence;
+      const member = chooseAdmitted(this.#waiting, [...this.#running]);
+      if (member === null) return;
+      const { tokens, remaining, contextLength } = member.sequence;
       const reserve = tokens.length + Math.min(remaining, HEADROOM_TOKENS);
       try {
-        const lease = this.#pool.take({ tokens, reserve, share: !member.sequence.wantsScores });
+        const share = !member.sequence.wantsScores;
+        const lease = this.#pool.take({ tokens, contextLength, reserve, share });
         if (lease === null) return;
         this.#sharedTokens += lease.session.length;
-        this.#waiting.shift();
+        this.#waiting.splice(this.#waiting.indexOf(member), 1);
         this.#running.add(Object.assign(member, { lease, prefilledInRound: -1 }));
       } catch (error) {
         this.#fail(member, error);
@@ -234,7 +245,7 @@ export class GenerationBatch {
     try {
       const logits = sequence.wantsScores
         ? await this.#scorePrompt(member, block)
-        : await session.append(block);
+        : await session.append(block, { signal: member.left.signal });
       const rate = block.length / Math.max(1e-6, (performance.now() - startMs) / 1000);
       this.#prefillTokensPerSecond = rate;
       const isWhole = this.#running.has(member) && session.length === sequence.tokens.length;
@@ -297,7 +308,7 @@ export class GenerationBatch {
     this.#running.delete(member);
     this.#pool.free(member.lease);
     stopRunning(member);
-    this.#waiting.unshift(member);
+    this.#waiting.push(member);
   }
 }
 

@@ -115,6 +115,12 @@ export class GenerationSequence {
     return this.#finished;
   }
 
+  /** What it may come to at most. */
+  get contextLength(): number {
+    const { contextLength } = this.#model;
+    return Math.min(contextLength, this.promptLength + this.#options.maxTokens);
+  }
+
   /** Tokens that may still be drawn. */
   get remaining(): number {
     const { maxTokens } = this.#options;

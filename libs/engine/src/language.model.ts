@@ -1,9 +1,14 @@
-import type { NativeModel, NativeSession } from '@entrofleet/native';
+import type { KeyValueFormat, NativeModel, NativeSession } from '@entrofleet/native';
 import type { Residency } from './coded.matrices.ts';
 import { EngineError, fromNative, throwIfAborted } from './engine.error.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import { kvCacheBytes } from './memory.figures.ts';
 import type { ModelConfig } from './model.config.ts';
+
+export interface CallOptions {
+  /** Heeded within about a layer's time; the session is then as it was before the call. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** One sequence of tokens with its KV cache. */
 export class ModelSession {
@@ -26,20 +31,17 @@ export class ModelSession {
   }
 
   /**
-   * Appends at least one token, in blocks between which `signal` is heeded.
+   * Appends at least one token, in blocks between which calls of other sessions have their turn.
+   * When `signal` ends it, whole blocks stay.
    * @returns logits of the last position.
    * @throws EngineError `ContextExceeded`, `BadToken`, `Cancelled`, `ModelClosed`.
    */
-  async append(
-    tokens: readonly number[],
-    options: { signal?: AbortSignal | undefined } = {},
-  ): Promise<Float32Array> {
+  async append(tokens: readonly number[], options: CallOptions = {}): Promise<Float32Array> {
     if (tokens.length > this.room) throw contextExceeded(tokens.length, this);
     let logits: Float32Array | undefined;
     for (let start = 0; start < tokens.length; start += ENGINE_LIMITS.prefillTokens) {
-      throwIfAborted(options.signal);
       const block = tokens.slice(start, start + ENGINE_LIMITS.prefillTokens);
-      logits = await this.#call(() => this.native.forward(toTokenArray(block), 'last'));
+      logits = await this.#call(options, () => this.native.forward(toTokenArray(block), 'last'));
     }
     if (logits === undefined) throw new EngineError('BadArgument', 'append() needs a token');
     return logits;
@@ -49,16 +51,16 @@ export class ModelSession {
    * Appends tokens and gives the logits of every position, tokens.length x vocabularySize. For
    * short texts: {@link score} needs no such memory.
    */
-  allLogits(tokens: readonly number[]): Promise<Float32Array> {
-    return this.#call(() => this.native.forward(toTokenArray(tokens), 'all'));
+  allLogits(tokens: readonly number[], options: CallOptions = {}): Promise<Float32Array> {
+    return this.#call(options, () => this.native.forward(toTokenArray(tokens), 'all'));
   }
 
   /**
    * Appends tokens and gives the negative log-likelihood (nats) of each after the first, from
    * those before it.
    */
-  score(tokens: readonly number[]): Promise<Float64Array> {
-    return this.#call(() => this.native.score(toTokenArray(tokens)));
+  score(tokens: readonly number[], options: CallOptions = {}): Promise<Float64Array> {
+    return this.#call(options, () => this.native.score(toTokenArray(tokens)));
   }
 
   /** Forgets everything after `length` tokens. No call of this session may be running. */
@@ -75,11 +77,18 @@ export class ModelSession {
     this.native.close();
   }
 
-  async #call<Result>(work: () => Promise<Result>): Promise<Result> {
+  async #call<Result>({ signal }: CallOptions, work: () => Promise<Result>): Promise<Result> {
+    throwIfAborted(signal);
+    const cancel = () => this.native.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
     try {
       return await work();
     } catch (error) {
-      throw fromNative(error);
+      const failure = fromNative(error);
+      if (failure.reason === 'Cancelled') throwIfAborted(signal);
+      throw failure;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
     }
   }
 }
@@ -88,6 +97,8 @@ export class ModelSession {
 export class LanguageModel {
   readonly config: ModelConfig;
   readonly threads: number;
+  /** How sessions hold keys and values. */
+  readonly keyValueFormat: KeyValueFormat;
   /** How coded matrices are held; null when the source had none. */
   readonly residency: Residency | null;
   readonly #native: NativeModel;
@@ -96,16 +107,19 @@ export class LanguageModel {
   constructor(
     native: NativeModel,
     options: {
-      config: ModelConfig;
-      threads: number;
-      residency?: Residency | null;
+      readonly config: ModelConfig;
+      readonly threads: number;
+      /** Default: f16 where matrices are quantized, f32 where all are float. */
+      readonly keyValueFormat?: KeyValueFormat | undefined;
+      readonly residency?: Residency | null;
       /** Whatever else keeps the weights; done without at {@link close}. */
-      release?: () => void;
+      readonly release?: () => void;
     },
   ) {
     this.#native = native;
     this.config = options.config;
     this.threads = options.threads;
+    this.keyValueFormat = options.keyValueFormat ?? native.keyValueFormat;
     this.residency = options.residency ?? null;
     this.#release = options.release;
   }
@@ -120,8 +134,10 @@ export class LanguageModel {
    * @throws EngineError `ContextExceeded` past the model's context, `OutOfMemory`.
    */
   createSession(contextLength = this.config.contextLength): ModelSession {
+    const { keyValueFormat } = this;
     try {
-      return new ModelSession(this.#native.createSession(contextLength), contextLength);
+      const session = this.#native.createSession(contextLength, { keyValueFormat });
+      return new ModelSession(session, contextLength);
     } catch (error) {
       throw fromNative(error);
     }
@@ -147,7 +163,7 @@ export class LanguageModel {
 
   /** Bytes of one session's KV cache. */
   kvCacheBytes(contextLength = this.config.contextLength): number {
-    return kvCacheBytes(this.config, contextLength);
+    return kvCacheBytes(this.config, { contextLength, format: this.keyValueFormat });
   }
 
   /** Lets go of the weights once the running call is done; waiting calls fail `ModelClosed`. */

@@ -228,8 +228,13 @@ describe('rotary frequencies', () => {
 
 describe('memory figures', () => {
   it('count the KV cache', () => {
-    expect(kvCacheBytes(parse(), 10)).toBe(2 * 2 * 2 * 8 * 10 * 4);
-    expect(kvCacheBytes(parse())).toBe(6.4 * kvCacheBytes(parse(), 10));
+    // Two layers of two heads; values of 8 elements take 16.
+    const bytes = (format: 'f32' | 'f16' | 'int8') =>
+      kvCacheBytes(parse(), { contextLength: 10, format });
+    expect(bytes('f32')).toBe(2 * 2 * (8 + 16) * 10 * 4);
+    expect(bytes('f16')).toBe(bytes('f32') / 2);
+    expect(bytes('int8')).toBe(bytes('f32') / 4 + 2 * 2 * 8 * 10);
+    expect(kvCacheBytes(parse())).toBe(6.4 * bytes('f16'));
   });
 
   it('count the weights of every format', () => {

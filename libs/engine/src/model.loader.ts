@@ -1,4 +1,5 @@
 import {
+  type KeyValueFormat,
   type ModelTensors,
   type NativeMatrix,
   native,
@@ -19,6 +20,10 @@ import type { WeightSource } from './weight.source.ts';
 
 export interface LoadOptions {
   readonly threads: number;
+  /** Binds each thread to a processor while it computes. */
+  readonly pinThreads?: boolean;
+  /** Default: f16 where matrices are quantized, f32 where all are float. */
+  readonly keyValueFormat?: KeyValueFormat;
   /** Called as tensors are read; those that are loaded together count by their bytes. */
   readonly onProgress?: (progress: { tensorsRead: number; tensorsTotal: number }) => void;
   readonly signal?: AbortSignal;
@@ -60,8 +65,12 @@ export async function loadModel(
       ...toGeometry(config, options.rotaryPrecision),
       tiedEmbeddings: tensors.head === undefined,
     };
-    const model = native.createModel(geometry, tensors, { threads });
-    return new LanguageModel(model, { config, threads, residency, release });
+    const model = native.createModel(geometry, tensors, {
+      threads,
+      pinThreads: options.pinThreads ?? false,
+    });
+    const { keyValueFormat } = options;
+    return new LanguageModel(model, { config, threads, keyValueFormat, residency, release });
   } catch (error) {
     release();
     throw fromNative(error);

@@ -51,8 +51,10 @@ const CASES: readonly (readonly [string, TinyOptions])[] = [
   ['f16', { format: 'f16' }],
   ['bf16', { format: 'bf16', geometry: { hiddenSize: 53 } }],
   ['u8, one step', { format: 'u8' }],
+  ['u8, plain', { format: 'u8', form: 'plain' }],
   ['u8, step per row', { format: 'u8', stepPerRow: true }],
   ['u4, one step', { format: 'u4' }],
+  ['u4, plain', { format: 'u4', form: 'plain' }],
   ['u4, odd row length', { format: 'u4', stepPerRow: true, geometry: { hiddenSize: 53 } }],
   ['multi-head attention', { format: 'f32', geometry: { keyValueHeads: 6 } }],
   ['multi-query attention', { format: 'f32', geometry: { keyValueHeads: 1 } }],
@@ -107,6 +109,18 @@ describe.each(CASES)('forward pass: %s', (_, options) => {
       expect(deviation(first, reference)).toBeLessThan(tolerance);
       for (const answer of answers) expect(answer).toEqual(first);
     }),
+  );
+
+  it.runIf(options.format.startsWith('u'))(
+    'has the same bits on all instruction sets',
+    async () => {
+      const answer = async () => {
+        const model = native.createModel(geometry, tensors, { threads: 2 });
+        return model.createSession(tokens.length).forward(Uint32Array.from(tokens), 'all');
+      };
+      const expected = await answer();
+      for (const isa of machineIsas) expect(await withIsa(isa, answer)).toEqual(expected);
+    },
   );
 
   it('gives the same bits token by token, in uneven blocks, and batched', async () => {

@@ -44,6 +44,18 @@ describe('sessions', () => {
     );
   });
 
+  it('leave their calls when they are told to, and go on', async () => {
+    const session = createModel().createSession(80);
+    const running = session.forward(tokens, 'last').catch((error: unknown) => error);
+    const waiting = session.score(tokens);
+    session.cancel();
+    await expect(waiting).rejects.toEqual(code('Cancelled'));
+    await running;
+    session.truncate(0);
+    const again = await session.forward(tokens, 'last');
+    expect(again).toEqual(await createModel().createSession(40).forward(tokens, 'last'));
+  });
+
   it('of another model, twice, or full are refused by step()', async () => {
     const model = createModel();
     const session = model.createSession(1);

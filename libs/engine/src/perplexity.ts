@@ -37,7 +37,7 @@ export async function perplexity(
     for (const [index, row] of rows.entries()) {
       throwIfAborted(options.signal);
       session.truncate(0);
-      const losses = await session.score(row);
+      const losses = await session.score(row, { signal: options.signal });
       for (const loss of losses) total += loss;
       tokens += losses.length;
       options.onProgress?.({ rowsDone: index + 1, rowsTotal: rows.length });

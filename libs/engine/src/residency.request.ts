@@ -57,7 +57,9 @@ function holds(matrix: CodedMatrix, place: TensorPlace): boolean {
 
 /** Of one session as long as the model's context, or as most are. */
 export function defaultKeyValueBytes(config: ModelConfig): number {
-  return kvCacheBytes(config, Math.min(config.contextLength, CONTEXT_LENGTH_DEFAULT));
+  return kvCacheBytes(config, {
+    contextLength: Math.min(config.contextLength, CONTEXT_LENGTH_DEFAULT),
+  });
 }
 
 /** What the residency plan needs to know of a model, before anything of it is decoded. */

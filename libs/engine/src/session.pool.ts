@@ -12,6 +12,16 @@ export interface SessionLease {
   reservedTokens: number;
 }
 
+export interface TakeOptions {
+  readonly tokens: readonly number[];
+  /** What the sequence may come to at most, prompt and completion together. */
+  readonly contextLength: number;
+  /** Tokens to have memory for at once. */
+  readonly reserve: number;
+  /** Whether tokens that are in memory need not be read. */
+  readonly share: boolean;
+}
+
 interface Idle extends SessionLease {
   readonly tokens: readonly number[];
 }
@@ -20,11 +30,12 @@ interface Idle extends SessionLease {
  * The KV caches of one model within a budget of tokens. Caches of ended sequences are kept, as far
  * as nobody else needs the memory, because a chat's next turn begins with the last one's tokens.
  *
- * A session is made for the whole context: its memory becomes resident only as it is filled.
+ * A session is made as long as it may get: its memory becomes resident only as it is filled.
  */
 export class SessionPool {
   readonly #model: LanguageModel;
-  readonly #contextLength: number;
+  /** Rising; the last one is the whole context. */
+  readonly #lengths: readonly number[];
   readonly #budgetTokens: number;
   readonly #idleMost: number;
   /** Least recently used first. */
@@ -40,7 +51,7 @@ export class SessionPool {
     idleSessions: number;
   }) {
     this.#model = options.model;
-    this.#contextLength = options.contextLength;
+    this.#lengths = sessionLengths(options.model, options.contextLength);
     this.#budgetTokens = Math.max(options.budgetTokens, pages(options.contextLength));
     this.#idleMost = options.idleSessions;
   }
@@ -59,16 +70,17 @@ export class SessionPool {
    * always less than all of them. null: there is not enough memory now.
    * @throws EngineError `OutOfMemory`, `ModelClosed`.
    */
-  take(use: { tokens: readonly number[]; reserve: number; share: boolean }): SessionLease | null {
-    const wanted = pages(Math.min(use.reserve, this.#contextLength));
-    const found = use.share ? this.#findShared(use.tokens) : null;
+  take(use: TakeOptions): SessionLease | null {
+    const length = this.#lengths.find((most) => most >= use.contextLength) ?? use.contextLength;
+    const wanted = pages(Math.min(use.reserve, length));
+    const found = use.share ? this.#findShared(use.tokens, length) : null;
     if (found !== null) this.#idle.splice(this.#idle.indexOf(found.idle), 1);
     const owned = found?.idle.reservedTokens ?? 0;
     if (!this.#makeRoom(Math.max(0, wanted - owned))) {
       if (found !== null) this.#idle.push(found.idle);
       return null;
     }
-    const session = found?.idle.session ?? this.#model.createSession(this.#contextLength);
+    const session = found?.idle.session ?? this.#model.createSession(length);
     if (found !== null) session.truncate(found.shared);
     const reservedTokens = Math.max(wanted, owned);
     this.#reservedTokens += reservedTokens - owned;
@@ -103,9 +115,9 @@ export class SessionPool {
     while (this.#idle.length > 0) this.#evict();
   }
 
-  #findShared(tokens: readonly number[]): { idle: Idle; shared: number } | null {
+  #findShared(tokens: readonly number[], length: number): { idle: Idle; shared: number } | null {
     let best: { idle: Idle; shared: number } | null = null;
-    for (const idle of this.#idle) {
+    for (const idle of this.#idle.filter(({ session }) => session.contextLength === length)) {
       const shared = Math.min(sharedLength(idle.tokens, tokens), tokens.length - 1);
       // What diverges early belongs to another conversation, which may go on.
       if (shared < LEAST_SHARED_TOKENS || shared * 2 < idle.tokens.length) continue;
@@ -128,6 +140,16 @@ export class SessionPool {
     this.#reservedTokens -= idle.reservedTokens;
     idle.session.close();
   }
+}
+
+/**
+ * Long-rope has one set of frequencies for sessions up to its original context and one for longer
+ * ones, so a sequence that stays within it gets a session that does.
+ */
+function sessionLengths({ config }: LanguageModel, contextLength: number): readonly number[] {
+  const { scaling } = config.rope;
+  const short = scaling.kind === 'longrope' ? scaling.originalContextLength : contextLength;
+  return short < contextLength ? [short, contextLength] : [contextLength];
 }
 
 function pages(tokens: number): number {

@@ -10,6 +10,8 @@ export interface TinyOptions {
   /** Norms of queries and keys, as Qwen3 has. */
   readonly headNorms?: boolean;
   readonly stepPerRow?: boolean;
+  /** Of symbols. */
+  readonly form?: 'window' | 'plain';
   readonly seed?: number;
 }
 
@@ -123,7 +125,8 @@ function randomTensor(
     () => ((0.5 + random.next()) * spread) / levels,
   );
   const zeroPoint = Math.floor(levels * (0.4 + 0.2 * random.next()));
-  return { format: options.format, rows, columns, symbols, zeroPoint, steps };
+  const { format, form = 'window' } = options;
+  return { format, rows, columns, symbols, zeroPoint, steps, form };
 }
 
 /** Bits of a number of small magnitude, cut off after as many as the format has. */

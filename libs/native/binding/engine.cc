@@ -229,6 +229,7 @@ class Model : public Napi::ObjectWrap<Model> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeModel",
                        {InstanceAccessor<&Model::weight_bytes>("weightBytes"),
+                        InstanceAccessor<&Model::key_value_format>("keyValueFormat"),
                         InstanceMethod<&Model::create_session>("createSession"),
                         InstanceMethod<&Model::step>("step"),
                         InstanceMethod<&Model::close>("close")});
@@ -237,6 +238,10 @@ class Model : public Napi::ObjectWrap<Model> {
  private:
   Napi::Value weight_bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(queue_->weight_bytes()));
+  }
+
+  Napi::Value key_value_format(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), queue_->quantized() ? "f16" : "f32");
   }
 
   Napi::Value create_session(const Napi::CallbackInfo& info) {

@@ -1,5 +1,6 @@
 // Softmax attention of queries that share a key-value head over one chunk of positions, and the
-// storing of keys and values.
+// storing of keys and values. The bits are the same on every instruction set: sums run in an order
+// that does not depend on the vectors' width, and each product is rounded together with its sum.
 
 constexpr size_t kBlockVectors = kKeyBlock / Lanes::kWidth;
 
@@ -20,7 +21,7 @@ inline void score_block(const Element* block, const float* queries, size_t head_
     for (size_t r = 0; r < kRows; ++r) {
       const typename Lanes::Float query = Lanes::broadcast(queries[r * head_size + d]);
       for (size_t v = 0; v < kBlockVectors; ++v) {
-        sums[r][v] = Lanes::multiply_add(query, keys[v], sums[r][v]);
+        sums[r][v] = Lanes::fused_multiply_add(query, keys[v], sums[r][v]);
       }
     }
   }
@@ -110,7 +111,7 @@ inline void weigh_values(const AttentionChunk& chunk, size_t row, size_t dimensi
     for (size_t r = 0; r < kRows; ++r) {
       const typename Lanes::Float weight = Lanes::broadcast(weights[r * kChunkPositions + j]);
       for (size_t v = 0; v < kVectors; ++v) {
-        sums[r][v] = Lanes::multiply_add(weight, value[v], sums[r][v]);
+        sums[r][v] = Lanes::fused_multiply_add(weight, value[v], sums[r][v]);
       }
     }
   }

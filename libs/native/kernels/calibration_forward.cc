@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/calibration_kernels.h"
+#include "kernels/rotation.h"
 #include "kernels/thread_team.h"
 
 namespace entrofleet {
@@ -20,41 +21,18 @@ constexpr size_t kBlockRows = 64;
 
 size_t parts_of(size_t count, size_t part) { return count / part + (count % part != 0); }
 
-struct Rotation {
+// A rotation as it is applied.
+struct PairRotation {
   float cosine;
   float sine;
 };
 
-// Of an angle of at most 2^30 radians. Library functions differ from machine to machine in the last
-// bit; this is reduction by pi / 2 in three parts (fdlibm's) and Taylor series up to r^16
-// and r^17.
-Rotation rotation_of(double angle) {
-  constexpr double kTwoOverPi = 0.63661977236758134;
-  constexpr double kPart1 = 1.57079632673412561417;
-  constexpr double kPart2 = 6.07710050630396597660e-11;
-  constexpr double kPart3 = 2.02226624871116645580e-21;
-  const double quarter = std::nearbyint(angle * kTwoOverPi);
-  const double rest = ((angle - quarter * kPart1) - quarter * kPart2) - quarter * kPart3;
-  const double square = rest * rest;
-  double sine = 1;
-  double cosine = 1;
-  for (int k = 16; k >= 2; k -= 2) {
-    cosine = 1 - cosine * square / (k * (k - 1));
-    sine = 1 - sine * square / (k * (k + 1));
-  }
-  sine *= rest;
-  const auto made = [](double cosine, double sine) -> Rotation {
-    return {static_cast<float>(cosine), static_cast<float>(sine)};
-  };
-  switch (static_cast<int64_t>(quarter) & 3) {
-    case 1: return made(-sine, cosine);
-    case 2: return made(-cosine, -sine);
-    case 3: return made(sine, -cosine);
-    default: return made(cosine, sine);
-  }
+PairRotation pair_rotation(double angle) {
+  const Rotation exact = rotation_of(angle);
+  return {static_cast<float>(exact.cosine), static_cast<float>(exact.sine)};
 }
 
-void rotate(float* head, const Rotation* rotations, size_t pairs) {
+void rotate(float* head, const PairRotation* rotations, size_t pairs) {
   for (size_t i = 0; i < pairs; ++i) {
     const float first = head[i];
     const float second = head[i + pairs];
@@ -95,7 +73,7 @@ std::vector<Sequence> sequences_of(const std::vector<uint32_t>& lengths) {
 
 // One head of one sequence: its queries block by block against its transposed keys.
 void attend_head(const AttentionInput& input, const Sequence& sequence, size_t head,
-                 std::span<const Rotation> rotations, float* outputs) {
+                 std::span<const PairRotation> rotations, float* outputs) {
   const CalibrationKernels& kernels = calibration_kernels(active_isa());
   const size_t size = input.head_size;
   const size_t pairs = input.rotary_frequencies.size();
@@ -204,10 +182,10 @@ OwnedArray<float> attend_sequences(const AttentionInput& input, size_t threads) 
   const size_t pairs = input.rotary_frequencies.size();
   size_t longest = 0;
   for (const Sequence& sequence : sequences) longest = std::max(longest, sequence.length);
-  std::vector<Rotation> rotations(longest * pairs);
+  std::vector<PairRotation> rotations(longest * pairs);
   for (size_t t = 0; t < longest; ++t) {
     for (size_t i = 0; i < pairs; ++i) {
-      rotations[t * pairs + i] = rotation_of(static_cast<double>(t) * input.rotary_frequencies[i]);
+      rotations[t * pairs + i] = pair_rotation(static_cast<double>(t) * input.rotary_frequencies[i]);
     }
   }
   OwnedArray<float> outputs(input.queries.size());

@@ -23,7 +23,7 @@ const CalibrationKernels& calibration_kernels(Isa isa) {
   if (isa == Isa::kAvx512) return avx512::kCalibrationKernels;
   if (isa == Isa::kAvx2) return avx2::kCalibrationKernels;
 #elif defined(__aarch64__)
-  if (isa == Isa::kNeon) return neon::kCalibrationKernels;
+  if (isa == Isa::kNeon || isa == Isa::kNeonDot) return neon::kCalibrationKernels;
 #endif
   static_cast<void>(isa);
   return portable::kCalibrationKernels;

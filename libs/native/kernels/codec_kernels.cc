@@ -23,7 +23,7 @@ const CodecKernels& codec_kernels(Isa isa) {
   if (isa == Isa::kAvx512) return avx512::kCodecKernels;
   if (isa == Isa::kAvx2) return avx2::kCodecKernels;
 #elif defined(__aarch64__)
-  if (isa == Isa::kNeon) return neon::kCodecKernels;
+  if (isa == Isa::kNeon || isa == Isa::kNeonDot) return neon::kCodecKernels;
 #endif
   static_cast<void>(isa);
   return portable::kCodecKernels;

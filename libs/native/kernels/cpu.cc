@@ -24,7 +24,7 @@ Isa detect() {
   if (avx2) return Isa::kAvx2;
   return Isa::kPortable;
 #elif defined(__aarch64__)
-  return Isa::kNeon;
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 ? Isa::kNeonDot : Isa::kNeon;
 #else
   return Isa::kPortable;
 #endif
@@ -37,7 +37,8 @@ std::atomic<Isa>& active() {
 
 bool machine_has(Isa isa) {
   if (isa == Isa::kPortable || isa == best_isa()) return true;
-  return isa == Isa::kAvx2 && best_isa() == Isa::kAvx512;
+  return (isa == Isa::kAvx2 && best_isa() == Isa::kAvx512) ||
+         (isa == Isa::kNeon && best_isa() == Isa::kNeonDot);
 }
 
 }  // namespace
@@ -55,6 +56,8 @@ const char* isa_name(Isa isa) {
       return "portable";
     case Isa::kNeon:
       return "neon";
+    case Isa::kNeonDot:
+      return "neon-dot";
     case Isa::kAvx2:
       return "avx2";
     case Isa::kAvx512:
@@ -64,7 +67,7 @@ const char* isa_name(Isa isa) {
 }
 
 bool force_isa(const std::string& name) {
-  for (Isa isa : {Isa::kPortable, Isa::kNeon, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kAllIsas) {
     if (name == isa_name(isa) && machine_has(isa)) {
       active().store(isa);
       return true;

@@ -6,8 +6,12 @@
 
 namespace entrofleet {
 
-// Ordered: on x86 a machine that has kAvx512 also has kAvx2. kPortable runs everywhere.
-enum class Isa { kPortable, kNeon, kAvx2, kAvx512 };
+// Ordered: of one processor's family, a machine that has a later one also has the earlier. kNeonDot
+// is NEON with dot products of bytes (Armv8.2's dotprod), which a Cortex-A57 lacks. kPortable runs
+// everywhere.
+enum class Isa { kPortable, kNeon, kNeonDot, kAvx2, kAvx512 };
+
+constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kNeon, Isa::kNeonDot, Isa::kAvx2, Isa::kAvx512};
 
 // The best instruction set of this machine, detected once.
 Isa best_isa();

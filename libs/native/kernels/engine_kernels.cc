@@ -16,6 +16,9 @@ extern const EngineKernels kEngineKernels;
 namespace neon {
 extern const EngineKernels kEngineKernels;
 }
+namespace neondot {
+extern const EngineKernels kEngineKernels;
+}
 #endif
 
 const EngineKernels& engine_kernels(Isa isa) {
@@ -23,6 +26,7 @@ const EngineKernels& engine_kernels(Isa isa) {
   if (isa == Isa::kAvx512) return avx512::kEngineKernels;
   if (isa == Isa::kAvx2) return avx2::kEngineKernels;
 #elif defined(__aarch64__)
+  if (isa == Isa::kNeonDot) return neondot::kEngineKernels;
   if (isa == Isa::kNeon) return neon::kEngineKernels;
 #endif
   static_cast<void>(isa);

@@ -4,4 +4,5 @@
 
 #define ENTROFLEET_ISA neon
 #define ENTROFLEET_LANES_NEON
+#define ENTROFLEET_WINDOW_TILES "kernels/window_sums_neon.body.h"
 #include "kernels/engine_kernels.body.h"

@@ -1,9 +1,10 @@
 #include "kernels/engine_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <initializer_list>
 #include <utility>
+
+#include "kernels/rotation.h"
 
 namespace entrofleet {
 namespace {
@@ -39,7 +40,7 @@ EngineModel::EngineModel(EngineGeometry geometry, EngineWeights weights,
                          const EngineOptions& options)
     : geometry_(std::move(geometry)),
       weights_(std::move(weights)),
-      team_(options.threads),
+      team_(options.threads, options.pin_threads ? Pinning::kEach : Pinning::kNone),
       kernels_(&engine_kernels(active_isa())),
       quantized_(kBlockPositions, std::max({geometry_.hidden_size, geometry_.intermediate_size,
                                             geometry_.heads * geometry_.head_size})),
@@ -118,9 +119,10 @@ void EngineModel::embed(std::span<const EngineEntry> entries) {
     const EngineEntry& entry = entries[row];
     const std::vector<double>& frequencies = frequencies_for(*entry.cache);
     for (size_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(entry.position) * frequencies[i];
-      cosines_[row * half + i] = static_cast<float>(std::cos(angle) * geometry_.rotary_scale);
-      sines_[row * half + i] = static_cast<float>(std::sin(angle) * geometry_.rotary_scale);
+      const Rotation rotation =
+          rotation_of(static_cast<double>(entry.position) * frequencies[i]);
+      cosines_[row * half + i] = static_cast<float>(rotation.cosine * geometry_.rotary_scale);
+      sines_[row * half + i] = static_cast<float>(rotation.sine * geometry_.rotary_scale);
     }
   });
   // Reading a row may throw, which threads of the team must not.
@@ -239,6 +241,7 @@ void EngineModel::logits_of(size_t first_row, size_t rows, float* logits) {
 
 void EngineModel::forward(KeyValueCache& cache, std::span<const uint32_t> tokens, bool every,
                           float* logits, const std::stop_token& stop) {
+  const CallerPin pin(team_);
   const size_t start = cache.length();
   EngineEntry entries[kBlockPositions];
   for (size_t done = 0; done < tokens.size();) {
@@ -260,6 +263,7 @@ void EngineModel::forward(KeyValueCache& cache, std::span<const uint32_t> tokens
 
 void EngineModel::score(KeyValueCache& cache, std::span<const uint32_t> tokens, double* losses,
                         const std::stop_token& stop) {
+  const CallerPin pin(team_);
   const size_t start = cache.length();
   const size_t vocabulary = geometry_.vocabulary_size;
   block_logits_.resize(kLogitPositions * vocabulary);
@@ -288,6 +292,7 @@ void EngineModel::score(KeyValueCache& cache, std::span<const uint32_t> tokens, 
 
 void EngineModel::step(std::span<KeyValueCache* const> caches, std::span<const uint32_t> tokens,
                        float* logits) {
+  const CallerPin pin(team_);
   EngineEntry entries[kBlockPositions];
   for (size_t done = 0; done < caches.size();) {
     const size_t size = std::min(kBlockPositions, caches.size() - done);

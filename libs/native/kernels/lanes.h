@@ -30,6 +30,7 @@ struct Lanes {
   }
   static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static Float fused_multiply_add(Float a, Float b, Float c) { return multiply_add(a, b, c); }
 #elif defined(ENTROFLEET_LANES_AVX2)
   using Float = __m256;
   static constexpr size_t kWidth = 8;
@@ -50,6 +51,7 @@ struct Lanes {
   }
   static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float fused_multiply_add(Float a, Float b, Float c) { return multiply_add(a, b, c); }
 #elif defined(ENTROFLEET_LANES_NEON)
   // Two registers, so that eight bytes convert together.
   using Float = float32x4x2_t;
@@ -80,6 +82,7 @@ struct Lanes {
   static Float multiply_add(Float a, Float b, Float c) {
     return {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])};
   }
+  static Float fused_multiply_add(Float a, Float b, Float c) { return multiply_add(a, b, c); }
 #else
   typedef float Float __attribute__((vector_size(16)));
   static constexpr size_t kWidth = 4;
@@ -103,6 +106,29 @@ struct Lanes {
   }
   static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof(value)); }
   static Float multiply_add(Float a, Float b, Float c) { return a * b + c; }
+  // Rounded once. The product of two floats is exact in double precision; their sum is rounded to
+  // odd there (away from a mantissa that ends in 0, by its own error), after which rounding to
+  // float gives what rounding the exact sum would (Boldo and Melquiond 2008). An error that is NaN
+  // comes from an infinity, which stays.
+  static Float fused_multiply_add(Float a, Float b, Float c) {
+    typedef double Double __attribute__((vector_size(32)));
+    typedef int64_t Bits __attribute__((vector_size(32)));
+    const Double product = __builtin_convertvector(a, Double) * __builtin_convertvector(b, Double);
+    const Double addend = __builtin_convertvector(c, Double);
+    Double sum = product + addend;
+    const Double taken = sum - product;
+    const Double error = (product - (sum - taken)) + (addend - taken);
+    Bits bits, error_bits;
+    __builtin_memcpy(&bits, &sum, sizeof(bits));
+    __builtin_memcpy(&error_bits, &error, sizeof(error_bits));
+    const Bits inexact = (error < 0.0) | (error > 0.0);
+    const Bits even = (bits & 1) == 0;
+    // 1 towards larger magnitudes, where sum and error have one sign, or -1.
+    const Bits step = ((bits ^ error_bits) >> 63) * 2 + 1;
+    bits += inexact & even & step;
+    __builtin_memcpy(&sum, &bits, sizeof(sum));
+    return __builtin_convertvector(sum, Float);
+  }
 #endif
 
   // The sum of all lanes, added pairwise.

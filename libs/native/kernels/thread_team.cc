@@ -33,9 +33,28 @@ void wait_until(const Condition& condition) {
   }
 }
 
+std::vector<int> usable_processors() {
+  cpu_set_t set;
+  std::vector<int> processors;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return processors;
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (CPU_ISSET(processor, &set)) processors.push_back(processor);
+  }
+  return processors;
+}
+
+bool pin_caller(int processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
 }  // namespace
 
-ThreadTeam::ThreadTeam(int size) : size_(size < 1 ? 1 : size) {
+ThreadTeam::ThreadTeam(int size, Pinning pinning) : size_(size < 1 ? 1 : size) {
+  if (pinning == Pinning::kEach) processors_ = usable_processors();
+  runs_ = std::make_unique<Run[]>(static_cast<size_t>(size_));
   workers_.reserve(static_cast<size_t>(size_ - 1));
   try {
     for (int member = 1; member < size_; ++member) {
@@ -59,6 +78,15 @@ void ThreadTeam::stop() {
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+}
+
+// No worker is inside a round, so nobody takes items meanwhile.
+void ThreadTeam::deal(size_t items) {
+  const size_t members = static_cast<size_t>(size_);
+  for (size_t member = 0; member < members; ++member) {
+    runs_[member].next.store(items * member / members, std::memory_order_relaxed);
+    runs_[member].end = items * (member + 1) / members;
+  }
 }
 
 void ThreadTeam::start(Entry entry, const void* context, Attendance attendance) {
@@ -108,6 +136,9 @@ bool ThreadTeam::join(uint64_t& seen) {
 }
 
 void ThreadTeam::serve(int member) {
+  if (!processors_.empty()) {
+    pin_caller(processors_[static_cast<size_t>(member) % processors_.size()]);
+  }
   uint64_t seen = 0;
   for (;;) {
     const bool inside = join(seen);
@@ -117,6 +148,16 @@ void ThreadTeam::serve(int member) {
     absent_.fetch_sub(1, std::memory_order_release);
     gate_.fetch_sub(1, std::memory_order_release);
   }
+}
+
+CallerPin::CallerPin(const ThreadTeam& team) {
+  if (team.processors_.empty()) return;
+  if (sched_getaffinity(0, sizeof(before_), &before_) != 0) return;
+  bound_ = pin_caller(team.processors_.front());
+}
+
+CallerPin::~CallerPin() {
+  if (bound_) sched_setaffinity(0, sizeof(before_), &before_);
 }
 
 ThreadTeam& kept_team(int size) {

@@ -52,9 +52,9 @@ inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t*
 
 // sums[p][r] = sum of symbols times wholes over `tiles` tiles of a group, for the first kPositions
 // positions.
-template <size_t kPositions>
-inline void dot_codes(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t (&sums)[kPositions][kWindowRows]) {
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
   }
@@ -69,5 +69,5 @@ inline void dot_codes(const WindowGroup& group, unsigned symbol_bits, size_t til
       }
     }
   }
-  add_all_exceptions<kPositions>(group, symbol_bits, inputs, sums);
+  add_all_exceptions<kSymbolBits>(group, inputs, sums);
 }

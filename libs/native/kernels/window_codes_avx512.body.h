@@ -55,72 +55,72 @@ inline __m512i load_indices(const uint8_t* tile) {
   }
 }
 
-// Calls visit(step, symbols) for the eight steps of a tile in order.
 template <unsigned kTuple, unsigned kBits>
-struct CodeReader {
+struct CodeTiles {
+  static constexpr size_t kBytes = coded_tile_bytes(kTuple, kBits);
+
   CodeTable<kBits> first;
   CodeTable<kBits> second;
 
-  static constexpr size_t kTileBytes = coded_tile_bytes(kTuple, kBits);
+  explicit CodeTiles(const Codebook& codebook) : first(codebook.first), second(codebook.second) {}
+  explicit CodeTiles(const WindowGroup& group) : CodeTiles(*group.codebook) {}
 
-  explicit CodeReader(const Codebook& codebook) : first(codebook.first), second(codebook.second) {}
-
-  template <typename Visit>
-  [[gnu::always_inline]] void read(const uint8_t* tile, const Visit& visit) const {
+  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
     if constexpr (kTuple == 2) {
-      read_pair<0>(tile, visit);
-      read_pair<1>(tile, visit);
-      read_pair<2>(tile, visit);
-      read_pair<3>(tile, visit);
+      load_pairs<0>(tile, step);
+      load_pairs<1>(tile, step);
+      load_pairs<2>(tile, step);
+      load_pairs<3>(tile, step);
     } else {
-      read_four(tile, 0, visit);
-      read_four(tile, 4, visit);
+      load_fours(tile, step);
+      load_fours(tile + kStepBytes, step + 4);
     }
   }
 
  private:
-  template <size_t kVector, typename Visit>
-  [[gnu::always_inline]] void read_pair(const uint8_t* tile, const Visit& visit) const {
+  template <size_t kVector>
+  [[gnu::always_inline]] void load_pairs(const uint8_t* tile, __m512i* step) const {
     const __m512i index = load_indices<kBits, kVector>(tile);
-    visit(2 * kVector, first.look_up(index));
-    visit(2 * kVector + 1, second.look_up(index));
+    step[2 * kVector] = first.look_up(index);
+    step[2 * kVector + 1] = second.look_up(index);
   }
 
-  template <typename Visit>
-  [[gnu::always_inline]] void read_four(const uint8_t* tile, size_t step, const Visit& visit) const {
+  [[gnu::always_inline]] void load_fours(const uint8_t* tile, __m512i* step) const {
     const __m512i nibble = _mm512_set1_epi8(15);
-    const __m512i index = load_vector(tile + step / 4 * kStepBytes);
+    const __m512i index = load_vector(tile);
     const __m512i early = first.look_up(index);
     const __m512i late = second.look_up(index);
-    visit(step, _mm512_and_si512(early, nibble));
-    visit(step + 1, _mm512_and_si512(_mm512_srli_epi16(early, 4), nibble));
-    visit(step + 2, _mm512_and_si512(late, nibble));
-    visit(step + 3, _mm512_and_si512(_mm512_srli_epi16(late, 4), nibble));
+    step[0] = _mm512_and_si512(early, nibble);
+    step[1] = _mm512_and_si512(_mm512_srli_epi16(early, 4), nibble);
+    step[2] = _mm512_and_si512(late, nibble);
+    step[3] = _mm512_and_si512(_mm512_srli_epi16(late, 4), nibble);
   }
 };
 
 // A type as an argument.
-template <typename Reader>
-struct ReaderType {
-  using Type = Reader;
+template <typename Tiles>
+struct TilesType {
+  using Type = Tiles;
 };
 
-// Calls run(ReaderType<R>) with the kind of reader that a codebook needs.
+// Calls run(TilesType<T>) with the kind of tiles that a codebook makes.
 template <typename Run>
-inline void with_code_reader(const Codebook& codebook, const Run& run) {
-  if (codebook.tuple == 4) return run(ReaderType<CodeReader<4, 8>>());
-  if (codebook.index_bits == 5) return run(ReaderType<CodeReader<2, 5>>());
-  if (codebook.index_bits == 6) return run(ReaderType<CodeReader<2, 6>>());
-  if (codebook.index_bits == 7) return run(ReaderType<CodeReader<2, 7>>());
-  run(ReaderType<CodeReader<2, 8>>());
+inline void with_code_tiles(const Codebook& codebook, const Run& run) {
+  if (codebook.tuple == 4) return run(TilesType<CodeTiles<4, 8>>());
+  if (codebook.index_bits == 5) return run(TilesType<CodeTiles<2, 5>>());
+  if (codebook.index_bits == 6) return run(TilesType<CodeTiles<2, 6>>());
+  if (codebook.index_bits == 7) return run(TilesType<CodeTiles<2, 7>>());
+  run(TilesType<CodeTiles<2, 8>>());
 }
 
 inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t* symbols) {
-  with_code_reader(codebook, [&](auto type) {
-    const typename decltype(type)::Type reader(codebook);
-    reader.read(tile, [&](size_t step, __m512i of_step) {
-      _mm512_storeu_si512(symbols + step * kStepBytes, of_step);
-    });
+  with_code_tiles(codebook, [&](auto type) {
+    const typename decltype(type)::Type tiles(codebook);
+    __m512i step[kTileSteps];
+    tiles.load(tile, step);
+    for (size_t i = 0; i < kTileSteps; ++i) {
+      _mm512_storeu_si512(symbols + i * kStepBytes, step[i]);
+    }
   });
 }
 
@@ -175,64 +175,10 @@ inline void code_tile(const uint8_t* symbols, const CodebookCodes& codes, uint8_
   }
 }
 
-// Adds a tile's symbols times the activations `at` its first column.
-template <size_t kPositions, typename Reader>
-[[gnu::always_inline]] inline void add_coded_tile(const Reader& reader, const uint8_t* tile,
-                                                  const Activations& inputs, size_t at,
-                                                  GroupSums<kPositions>& sums) {
-#pragma GCC unroll 4
-  for (size_t line = 0; line < Reader::kTileBytes; line += kStepBytes) {
-    prefetch_stream(tile + line);
-  }
-  reader.read(tile, [&](size_t step, __m512i symbols) __attribute__((always_inline)) {
-    constexpr size_t kChains = GroupSums<kPositions>::kChains;
-#pragma GCC unroll 4
-    for (size_t p = 0; p < kPositions; ++p) {
-      const size_t input = at + p * inputs.stride + step * kStepColumns;
-      add_products(sums.high[p][step % kChains], symbols, broadcast_step(inputs.high + input));
-      add_products(sums.low[p][step % kChains], symbols, broadcast_step(inputs.low + input));
-    }
-  });
-}
-
-// As dot_bits (window_tiles_avx512.body.h): exceptions between tiles, in runs that 32 bits hold.
-template <size_t kPositions, typename Reader>
-[[gnu::noinline]] void dot_coded_tiles(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                                       const Activations& inputs,
-                                       int64_t (&sums)[kPositions][kWindowRows]) {
-  const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
-  for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
-    prefetch_stream(entries + i);
-  }
-  const Reader coded(*group.codebook);
-  ExceptionReader reader = read_exceptions(group, symbol_bits);
-  int32_t part[kPositions][kWindowRows] = {};
-  int64_t carried[kPositions][kWindowRows] = {};
-  const size_t each = (group.exception_count + tiles - 1) / tiles;
-  const size_t run = each == 0 ? tiles : kRunExceptions / each;
-  GroupSums<kPositions> dense;
-  dense.clear();
-  for (size_t i = 0; i < tiles;) {
-    const size_t run_end = tiles - i < run ? tiles : i + run;
-    for (; i < run_end; ++i) {
-      add_coded_tile<kPositions>(coded, group.tiles + i * Reader::kTileBytes, inputs,
-                                 i * kTileColumns, dense);
-      const size_t left = static_cast<size_t>(reader.end - reader.next);
-      add_exceptions<kPositions>(reader, reader.next + (left < each ? left : each), inputs.whole,
-                                 inputs.stride, part);
-    }
-    carry_sums(part, carried);
-  }
-  dense.store(sums);
-  for (size_t p = 0; p < kPositions; ++p) {
-    for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += carried[p][r];
-  }
-}
-
-template <size_t kPositions>
-inline void dot_codes(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
-  with_code_reader(*group.codebook, [&](auto type) {
-    dot_coded_tiles<kPositions, typename decltype(type)::Type>(group, symbol_bits, tiles, inputs, sums);
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t (&sums)[kPositions][kWindowRows]) {
+  with_code_tiles(*group.codebook, [&](auto type) {
+    dot_tiles<typename decltype(type)::Type, kSymbolBits>(group, tiles, inputs, sums);
   });
 }

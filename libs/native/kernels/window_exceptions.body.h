@@ -8,27 +8,23 @@ constexpr size_t kRunExceptions = 512;
 struct ExceptionReader {
   const uint16_t* next;
   const uint16_t* end;
-  unsigned symbol_bits;
-  uint32_t symbol_mask;
   int32_t low;
   size_t place;
 };
 
-inline ExceptionReader read_exceptions(const WindowGroup& group, unsigned symbol_bits) {
-  return {group.exceptions, group.exceptions + group.exception_count,
-          symbol_bits,      (1u << symbol_bits) - 1,
-          group.window.low, 0};
+inline ExceptionReader read_exceptions(const WindowGroup& group) {
+  return {group.exceptions, group.exceptions + group.exception_count, group.window.low, 0};
 }
 
 // Adds (q - low) * whole for the exceptions up to `stop`, at most kRunExceptions until the sums are
 // carried (carry_sums).
-template <size_t kPositions>
+template <unsigned kSymbolBits, size_t kPositions>
 [[gnu::always_inline]] inline void add_exceptions(ExceptionReader& reader, const uint16_t* stop, const int16_t* whole,
                            size_t stride, int32_t (&sums)[kPositions][kWindowRows]) {
   for (; reader.next != stop; ++reader.next) {
     const uint32_t entry = *reader.next;
-    reader.place += entry >> reader.symbol_bits;
-    const int32_t delta = static_cast<int32_t>(entry & reader.symbol_mask) - reader.low;
+    reader.place += entry >> kSymbolBits;
+    const int32_t delta = static_cast<int32_t>(entry & ((1u << kSymbolBits) - 1)) - reader.low;
     // Places are below 16 x the columns, and so columns below the activations' stride.
     const size_t column = reader.place / kWindowRows;
     const size_t row = reader.place % kWindowRows;
@@ -49,16 +45,15 @@ inline void carry_sums(int32_t (&part)[kPositions][kWindowRows],
 }
 
 // All of a group's exceptions at once.
-template <size_t kPositions>
-inline void add_all_exceptions(const WindowGroup& group, unsigned symbol_bits,
-                               const Activations& inputs,
+template <unsigned kSymbolBits, size_t kPositions>
+inline void add_all_exceptions(const WindowGroup& group, const Activations& inputs,
                                int64_t (&sums)[kPositions][kWindowRows]) {
-  ExceptionReader reader = read_exceptions(group, symbol_bits);
+  ExceptionReader reader = read_exceptions(group);
   int32_t part[kPositions][kWindowRows] = {};
   while (reader.next != reader.end) {
     const size_t left = static_cast<size_t>(reader.end - reader.next);
     const uint16_t* const stop = reader.next + (left < kRunExceptions ? left : kRunExceptions);
-    add_exceptions<kPositions>(reader, stop, inputs.whole, inputs.stride, part);
+    add_exceptions<kSymbolBits>(reader, stop, inputs.whole, inputs.stride, part);
     carry_sums(part, sums);
   }
 }

@@ -31,6 +31,16 @@ inline void finish_sums(const WindowProduct& product, size_t row, size_t positio
   __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
 
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_any_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                          int64_t (&sums)[kPositions][kWindowRows]) {
+  if (group.codebook != nullptr) {
+    dot_codes<kSymbolBits>(group, tiles, inputs, sums);
+  } else {
+    dot_group<kSymbolBits>(group, tiles, inputs, sums);
+  }
+}
+
 template <size_t kPositions>
 inline void multiply_group(const WindowProduct& product, size_t index) {
   const WindowView& weights = *product.weights;
@@ -40,10 +50,10 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   const size_t tiles = tiles_across(weights.columns);
   // Indices stand for symbols themselves, windows for what they are above `low`.
   const bool coded = group.codebook != nullptr;
-  if (coded) {
-    dot_codes<kPositions>(group, weights.symbol_bits, tiles, inputs, sums);
+  if (weights.symbol_bits == 4) {
+    dot_any_group<4>(group, tiles, inputs, sums);
   } else {
-    dot_group<kPositions>(group, weights.symbol_bits, tiles, inputs, sums);
+    dot_any_group<8>(group, tiles, inputs, sums);
   }
   for (size_t p = 0; p < kPositions; ++p) {
     const int64_t base = coded ? 0 : group.window.low * inputs.sums[p];

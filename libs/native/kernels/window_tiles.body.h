@@ -107,9 +107,9 @@ inline void dot_steps(const uint8_t* symbols, size_t steps, const int16_t* whole
 
 // sums[p][r] = sum of (q - low) times wholes over a group's `tiles` tiles, exceptions included, for
 // the first kPositions positions.
-template <size_t kPositions>
-inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t (&sums)[kPositions][kWindowRows]) {
   const Window window = {group.window.bits, 0};
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
@@ -123,7 +123,7 @@ inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t til
       for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += part[r];
     }
   }
-  add_all_exceptions(group, symbol_bits, inputs, sums);
+  add_all_exceptions<kSymbolBits>(group, inputs, sums);
 }
 
 // Adds, for each of `groups` panels (kPanelBytes apart) and each position first..first+positions-1,

@@ -2,10 +2,12 @@
 // VNNI: a step is one register, whose 32-bit lanes are rows.
 
 // How far ahead memory is read: on from a group's exceptions to its tiles and to the next group.
-constexpr size_t kPrefetchBytes = 2048;
+constexpr size_t kPrefetchBytes = 8192;
 
+// As an instruction, for GCC 12 takes a function that only prefetches for one without effect and
+// drops the calls. Never faults.
 inline void prefetch_stream(const uint8_t* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at + kPrefetchBytes), _MM_HINT_T0);
+  asm volatile("prefetcht0 %0" : : "m"(at[kPrefetchBytes]));
 }
 
 inline __m512i load_step(const uint8_t* from) {
@@ -149,6 +151,13 @@ template <int kTo>
   step[3] = join_plane<6, kTo>(step[3], plane, pair);
 }
 
+// A plane's vector, read once: GCC would read it again for every use.
+inline __m512i load_plane(const uint8_t* from) {
+  __m512i plane = load_step(from);
+  asm("" : "+v"(plane));
+  return plane;
+}
+
 // The windows of a tile, a step in each register.
 template <unsigned kBits>
 [[gnu::always_inline]] inline void load_windows(const uint8_t* tile, __m512i (&step)[kTileSteps]) {
@@ -161,7 +170,7 @@ template <unsigned kBits>
   if constexpr ((kBits & 4) != 0) {
     const __m512i nibble = _mm512_set1_epi8(0x0F);
     for (size_t v = 0; v < 4; ++v) {
-      const __m512i both = load_step(tile + v * kStepBytes);
+      const __m512i both = load_plane(tile + v * kStepBytes);
       step[2 * v] = _mm512_and_si512(both, nibble);
       step[2 * v + 1] = _mm512_and_si512(shifted<4>(both), nibble);
     }
@@ -169,11 +178,11 @@ template <unsigned kBits>
     for (__m512i& each : step) each = _mm512_setzero_si512();
   }
   if constexpr ((kBits & 2) != 0) {
-    join_pairs<kPairs>(load_step(tile + kPairs * kStepBytes), step);
-    join_pairs<kPairs>(load_step(tile + (kPairs + 1) * kStepBytes), step + 4);
+    join_pairs<kPairs>(load_plane(tile + kPairs * kStepBytes), step);
+    join_pairs<kPairs>(load_plane(tile + (kPairs + 1) * kStepBytes), step + 4);
   }
   if constexpr ((kBits & 1) != 0) {
-    join_bits<kSingles>(load_step(tile + kSingles * kStepBytes), step);
+    join_bits<kSingles>(load_plane(tile + kSingles * kStepBytes), step);
   }
 }
 
@@ -211,6 +220,14 @@ inline __m512i broadcast_step(const int8_t* activations) {
 // intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
 inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
+}
+
+// The same with four activations for all lanes.
+inline void add_step(__m512i& sum, __m512i symbols, const int8_t* activations) {
+  using Four = const int8_t[kStepColumns];
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(symbols), "m"(*reinterpret_cast<Four*>(activations)));
 }
 
 // 128 * high + low per row, in 64 bits.
@@ -255,14 +272,36 @@ struct GroupSums {
   }
 };
 
-// Adds a tile's windows times the activations `at` its first column.
-template <unsigned kBits, size_t kPositions>
-[[gnu::always_inline]] inline void add_tile(const uint8_t* tile, const Activations& inputs, size_t at,
-                     GroupSums<kPositions>& sums) {
+// Tiles of windows; tiles of indices (window_codes_avx512.body.h) have the same functions.
+template <unsigned kBits>
+struct WindowTiles {
+  static constexpr size_t kBytes = tile_bytes(kBits);
+
+  explicit WindowTiles(const WindowGroup&) {}
+
+  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
+    load_windows<kBits>(tile, step);
+  }
+};
+
+// Adds what a tile holds times the activations `at` its first column.
+template <typename Tiles, size_t kPositions>
+[[gnu::always_inline]] inline void add_tile(const Tiles& tiles, const uint8_t* tile,
+                                            const Activations& inputs, size_t at,
+                                            GroupSums<kPositions>& sums) {
 #pragma GCC unroll 8
-  for (unsigned line = 0; line < kBits; ++line) prefetch_stream(tile + line * kStepBytes);
+  for (size_t line = 0; line < Tiles::kBytes; line += kStepBytes) prefetch_stream(tile + line);
   __m512i step[kTileSteps];
-  load_windows<kBits>(tile, step);
+  tiles.load(tile, step);
+  const int8_t* high[kPositions];
+  const int8_t* low[kPositions];
+#pragma GCC unroll 4
+  for (size_t p = 0; p < kPositions; ++p) {
+    high[p] = inputs.high + at + p * inputs.stride;
+    low[p] = inputs.low + at + p * inputs.stride;
+    // Kept as they are: GCC would keep a pointer for every step of every position instead.
+    asm("" : "+r"(high[p]), "+r"(low[p]));
+  }
   constexpr size_t kChains = GroupSums<kPositions>::kChains;
 #pragma GCC unroll 8
   for (size_t k = 0; k < kTileSteps; k += kChains) {
@@ -270,9 +309,9 @@ template <unsigned kBits, size_t kPositions>
     for (size_t chain = 0; chain < kChains; ++chain) {
 #pragma GCC unroll 4
       for (size_t p = 0; p < kPositions; ++p) {
-        const size_t input = at + p * inputs.stride + (k + chain) * kStepColumns;
-        add_products(sums.high[p][chain], step[k + chain], broadcast_step(inputs.high + input));
-        add_products(sums.low[p][chain], step[k + chain], broadcast_step(inputs.low + input));
+        const size_t column = (k + chain) * kStepColumns;
+        add_step(sums.high[p][chain], step[k + chain], high[p] + column);
+        add_step(sums.low[p][chain], step[k + chain], low[p] + column);
       }
     }
   }
@@ -281,15 +320,16 @@ template <unsigned kBits, size_t kPositions>
 // Exceptions are spread evenly over the tiles: they keep the core busy and the tiles the memory.
 // A function of its own for each, as inlining all of them in one place ends in their helpers not being
 // inlined.
-template <unsigned kBits, size_t kPositions>
-[[gnu::noinline]] void dot_bits(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                     const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
+[[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                                 int64_t (&sums)[kPositions][kWindowRows]) {
+  const Tiles held(group);
   // The exceptions lie before the tiles; what the tiles would have fetched meanwhile is fetched now.
   const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
     prefetch_stream(entries + i);
   }
-  ExceptionReader reader = read_exceptions(group, symbol_bits);
+  ExceptionReader reader = read_exceptions(group);
   int32_t part[kPositions][kWindowRows] = {};
   int64_t carried[kPositions][kWindowRows] = {};
   const size_t each = (group.exception_count + tiles - 1) / tiles;
@@ -299,10 +339,10 @@ template <unsigned kBits, size_t kPositions>
   for (size_t i = 0; i < tiles;) {
     const size_t run_end = tiles - i < run ? tiles : i + run;
     for (; i < run_end; ++i) {
-      add_tile<kBits>(group.tiles + i * tile_bytes(kBits), inputs, i * kTileColumns, dense);
+      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, dense);
       const size_t left = static_cast<size_t>(reader.end - reader.next);
-      add_exceptions<kPositions>(reader, reader.next + (left < each ? left : each), inputs.whole,
-                                 inputs.stride, part);
+      add_exceptions<kSymbolBits>(reader, reader.next + (left < each ? left : each), inputs.whole,
+                                  inputs.stride, part);
     }
     carry_sums(part, carried);
   }
@@ -312,18 +352,22 @@ template <unsigned kBits, size_t kPositions>
   }
 }
 
-template <size_t kPositions>
-inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t (&sums)[kPositions][kWindowRows]) {
   switch (group.window.bits) {
-    case 1: return dot_bits<1>(group, symbol_bits, tiles, inputs, sums);
-    case 2: return dot_bits<2>(group, symbol_bits, tiles, inputs, sums);
-    case 3: return dot_bits<3>(group, symbol_bits, tiles, inputs, sums);
-    case 4: return dot_bits<4>(group, symbol_bits, tiles, inputs, sums);
-    case 5: return dot_bits<5>(group, symbol_bits, tiles, inputs, sums);
-    case 6: return dot_bits<6>(group, symbol_bits, tiles, inputs, sums);
-    case 7: return dot_bits<7>(group, symbol_bits, tiles, inputs, sums);
-    default: return dot_bits<8>(group, symbol_bits, tiles, inputs, sums);
+    case 1: return dot_tiles<WindowTiles<1>, kSymbolBits>(group, tiles, inputs, sums);
+    case 2: return dot_tiles<WindowTiles<2>, kSymbolBits>(group, tiles, inputs, sums);
+    case 3: return dot_tiles<WindowTiles<3>, kSymbolBits>(group, tiles, inputs, sums);
+    case 4: return dot_tiles<WindowTiles<4>, kSymbolBits>(group, tiles, inputs, sums);
+  }
+  if constexpr (kSymbolBits == 8) {
+    switch (group.window.bits) {
+      case 5: return dot_tiles<WindowTiles<5>, kSymbolBits>(group, tiles, inputs, sums);
+      case 6: return dot_tiles<WindowTiles<6>, kSymbolBits>(group, tiles, inputs, sums);
+      case 7: return dot_tiles<WindowTiles<7>, kSymbolBits>(group, tiles, inputs, sums);
+      default: return dot_tiles<WindowTiles<8>, kSymbolBits>(group, tiles, inputs, sums);
+    }
   }
 }
 

@@ -1,12 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { native } from './index.ts';
+import { ISA_NAMES, native } from './index.ts';
 
 const original = native.cpu().isa;
-const ISAS = ['portable', 'neon', 'avx2', 'avx512'] as const;
-const found = ISAS.filter((isa) => native.forceIsa(isa));
+const found = ISA_NAMES.filter((isa) => native.forceIsa(isa));
 
 afterEach(() => {
-  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+  native.forceIsa(original);
 });
 
 function sample(count: number, seed = 1): Float32Array {

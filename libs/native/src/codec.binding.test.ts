@@ -1,12 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { native, type QuantizedTensor, type RateCurve } from './index.ts';
+import { ISA_NAMES, native, type QuantizedTensor, type RateCurve } from './index.ts';
 
 const original = native.cpu().isa;
-const ISAS = ['portable', 'neon', 'avx2', 'avx512'] as const;
-const found = ISAS.filter((isa) => native.forceIsa(isa));
+const found = ISA_NAMES.filter((isa) => native.forceIsa(isa));
 
 afterEach(() => {
-  native.forceIsa(ISAS.find((isa) => isa === original) ?? 'portable');
+  native.forceIsa(original);
 });
 
 /** Deterministic, with a long tail, so that chunks and rows differ. */

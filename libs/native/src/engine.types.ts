@@ -143,6 +143,8 @@ export interface NativeModel {
   close(): void;
   /** Bytes of weights held. */
   readonly weightBytes: number;
+  /** What sessions get that do not ask for another. */
+  readonly keyValueFormat: KeyValueFormat;
 }
 
 export interface NativeSession {

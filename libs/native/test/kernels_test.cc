@@ -30,12 +30,17 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
 };
 
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
+    {"float products", entrofleet::test::compare_float_products},
+    {"attention", entrofleet::test::compare_attention},
+    {"elementwise", entrofleet::test::compare_elementwise},
     {"activations", entrofleet::test::compare_activations},
     {"window groups", entrofleet::test::compare_window_groups},
     {"coded groups", entrofleet::test::compare_coded_groups},
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
+    {"attention", entrofleet::test::compare_attention},
+    {"float products", entrofleet::test::compare_float_products},
 };
 
 // False, and says which round, at the first difference.
@@ -63,7 +68,7 @@ bool holds(Isa isa, const Comparison<Kernels>& comparison, const Kernels& (*kern
 int main(int count, char** arguments) {
   const unsigned long rounds = count > 1 ? std::strtoul(arguments[1], nullptr, 10) : 300;
   bool all_hold = true;
-  for (const Isa isa : {Isa::kPortable, Isa::kNeon, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : entrofleet::kAllIsas) {
     if (!entrofleet::force_isa(entrofleet::isa_name(isa))) continue;
     for (const auto& comparison : kCodecComparisons) {
       all_hold = holds(isa, comparison, codec_kernels, rounds) && all_hold;

@@ -1,10 +1,12 @@
-import type { FinishReason, LogprobEntry, TokenLogprob } from '@entrofleet/engine';
+import type { FinishReason, TokenLogprob } from '@entrofleet/engine';
 
 /** A token with its log-probability; the first one of a prompt has none. */
 export interface ScoredToken {
   readonly tokenId: number;
   readonly logprob: number | null;
   readonly top: readonly TokenLogprob[];
+  /** Characters of the text before it. */
+  readonly offset: number;
 }
 
 /** What became certain of one text; `index` is its place among the choices. */
@@ -12,7 +14,7 @@ export interface TextDelta {
   readonly index: number;
   readonly text: string;
   /** Tokens since the last delta; null: log-probabilities were not asked for. */
-  readonly tokens: readonly (LogprobEntry | ScoredToken)[] | null;
+  readonly tokens: readonly ScoredToken[] | null;
   /** null until the last delta. */
   readonly finishReason: FinishReason | null;
 }

@@ -50,9 +50,9 @@ function logprobFields(
   token: ScoredToken,
   describeToken: (token: number) => TokenText,
 ): Record<string, unknown> {
-  const entry = (one: { tokenId: number; logprob: number | null }) => {
+  const entry = (one: Pick<ScoredToken, 'tokenId' | 'logprob'>) => {
     const { text, bytes } = describeToken(one.tokenId);
     return { token: text, logprob: one.logprob, bytes };
   };
-  return { ...entry(token), top_logprobs: token.top.map(entry) };
+  return { ...entry(token), top_logprobs: token.top.map((one) => entry(one)) };
 }

@@ -17,12 +17,9 @@ export function completionForm(use: {
   const { describeToken } = use;
   const head = { ...use.identity, object: 'text_completion' };
   const noUsage = use.includeUsage ? { usage: null } : {};
-  const offsets = new Map<number, number>();
   const choice = ({ index, text, tokens, finishReason }: TextDelta): object => {
-    const offset = offsets.get(index) ?? 0;
-    const logprobs = tokens === null ? null : logprobFields(tokens, { offset, describeToken });
-    if (logprobs !== null) offsets.set(index, logprobs.end);
-    return { text, index, logprobs: logprobs?.fields ?? null, finish_reason: finishReason };
+    const logprobs = tokens === null ? null : logprobFields(tokens, describeToken);
+    return { text, index, logprobs, finish_reason: finishReason };
   };
   return {
     whole: (texts, usage) => ({ ...head, choices: texts.map(choice), usage: usageFields(usage) }),
@@ -32,35 +29,20 @@ export function completionForm(use: {
   };
 }
 
-interface LogprobFields {
-  readonly tokens: string[];
-  readonly token_logprobs: (number | null)[];
-  readonly top_logprobs: (Record<string, number> | null)[];
-  readonly text_offset: number[];
-}
-
-/** Lists of equal length; offsets count characters from the text's beginning. */
+/** Lists of equal length. */
 function logprobFields(
   tokens: readonly ScoredToken[],
-  use: { offset: number; describeToken: (token: number) => TokenText },
-): { fields: LogprobFields; end: number } {
-  const fields: LogprobFields = {
-    tokens: [],
-    token_logprobs: [],
-    top_logprobs: [],
-    text_offset: [],
+  describeToken: (token: number) => TokenText,
+): object {
+  return {
+    tokens: tokens.map(({ tokenId }) => describeToken(tokenId).text),
+    token_logprobs: tokens.map(({ logprob }) => logprob),
+    top_logprobs: tokens.map(({ tokenId, logprob, top }) => {
+      if (logprob === null) return null;
+      // The token itself is among its alternatives, as in OpenAI's answers.
+      const all = [...top, { tokenId, logprob }];
+      return Object.fromEntries(all.map((one) => [describeToken(one.tokenId).text, one.logprob]));
+    }),
+    text_offset: tokens.map(({ offset }) => offset),
   };
-  let end = use.offset;
-  for (const { tokenId, logprob, top } of tokens) {
-    const { text } = use.describeToken(tokenId);
-    fields.tokens.push(text);
-    fields.token_logprobs.push(logprob);
-    // The token itself is among its alternatives, as in OpenAI's answers.
-    const all = logprob === null ? [] : [...top, { tokenId, logprob }];
-    const entries = all.map((one) => [use.describeToken(one.tokenId).text, one.logprob] as const);
-    fields.top_logprobs.push(logprob === null ? null : Object.fromEntries(entries));
-    fields.text_offset.push(end);
-    end += text.length;
-  }
-  return { fields, end };
 }

@@ -8,6 +8,7 @@ import {
   type ScriptedServer,
   startScriptedServer,
 } from '../../../../test/fixtures/scripted.server.ts';
+import { createLog } from '../log.ts';
 
 let server: ScriptedServer;
 let model: ScriptedModel;
@@ -83,6 +84,21 @@ describe('the client', () => {
     expect(slot.leases).toBe(0);
   });
 
+  it('that goes away in the middle of its request is no error of ours', async () => {
+    const lines: string[] = [];
+    const log = createLog('debug', (line) => lines.push(line));
+    const { port } = await startScriptedServer({ log });
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+        'content-length: 100\r\n\r\n{',
+    );
+    await sleep(50);
+    socket.destroy();
+    await vi.waitFor(() => expect(lines.join('')).toContain('499'));
+    expect(lines.join('')).not.toContain('error');
+  });
+
   it('that goes away while it waits gives its place to the next', async () => {
     const letGo = holdModel(model);
     const running = post({ prompt: 'first' });
@@ -100,21 +116,28 @@ describe('the client', () => {
     expect(model.requests).toHaveLength(2);
   });
 
-  it('that takes nothing of its stream is cut off', async () => {
-    const timeouts = { headMs: 1000, requestMs: 1000, idleMs: 1000, writeStallMs: 100 };
-    const { model, slot, port } = await startScriptedServer({ timeouts });
-    model.words = Array(400).fill('x'.repeat(100_000));
-    const socket = connect(port, '127.0.0.1');
-    const body = JSON.stringify({ prompt: 'x', stream: true, max_tokens: 400 });
-    socket.write(
-      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
-        `content-length: ${body.length}\r\n\r\n${body}`,
-    );
-    socket.pause();
-    await vi.waitFor(() => expect(model.ended).toBe(1), 5000);
-    expect(slot.leases).toBe(0);
-    socket.destroy();
-  });
+  it.each([true, false])(
+    'that takes nothing of its answer is cut off, stream: %s',
+    async (stream) => {
+      const timeouts = { headMs: 1000, requestMs: 1000, idleMs: 1000, writeStallMs: 100 };
+      const { model, slot, port } = await startScriptedServer({ timeouts });
+      model.words = Array(400).fill('x'.repeat(100_000));
+      const socket = connect(port, '127.0.0.1');
+      const body = JSON.stringify({ prompt: 'x', stream, max_tokens: 400 });
+      socket.write(
+        'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+          `content-length: ${body.length}\r\n\r\n${body}`,
+      );
+      socket.pause();
+      await vi.waitFor(() => expect(model.ended).toBe(1), 5000);
+      expect(slot.leases).toBe(0);
+      await vi.waitFor(async () => {
+        const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+        expect(text).toMatch(/http_requests_total\{route="\/v1\/completions",.*code="499"\} 1/);
+      }, 5000);
+      socket.destroy();
+    },
+  );
 });
 
 describe('without a model', () => {

@@ -23,7 +23,7 @@ export interface HttpTimeouts {
   readonly requestMs: number;
   /** Between two requests on one connection. */
   readonly idleMs: number;
-  /** Without the client taking anything of a stream. */
+  /** Without the client taking anything of an answer. */
   readonly writeStallMs: number;
 }
 
@@ -58,14 +58,16 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
   readonly #routes: readonly Route[];
+  readonly #stallMs: number;
   readonly #running = new Set<AbortController>();
   #draining = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
     const timeouts = options.timeouts ?? HTTP_TIMEOUTS;
-    const isDraining = () => this.#draining;
-    this.#routes = apiRoutes({ ...options, writeStallMs: timeouts.writeStallMs, isDraining });
+    const { writeStallMs } = timeouts;
+    this.#stallMs = writeStallMs;
+    this.#routes = apiRoutes({ ...options, writeStallMs, isDraining: () => this.#draining });
     this.#server = createServer({
       headersTimeout: timeouts.headMs,
       requestTimeout: timeouts.requestMs,
@@ -144,6 +146,8 @@ export class HttpServer {
     } catch (error) {
       this.#refuse({ id, request, response, signal, arrivedMs, parameter: '' }, error);
     }
+    // The answer is written; a client that does not take it must not keep the connection.
+    if (!response.writableFinished) response.setTimeout(this.#stallMs, () => response.destroy());
   }
 
   #sayOptions(response: ServerResponse, path: string): void {
@@ -154,7 +158,11 @@ export class HttpServer {
 
   #refuse(scope: RequestScope, error: unknown): void {
     const { request, response, signal, id } = scope;
-    if (response.destroyed) return;
+    // A client that leaves in the middle of its request is not there to be told.
+    if (response.destroyed || request.errored !== null) {
+      response.destroy();
+      return;
+    }
     const shaped = toApiError(signal.aborted ? signal.reason : error);
     if (shaped.status >= 500 && shaped.status !== 503) {
       this.#options.log.error(`HTTP ${id}: ${shaped.message}`);

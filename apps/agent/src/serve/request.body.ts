@@ -12,7 +12,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES_MOST) throw tooLarge();
   const pieces: Buffer[] = [];
   let sizeBytes = 0;
-  for await (const piece of request) {
+  // The connection is still needed for the answer when the rest is not read.
+  for await (const piece of request.iterator({ destroyOnReturn: false })) {
     const bytes = Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece));
     sizeBytes += bytes.length;
     if (sizeBytes > BODY_BYTES_MOST) throw tooLarge();

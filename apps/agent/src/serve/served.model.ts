@@ -17,8 +17,10 @@ export interface HeldModel {
 /** A token by itself, as the API shows it. */
 export interface TokenText {
   readonly text: string;
-  /** Its UTF-8 bytes; null for a token that is only a part of a character. */
+  /** Its UTF-8 bytes; null for a special token, and for a part of a character. */
   readonly bytes: readonly number[] | null;
+  /** Whether a text that it stands in shows it; special tokens are not shown. */
+  readonly isShown: boolean;
 }
 
 export interface ServingFigures {

@@ -43,6 +43,7 @@ export class ServingMetrics {
     });
     addLoadGauges(named, read);
     addModelGauges(named, read.slot);
+    addModelCounters(named, read.slot);
   }
 
   get contentType(): string {
@@ -97,8 +98,6 @@ function addModelGauges(named: Named, slot: ModelSlot<ServedModel>): void {
     ['weights_bytes', 'Weights in memory', (m) => m.figures.weightBytes],
     ['model_load_seconds', 'Time to load the model', (m) => m.figures.loadSeconds],
     ['context_length_tokens', 'Longest prompt with completion', (m) => m.contextLength],
-    ['model_shared_prompt_tokens', 'Tokens found in a KV cache', (m) => m.statistics.sharedTokens],
-    ['model_preemptions', 'Texts put back for memory', (m) => m.statistics.preemptions],
   ];
   for (const [name, help, value] of gauges) {
     addGauge(named(name, help), () => (slot.current === null ? null : value(slot.current)));
@@ -114,6 +113,23 @@ function addModelGauges(named: Named, slot: ModelSlot<ServedModel>): void {
       this.set({ model, variant, artifact: artifact.id }, 1);
     },
   });
+}
+
+/** They begin anew with every model, as counters may. */
+function addModelCounters(named: Named, slot: ModelSlot<ServedModel>): void {
+  const add = (name: string, help: string, value: (model: ServedModel) => number): void => {
+    new Counter({
+      ...named(name, help),
+      collect() {
+        this.reset();
+        this.inc(slot.current === null ? 0 : value(slot.current));
+      },
+    });
+  };
+  const sharedHelp = 'Tokens of prompts that were found in a KV cache';
+  add('shared_prompt_tokens_total', sharedHelp, (model) => model.statistics.sharedTokens);
+  const preemptionsHelp = 'Texts that gave their KV cache up for another';
+  add('preemptions_total', preemptionsHelp, (model) => model.statistics.preemptions);
 }
 
 function addGauge(named: ReturnType<Named>, value: () => number | null): void {

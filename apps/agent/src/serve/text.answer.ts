@@ -3,6 +3,7 @@ import type { AnswerForm, ScoredToken, TextDelta, Usage } from './answer.form.ts
 import type { EventStream } from './event.stream.ts';
 import { ApiError } from './openai.error.ts';
 import type { ServedModel } from './served.model.ts';
+import { TokenPlaces } from './token.places.ts';
 
 /** A text to be generated. */
 export interface TextTask {
@@ -98,11 +99,12 @@ async function* deltas(
   { task, signal }: { task: TextTask; signal: AbortSignal },
 ): AsyncGenerator<TextDelta & { readonly newTokens: number }> {
   const { index, request } = task;
-  const scored = request.logprobs !== undefined;
+  const places = new TokenPlaces(job.model, task.echo);
   let echo = task.echo;
   for await (const piece of job.model.generate({ ...request, signal })) {
-    const own = piece.logprob === undefined ? [] : [piece.logprob];
-    const tokens = scored ? [...(piece.promptScores ?? []), ...own] : null;
+    const prompt = places.ofPrompt(piece.promptScores ?? []);
+    const own = piece.logprob === undefined ? [] : [places.ofNext(piece.logprob)];
+    const tokens = request.logprobs === undefined ? null : [...prompt, ...own];
     if (piece.tokenId !== null) job.meter.onToken(index);
     const newTokens = piece.tokenId === null ? 0 : 1;
     yield { index, text: echo + piece.text, tokens, finishReason: piece.finishReason, newTokens };

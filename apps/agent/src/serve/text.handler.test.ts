@@ -119,6 +119,20 @@ describe('a completion', () => {
     expect(await (await post({ prompt: 'x' })).json()).toMatchObject({ model: 'next:u8' });
   });
 
+  it('that waits while another model takes over is answered by that one', async () => {
+    const letGo = holdModel(model);
+    const first = post({ prompt: 'x' });
+    await vi.waitFor(() => expect(slot.leases).toBe(1));
+    const waiting = post({ prompt: 'x' });
+    await sleep(30);
+    const next = new ScriptedModel();
+    next.target = { ...next.target, model: 'next' };
+    slot.switchTo(next);
+    letGo();
+    expect(await (await first).json()).toMatchObject({ model: 'tiny:u8' });
+    expect(await (await waiting).json()).toMatchObject({ model: 'next:u8' });
+  });
+
   it('waits in a bounded queue; one more is told to come again', async () => {
     const letGo = holdModel(model);
     const running = post({ prompt: 'first' });

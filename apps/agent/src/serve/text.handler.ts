@@ -203,12 +203,12 @@ async function answerEvents({ context, scope, request }: Turn, job: TextJob): Pr
 
 function tasksOf({ request, scope }: Turn, prompts: readonly Prompt[]): TextJob['tasks'] {
   const { choices, generation } = request;
-  const { signal } = scope;
+  const { signal, id: group } = scope;
   return prompts.flatMap(({ tokens, echo, isScored }, p) =>
     Array.from({ length: choices }, (_, n) => {
       const index = p * choices + n;
       const seed = generation.seed + index;
-      const own = { prompt: tokens, seed, scorePrompt: isScored, signal };
+      const own = { prompt: tokens, seed, scorePrompt: isScored, group, signal };
       return { index, request: { ...generation, ...own }, echo };
     }),
   );

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { type EvaluationRecord, openArtifact } from '@entrofleet/artifact';
 import {
   createProbe,
-  kvCacheBytes,
   type LanguageModel,
   loadModel,
   perplexity,
@@ -97,7 +96,7 @@ async function measureVariant(
       return {
         memoryBytes: artifact.memoryBytes,
         contextLength: model.config.contextLength,
-        kvCacheBytesPerToken: kvCacheBytes(model.config, 1),
+        kvCacheBytesPerToken: model.kvCacheBytes(1),
         quality: comparison(measured.perplexity, evaluated),
         probe: await createProbe(model),
       };

@@ -1,0 +1,8 @@
+#include <arm_neon.h>
+
+#include "kernels/engine_kernels.h"
+
+#define ENTROFLEET_ISA neondot
+#define ENTROFLEET_LANES_NEON
+#define ENTROFLEET_WINDOW_TILES "kernels/window_sums_neondot.body.h"
+#include "kernels/engine_kernels.body.h"
