@@ -162,7 +162,7 @@ struct WindowTiles {
 
   explicit WindowTiles(const WindowGroup&) {}
 
-  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
+  [[gnu::always_inline]] void load(const uint8_t* tile, Steps& step) const {
     load_windows<kBits>(tile, step);
   }
 };
@@ -174,7 +174,7 @@ template <typename Tiles, size_t kPositions>
                                             GroupSums<kPositions>& sums) {
 #pragma GCC unroll 8
   for (size_t line = 0; line < Tiles::kBytes; line += kStepBytes) prefetch_stream(tile + line);
-  __m512i step[kTileSteps];
+  Steps step;
   tiles.load(tile, step);
   const int8_t* high[kPositions];
   const int8_t* low[kPositions];
