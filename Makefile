@@ -94,7 +94,7 @@ bench-memory: setup ## Measure the peak memory of compression on a checkpoint of
 	@exec node test/bench/memory.bench.ts
 
 .PHONY: bench-neon
-bench-neon: setup ## Count the Arm instructions that decoding a symbol takes
+bench-neon: setup ## Count the Arm instructions that decoding a symbol and multiplying a weight take
 	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native bench-neon
 
 .PHONY: bench-quality
