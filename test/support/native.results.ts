@@ -1,6 +1,6 @@
 /**
- * Prints, as one line of JSON, what the native addon computes from fixed inputs with each instruction
- * set of this machine. The same program runs on x64 and, emulated, on arm64; see
+ * Prints, as one line of JSON, what the native addon computes from fixed inputs with each
+ * instruction set of this machine. The same program runs on x64 and, emulated, on arm64; see
  * test/integration/native.arm.test.ts.
  */
 import { createHash } from 'node:crypto';
