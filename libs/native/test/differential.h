@@ -73,9 +73,6 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 void compare_lanes(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_lane_segments(const CodecKernels& expected, const CodecKernels& actual,
                            Random& random);
-void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
-                            Random& random);
-void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
 void compare_elementwise(const EngineKernels& expected, const EngineKernels& actual,
                          Random& random);
 void compare_activations(const EngineKernels& expected, const EngineKernels& actual,

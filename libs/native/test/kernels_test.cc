@@ -30,8 +30,6 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
 };
 
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
-    {"float products", entrofleet::test::compare_float_products},
-    {"attention", entrofleet::test::compare_attention},
     {"elementwise", entrofleet::test::compare_elementwise},
     {"activations", entrofleet::test::compare_activations},
     {"window groups", entrofleet::test::compare_window_groups},
