@@ -96,7 +96,7 @@ const isas: IsaResults[] = [];
 for (const isa of ISA_NAMES) {
   if (!native.forceIsa(isa)) continue;
   const exact = await codecDigests();
-  const logits: Record<string, number[]> = {};
+  const logits: Record<string, readonly number[]> = {};
   for (const format of ['f32', 'u8', 'u4'] as const) {
     const { all, first } = await logitsOf(format);
     logits[format] = all;

@@ -73,6 +73,10 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 void compare_lanes(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_lane_segments(const CodecKernels& expected, const CodecKernels& actual,
                            Random& random);
+void compare_sha256(const CodecKernels& expected, const CodecKernels& actual, Random& random);
+void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
+                            Random& random);
+void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
 void compare_elementwise(const EngineKernels& expected, const EngineKernels& actual,
                          Random& random);
 void compare_activations(const EngineKernels& expected, const EngineKernels& actual,
@@ -87,8 +91,5 @@ void compare_window_matrices(const EngineKernels& expected, const EngineKernels&
                              Random& random);
 void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
-void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
-void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
-                            Random& random);
 
 }  // namespace entrofleet::test

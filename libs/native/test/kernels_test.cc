@@ -27,9 +27,12 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
     {"huffman", entrofleet::test::compare_huffman},
     {"lanes", entrofleet::test::compare_lanes},
     {"lane segments", entrofleet::test::compare_lane_segments},
+    {"SHA-256", entrofleet::test::compare_sha256},
 };
 
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
+    {"float products", entrofleet::test::compare_float_products},
+    {"attention", entrofleet::test::compare_attention},
     {"elementwise", entrofleet::test::compare_elementwise},
     {"activations", entrofleet::test::compare_activations},
     {"window groups", entrofleet::test::compare_window_groups},
@@ -37,8 +40,6 @@ constexpr Comparison<EngineKernels> kEngineComparisons[] = {
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
-    {"attention", entrofleet::test::compare_attention},
-    {"float products", entrofleet::test::compare_float_products},
 };
 
 // False, and says which round, at the first difference.
