@@ -98,7 +98,7 @@ bench-load: setup ## Time loading ARTIFACT=model.efa in each form beside reading
 	@exec node test/bench/load.bench.ts --artifact $(ARTIFACT) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench-neon
-bench-neon: setup ## Count the Arm instructions that decoding a symbol takes
+bench-neon: setup ## Count the Arm instructions that decoding a symbol and multiplying a weight take
 	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native bench-neon
 
 .PHONY: bench-quality

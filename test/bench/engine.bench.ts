@@ -94,7 +94,7 @@ async function measureQuality(models: EngineModels): Promise<Record<string, numb
   }
   for (const format of hasPeer ? (['Q8_0', 'Q4_0'] as const) : []) {
     const path = await models.gguf(REAL_MODEL, format);
-    found[`llama.cpp ${format}`] = await peerPerplexity({ path, rows, threads }, options.folder);
+    found[`llama.cpp ${format}`] = await peerPerplexity({ path, rows }, options.folder);
   }
   return found;
 }

@@ -14,6 +14,7 @@ import { writeGguf } from './gguf.writer.ts';
 
 const NATIVE = resolve(import.meta.dirname, `../../libs/native/build/linux-${arch}`);
 const PROGRAM = join(NATIVE, 'codec_bench');
+const GENERATOR = resolve(import.meta.dirname, '../../libs/native/bench/symbol_generator.cc');
 const ADDON = join(NATIVE, 'entrofleet.node');
 const WRITERS = ['engine.models.ts', 'ggml.encoding.ts', 'gguf.llama.ts', 'gguf.writer.ts'];
 
@@ -40,7 +41,7 @@ export class EngineModels {
    */
   async checkpoint(reach: number): Promise<string> {
     const folder = join(this.#folder, `reach-${reach}`);
-    await this.#once(join(folder, 'model.safetensors'), [PROGRAM], async (path) => {
+    await this.#once(join(folder, 'model.safetensors'), [GENERATOR], async (path) => {
       await mkdir(folder, { recursive: true });
       await writeFile(join(folder, 'config.json'), JSON.stringify(modelConfig(LARGE_GEOMETRY)));
       const { tokenizer, tokenizerConfig } = tinyTokenizer(LARGE_GEOMETRY.vocabularySize);
@@ -63,7 +64,7 @@ export class EngineModels {
     const recipe = parseRecipe(recipeText);
     if (recipe === undefined) throw new Error(`unknown recipe ${recipeText}`);
     const path = join(this.#folder, `${basename(source)}-${recipeText}.efa`);
-    return this.#once(path, [PROGRAM, ADDON], async () => {
+    return this.#once(path, [GENERATOR, ADDON], async () => {
       const checkpoint = await openCheckpoint(source, { threads: this.#threads });
       try {
         await encodeArtifact({ checkpoint, recipe, path, threads: this.#threads });
@@ -76,7 +77,7 @@ export class EngineModels {
   /** The same weights for llama.cpp. */
   async gguf(source: string, format: EncodingName): Promise<string> {
     const path = join(this.#folder, `${basename(source)}-${format}.gguf`);
-    const makers = [PROGRAM, ...WRITERS.map((name) => join(import.meta.dirname, name))];
+    const makers = [GENERATOR, ...WRITERS.map((name) => join(import.meta.dirname, name))];
     return this.#once(path, makers, () => writeGguf(source, path, format));
   }
 

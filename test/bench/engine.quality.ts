@@ -30,12 +30,13 @@ export async function ownPerplexity({ path, rows, threads }: PerplexityOf): Prom
 
 /** Perplexity of a GGUF file by llama.cpp over the same rows. */
 export async function peerPerplexity(
-  { path, rows, threads }: PerplexityOf,
+  { path, rows }: Omit<PerplexityOf, 'threads'>,
   folder: string,
 ): Promise<number> {
   const rowsPath = join(folder, `${basename(path)}.rows`);
   await writeFile(rowsPath, rows.map((row) => `${row.join(' ')}\n`).join(''));
-  const words = ['score', path, rowsPath, String(threads)];
+  // One thread: two wait for each other in loops, which a busy machine makes very long.
+  const words = ['score', path, rowsPath, '1'];
   return JSON.parse(
     execFileSync(join(LLAMA_BIN, 'llama-peer'), words, {
       encoding: 'utf8',

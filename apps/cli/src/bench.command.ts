@@ -58,6 +58,7 @@ async function bench(
       loadMs,
       weightBytes: model.weightBytes,
       bytesPerToken: bytesPerToken(model),
+      residency: model.residency?.explanation ?? null,
       firstToken,
       prefill,
       decode,

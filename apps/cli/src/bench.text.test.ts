@@ -8,6 +8,7 @@ const FIGURES: BenchFigures = {
   loadMs: 12,
   weightBytes: 15e6,
   bytesPerToken: 10e6,
+  residency: null,
   firstToken: { promptTokens: 128, prefillMs: 30.4, sinceStartMs: 99.6 },
   prefill: [{ tokens: 128, tokensPerSecond: [900, 1100, 1000] }],
   decode: {
@@ -53,6 +54,11 @@ test('every figure has its line', () => {
     'peak RSS     80.0 MB',
     '',
   ]);
+});
+
+test('how matrices are held is told where it was chosen', () => {
+  const text = benchText(benchSummary({ ...FIGURES, residency: '12 window, 3 coded' }));
+  expect(text).toContain('\nheld as      12 window, 3 coded\n');
 });
 
 test('without repetitions there is the first token only', () => {

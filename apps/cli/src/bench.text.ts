@@ -28,6 +28,8 @@ export interface BenchFigures {
   readonly loadMs: number;
   readonly weightBytes: number;
   readonly bytesPerToken: number;
+  /** How an artifact's matrices are held, in a line; null where they are held as they come. */
+  readonly residency: string | null;
   readonly firstToken: FirstTokenFigures;
   readonly prefill: readonly PrefillFigures[];
   readonly decode: DecodeFigures;
@@ -102,6 +104,7 @@ export function benchText(summary: BenchSummary): string {
   const lines = [
     `model        ${summary.path} (${sizeText(summary.weightBytes)} of weights)`,
     `threads      ${summary.threads}, ${summary.isa}`,
+    ...(summary.residency === null ? [] : [`held as      ${summary.residency}`]),
     `load         ${summary.loadMs.toFixed(0)} ms`,
     `first token  ${firstToken.sinceStartMs.toFixed(0)} ms after the start, of them ` +
       `${firstToken.prefillMs.toFixed(0)} ms for ${firstToken.promptTokens} tokens of prompt`,

@@ -15,6 +15,8 @@ constexpr size_t kPairRange = 32;
 constexpr size_t kSampledFours = size_t{1} << 16;
 constexpr size_t kSampledTiles = 256;
 constexpr size_t kFourSteps = 4;
+// Of a symbol in the smallest pairs.
+constexpr double kLeastPairBits = 2.5;
 
 // Calls visit(four) with each four of tile `tile` of a row.
 template <typename Visit>
@@ -73,7 +75,8 @@ bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
       std::accumulate(from, from + static_cast<ptrdiff_t>(kPairRange), uint64_t{0});
   const double symbols = static_cast<double>(kFourSteps * sample.fours().size());
   // Symbols outside the range of pairs are exceptions whatever the codebook.
-  return symbols - static_cast<double>(inside) <= kMostExceptions * symbols;
+  const double outside = 1 - static_cast<double>(inside) / symbols;
+  return cost_of({kLeastPairBits, kCodeWork}, outside) < symbol_bits;
 }
 
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
@@ -113,7 +116,7 @@ uint32_t CodebookCoder::key_of(const uint8_t* symbols) const {
   return key;
 }
 
-// The commonest tuples get the indices. Returns the cost in bits per symbol, time included.
+// The commonest tuples get the indices. Returns the cost of a weight.
 double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned index_bits) {
   codebook_.tuple = static_cast<uint8_t>(tuple);
   codebook_.index_bits = static_cast<uint8_t>(index_bits);
@@ -155,9 +158,9 @@ double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned
   fill_codes(fillers);
   uint64_t missed = 0;
   for (const FourSymbols& four : sample.fours()) missed += missed_by(four);
-  return static_cast<double>(index_bits) / tuple +
-         kExceptionBits * static_cast<double>(missed) /
-             (kFourSteps * static_cast<double>(sample.fours().size()));
+  const double seen = kFourSteps * static_cast<double>(sample.fours().size());
+  return cost_of({static_cast<double>(index_bits) / tuple, kCodeWork},
+                 static_cast<double>(missed) / seen);
 }
 
 // Every other tuple gets the index of one that agrees with it but for some fillers, as few as can
@@ -206,7 +209,7 @@ double CodebookCoder::cost(const SymbolBlock& block) const {
   }
   const double share = seen == 0 ? 1 : static_cast<double>(missed) / static_cast<double>(seen);
   const double bits = static_cast<double>(codebook_.index_bits) / codebook_.tuple;
-  return share > kMostExceptions ? kNeverPays : bits + kExceptionBits * share;
+  return cost_of({bits, kCodeWork}, share);
 }
 
 }  // namespace entrofleet

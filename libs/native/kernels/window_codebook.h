@@ -39,7 +39,7 @@ class CodebookCoder {
   const Codebook& codebook() const { return codebook_; }
   CodebookCodes codes() const { return {&codebook_, codes_.data(), range_low_}; }
 
-  // Bits per symbol, time included (see window_choice.h), that the block would cost, by a sample.
+  // What a weight of the block would cost (window_choice.h), by a sample.
   double cost(const SymbolBlock& block) const;
 
  private:

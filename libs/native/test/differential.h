@@ -91,8 +91,5 @@ void compare_window_matrices(const EngineKernels& expected, const EngineKernels&
                              Random& random);
 void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
-void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
-void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
-                            Random& random);
 
 }  // namespace entrofleet::test

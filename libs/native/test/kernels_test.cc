@@ -40,8 +40,6 @@ constexpr Comparison<EngineKernels> kEngineComparisons[] = {
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
-    {"attention", entrofleet::test::compare_attention},
-    {"float products", entrofleet::test::compare_float_products},
 };
 
 // False, and says which round, at the first difference.
