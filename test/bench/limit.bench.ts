@@ -97,7 +97,11 @@ async function runLimited(
   try {
     dropFromMemory(variant.path);
     const { before } = group;
-    return variant.read(await runMeasured(variant.command(limitBytes), { before }));
+    const run = variant.read(await runMeasured(variant.command(limitBytes), { before }));
+    if (run.peakRssBytes <= limitBytes) return run;
+    throw new Error(
+      `${variant.path} is in memory at another process's cost; end what has it mapped`,
+    );
   } catch (error) {
     if (error instanceof ProcessFailure && error.signal === 'SIGKILL') return undefined;
     throw error;

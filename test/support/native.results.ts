@@ -1,6 +1,6 @@
 /**
- * Prints, as one line of JSON, what the native addon computes from fixed inputs with each instruction
- * set of this machine. The same program runs on x64 and, emulated, on arm64; see
+ * Prints, as one line of JSON, what the native addon computes from fixed inputs with each
+ * instruction set of this machine. The same program runs on x64 and, emulated, on arm64; see
  * test/integration/native.arm.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -96,7 +96,7 @@ const isas: IsaResults[] = [];
 for (const isa of ISA_NAMES) {
   if (!native.forceIsa(isa)) continue;
   const exact = await codecDigests();
-  const logits: Record<string, number[]> = {};
+  const logits: Record<string, readonly number[]> = {};
   for (const format of ['f32', 'u8', 'u4'] as const) {
     const { all, first } = await logitsOf(format);
     logits[format] = all;

@@ -27,8 +27,8 @@ inline void multiply_rows_alone(const SymbolRows& rows, const Activations& input
   }
 }
 
-// The symbols of rows first..first+count-1 at the matrix's columns begin..begin+columns-1 (a multiple
-// of kTileColumns) as a panel; places without a symbol are 0.
+// The symbols of rows first..first+count-1 at the matrix's columns begin..begin+columns-1 (a
+// multiple of kTileColumns) as a panel; places without a symbol are 0.
 inline void fill_panel(const SymbolRows& rows, size_t first, size_t count, size_t begin,
                        size_t columns, uint8_t* panel) {
   uint8_t staged[kWindowRows * kTileColumns];

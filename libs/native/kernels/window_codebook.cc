@@ -61,6 +61,21 @@ void TupleSample::add(const SymbolBlock& block) {
   }
 }
 
+bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
+  if (symbol_bits != 8) return true;
+  std::array<uint64_t, 256> counts{};
+  for (const FourSymbols& four : sample.fours()) {
+    for (const uint8_t symbol : four) ++counts[symbol];
+  }
+  const size_t low = best_range(counts, commonest_symbol(counts));
+  const auto from = counts.begin() + static_cast<ptrdiff_t>(low);
+  const uint64_t inside =
+      std::accumulate(from, from + static_cast<ptrdiff_t>(kPairRange), uint64_t{0});
+  const double symbols = static_cast<double>(kFourSteps * sample.fours().size());
+  // Symbols outside the range of pairs are exceptions whatever the codebook.
+  return symbols - static_cast<double>(inside) <= kMostExceptions * symbols;
+}
+
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
   std::array<uint64_t, 256> counts{};
   for (const FourSymbols& four : sample.fours()) {

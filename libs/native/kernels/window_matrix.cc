@@ -68,7 +68,7 @@ WindowMatrix::~WindowMatrix() {
 }
 
 void WindowMatrix::learn(const TupleSample& sample) {
-  if (sample.empty()) return;
+  if (sample.empty() || !CodebookCoder::may_pay(sample, shape_.symbol_bits)) return;
   coder_ = std::make_unique<const CodebookCoder>(sample, shape_.symbol_bits);
 }
 

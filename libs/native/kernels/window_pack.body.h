@@ -6,10 +6,11 @@ constexpr size_t kPackAhead = 512;
 // Two tiles' columns: a cache line of each row.
 constexpr size_t kStagedColumns = 2 * kTileColumns;
 
-// Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are often
-// a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
-// columns beyond the block's count as the symbol `low`.
-inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t low, uint8_t* staged) {
+// Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are
+// often a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
+// columns beyond the block's count as the symbol `padding`.
+inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t padding,
+                          uint8_t* staged) {
   const size_t left = block.columns - column;
   const uint8_t* from = block.symbols + column;
   if (block.rows == kWindowRows && left >= kStagedColumns) {
@@ -20,7 +21,7 @@ inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t low, 
     return;
   }
   const size_t count = left < kStagedColumns ? left : kStagedColumns;
-  __builtin_memset(staged, low, kWindowRows * kStagedColumns);
+  __builtin_memset(staged, padding, kWindowRows * kStagedColumns);
   for (size_t r = 0; r < block.rows; ++r) {
     __builtin_memcpy(staged + r * kStagedColumns, from + r * block.row_stride, count);
   }

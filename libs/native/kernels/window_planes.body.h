@@ -1,5 +1,5 @@
-// Planes of bits to windows and back (window_format.h), over the type Bytes of the instruction set's
-// window_tiles body: Bytes::kWidth of a step's 64 bytes at a time.
+// Planes of bits to windows and back (window_format.h), over the type Bytes of the instruction
+// set's window_tiles body: Bytes::kWidth of a step's 64 bytes at a time.
 
 using Steps = typename Bytes::Vector[kTileSteps];
 

@@ -1,6 +1,6 @@
-// What products with windows and their packing are made of (window_tiles.body.h), for AVX2. Products
-// of bytes would overflow the 16 bits that AVX2 adds them in, so windows are widened and meet the
-// whole activations: two products to a 32-bit lane, two lanes to a row.
+// What products with windows and their packing are made of (window_tiles.body.h), for AVX2.
+// Products of bytes would overflow the 16 bits that AVX2 adds them in, so windows are widened and
+// meet the whole activations: two products to a 32-bit lane, two lanes to a row.
 
 // How far ahead memory is read.
 constexpr size_t kPrefetchBytes = 4096;
@@ -128,8 +128,8 @@ inline void add_lanes(__m256i& sum, __m256i addend) {
   asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(addend));
 }
 
-// Adds `steps` steps of symbols times the activations from `whole` on. At most kPanelColumns columns
-// until the sums are taken, so that those of a row fit 32 bits: 512 * 255 * 16319 < 2^31.
+// Adds `steps` steps of symbols times the activations from `whole` on. At most kPanelColumns
+// columns until the sums are taken, so that those of a row fit 32 bits: 512 * 255 * 16319 < 2^31.
 template <size_t kPositions>
 [[gnu::always_inline]] inline void add_steps(const uint8_t* symbols, size_t steps,
                                              const int16_t* whole, size_t stride,

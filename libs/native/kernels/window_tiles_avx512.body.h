@@ -99,8 +99,8 @@ inline __m512i broadcast_step(const int8_t* activations) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for from the
-// intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
+// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for with
+// the intrinsic GCC 12 copies the sums and then has too few registers for a block's.
 inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
 }
@@ -200,14 +200,13 @@ template <typename Tiles, size_t kPositions>
   }
 }
 
-// Exceptions are spread evenly over the tiles: they keep the core busy and the tiles the memory.
-// A function of its own for each, as inlining all of them in one place ends in their helpers not being
-// inlined.
+// Exceptions are spread evenly over the tiles: they keep the core busy, the tiles the memory.
+// A function of its own for each, for with all of them in one place GCC stops inlining.
 template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
 [[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
                                  int64_t (&sums)[kPositions][kWindowRows]) {
   const Tiles held(group);
-  // The exceptions lie before the tiles; what the tiles would have fetched meanwhile is fetched now.
+  // The exceptions lie before the tiles, which go on from here as far ahead as before.
   const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
     prefetch_stream(entries + i);
@@ -280,12 +279,12 @@ inline void multiply_panel_block(const uint8_t* panels, size_t steps, const Acti
       const size_t input = p * inputs.stride + k * kStepColumns;
       const __m512i high_step = broadcast_step(high_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(high[g][p], step[g], high_step);
       }
       const __m512i low_step = broadcast_step(low_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(low[g][p], step[g], low_step);
       }
     }

@@ -27,6 +27,7 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
     {"huffman", entrofleet::test::compare_huffman},
     {"lanes", entrofleet::test::compare_lanes},
     {"lane segments", entrofleet::test::compare_lane_segments},
+    {"SHA-256", entrofleet::test::compare_sha256},
 };
 
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
