@@ -181,7 +181,8 @@ void read_long_rotary(const Napi::Value& value, EngineGeometry& geometry) {
   geometry.long_rotary_frequencies = read_frequencies(from, "frequencies");
   geometry.short_context = read_count(from, "shortContextLength", 1, kMostContext);
   if (geometry.long_rotary_frequencies.size() == geometry.rotary_frequencies.size()) return;
-  throw EngineFailure{"BadArgument", "longRotary must have as many frequencies as rotaryFrequencies"};
+  throw EngineFailure{"BadArgument",
+                      "longRotary must have as many frequencies as rotaryFrequencies"};
 }
 
 void read_geometry(const Napi::Object& from, EngineArguments& arguments) {
