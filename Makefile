@@ -93,8 +93,12 @@ fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECOND
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)
 	@exec node test/bench/memory.bench.ts
 
+.PHONY: bench-load
+bench-load: setup ## Time loading ARTIFACT=model.efa in each form beside reading the file (ROUNDS=3)
+	@exec node test/bench/load.bench.ts --artifact $(ARTIFACT) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: bench-neon
-bench-neon: setup ## Count the Arm instructions that decoding a symbol takes
+bench-neon: setup ## Count the Arm instructions that decoding a symbol and multiplying a weight take
 	@sh deploy/bootstrap/arm.sh && $(MAKE) -C libs/native bench-neon
 
 .PHONY: bench-quality

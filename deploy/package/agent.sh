@@ -17,8 +17,10 @@ packages=$(npm ls --workspace=@entrofleet/agent --omit=dev --all --parseable 2>/
 [ -n "$packages" ] || { echo 'npm packages are missing; run: make setup' >&2; exit 1; }
 
 # Workspaces are links in node_modules: the link goes along, and of its target what is run.
-paths='package.json LICENSE README.md deploy/systemd/entrofleet-agent.service deploy/systemd/agent.env
-libs/native/prebuilds libs/native/Makefile libs/native/prebuild libs/native/kernels libs/native/binding'
+paths='package.json LICENSE README.md
+deploy/systemd/entrofleet-agent.service deploy/systemd/agent.env
+libs/native/prebuilds libs/native/Makefile libs/native/prebuild
+libs/native/kernels libs/native/binding'
 for package in $packages; do
   if [ -L "$package" ]; then
     target=$(realpath --relative-to="$root" "$package")
@@ -29,5 +31,5 @@ done
 
 mkdir -p "$folder"
 # shellcheck disable=SC2086 # a list of paths without spaces
-tar -cf - --exclude='*.d.ts' --exclude='*js.map' --exclude='*ts.map' --exclude='*.tsbuildinfo' --exclude='*.partial' \
-  $paths | tar -xf - --no-same-owner -C "$folder"
+tar -cf - --exclude='*.d.ts' --exclude='*js.map' --exclude='*ts.map' --exclude='*.tsbuildinfo' \
+  --exclude='*.partial' $paths | tar -xf - --no-same-owner -C "$folder"

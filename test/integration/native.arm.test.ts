@@ -7,8 +7,11 @@ import type { IsaResults, NativeResults } from '../support/native.results.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../support/native.results.ts');
 const COMPILE_MS = 540_000;
-/** Products are summed in another order where vectors have another width. */
-const LARGEST_DEVIATION = 2e-5;
+/**
+ * Floats are summed in another order where vectors have another width. Quantized weights turn what
+ * that changes into whole steps of 15-bit activations, now and then.
+ */
+const LARGEST_DEVIATIONS: Readonly<Record<string, number>> = { f32: 2e-5, u8: 2e-3, u4: 2e-3 };
 
 function resultsOf([program, ...first]: readonly [string, ...string[]]): NativeResults {
   const text = execFileSync(program, [...first, '--conditions=entrofleet-source', PROGRAM], {
@@ -34,7 +37,8 @@ function expectSame(actual: IsaResults, expected: IsaResults): void {
   expect(actual.exact).toEqual(expected.exact);
   for (const [format, logits] of Object.entries(expected.logits)) {
     const own = actual.logits[format] ?? [];
-    expect(deviation({ actual: own, expected: logits }), format).toBeLessThan(LARGEST_DEVIATION);
+    const largest = LARGEST_DEVIATIONS[format] ?? 0;
+    expect(deviation({ actual: own, expected: logits }), format).toBeLessThan(largest);
   }
 }
 

@@ -93,7 +93,7 @@ async function runOnce(request: Request, rotary: RotaryPrecision): Promise<Run> 
   const { path, options } = request;
   const { signal, complain } = request.context;
   const { threads, memory, form } = options;
-  const loading = { threads, signal, rotaryPrecision: rotary, memory, form, complain };
+  const loading = { threads, signal, memory, form, complain, rotaryPrecision: rotary };
   return withLanguageModel(path, loading, async (model) => {
     const json = await readTokenJson(options.ids);
     const { vocabularySize } = model.config;

@@ -1,5 +1,4 @@
 import {
-  type GenerateOptions,
   generate,
   type ModelText,
   parseModelConfig,
@@ -39,7 +38,8 @@ export function addRunCommand(program: Command, context: CommandContext): void {
     .option('--chat', "the prompt is a user's message; print the answer only")
     .option('--system <text>', 'with --chat: what the model is told beforehand')
     .option('--max-tokens <n>', 'tokens to generate at most', integerFrom(0, TOKENS_MAX), 128);
-  addMemoryOptions(addSamplingOptions(command).addOption(threadsOption()))
+  addSamplingOptions(command).addOption(threadsOption());
+  addMemoryOptions(command)
     .addHelpText(
       'after',
       '\nExamples:\n  entrofleet run model.efa -p "Once upon a time"\n' +
@@ -70,23 +70,18 @@ function addBias(text: string, before = new Map<number, number>()): Map<number, 
 
 async function run(path: string, options: RunOptions, context: CommandContext): Promise<void> {
   const { signal, print, complain } = context;
-  const { threads, memory, form } = options;
+  const { threads, memory, form, chat: _, system: __, ...sampling } = options;
   const loading = {
     ...{ threads, signal, memory, form, complain },
     prepare: (opened: OpenedModel) => readModelText(opened, parseModelConfig(opened.config)),
   };
   await withLanguageModel(path, loading, async (model, _, text) => {
     const prompt = promptOf(text, options);
-    const { chat: _chat, system: _system, memory: _memory, form: _form, ...sampling } = options;
-    const request: GenerateOptions = {
-      ...sampling,
-      model,
-      tokenizer: text.tokenizer,
-      signal,
-      prompt,
-    };
+    const { tokenizer } = text;
     if (options.chat !== true) print(options.prompt);
-    for await (const piece of generate(request)) print(piece.text);
+    for await (const piece of generate({ ...sampling, model, tokenizer, signal, prompt })) {
+      print(piece.text);
+    }
     print('\n');
   });
 }

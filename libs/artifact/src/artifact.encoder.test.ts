@@ -94,7 +94,7 @@ describe('an artifact', () => {
         for (const { name, shape } of checkpoint.tensors) {
           const tensor = await artifact.readResident(name, { threads: 2 });
           resident +=
-            tensor.format === 'f32'
+            'data' in tensor
               ? tensor.data.byteLength
               : tensor.symbols.byteLength + tensor.steps.byteLength;
           if (shape.length === 1) {

@@ -153,6 +153,27 @@ function withRopeType(scaling: unknown): Record<string, unknown> {
   return type === undefined ? rest : { ...rest, rope_type: type };
 }
 
+it('long-rope goes by the context of the session, however little is written into it', async () => {
+  const config = { ...SMALL_CONFIG, model_type: 'phi3', ...longrope(5) };
+  const state = randomStateDict(config);
+  const tokens = randomTokens(LENGTH, SMALL_CONFIG.vocab_size);
+  const model = await loadModel(weightSource(config, state), { threads: 1 });
+  const few = tokens.slice(0, 10);
+  const long = transformersLogits(config, state, tokens).slice(0, few.length);
+  const short = transformersLogits(config, state, few);
+  for (const [contextLength, expected] of [
+    [33, long],
+    [32, short],
+  ] as const) {
+    const logits = await model.createSession(contextLength).allLogits(few);
+    const worst = expected.flat().map((x, i) => Math.abs(x - (logits[i] ?? Number.NaN)));
+    expect(Math.max(...worst)).toBeLessThan(1e-3);
+  }
+  expect(
+    Math.max(...long.flat().map((x, i) => Math.abs(x - (short.flat()[i] ?? 0)))),
+  ).toBeGreaterThan(1);
+});
+
 describe('checkpoints that are spelled in other ways', () => {
   const config = { ...SMALL_CONFIG, model_type: 'llama' };
 

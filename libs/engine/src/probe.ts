@@ -27,14 +27,15 @@ export interface ProbeResult extends Throughput {
 }
 
 /**
- * Bound on the deviation of one artifact between machines. The same weights on another instruction
- * set differ only in the order of float32 sums (thread counts do not matter): measured on
- * stories15M between portable, AVX2 and AVX-512 code, at most 2e-6 standard deviations for f32,
- * 1.1e-5 for u8 and 4.5e-5 for u4 weights; NEON is within 1.5e-5 on random models. One wrong tensor
- * (each replaced in turn by the same one of the next layer, or scaled by 1.05) gives 0.17 or more,
- * with the default prompt 0.4 or more. 0.01 is 200 times the one and far below the other; rounding
- * errors of deeper models have room to grow. Quantized weights need no wider bound, since the
- * expected logits are taken from the encoded variant itself and not from its source.
+ * Bound on the deviation of one artifact between machines. Where all matrices are quantized, logits
+ * have the same bits on every instruction set and for every number of threads. Float matrices differ
+ * in the order of float32 sums only: on stories15M between portable, AVX2 and AVX-512 code by at
+ * most 2e-6 standard deviations. A model of both kinds rounds what its float part gives to 15 bits,
+ * which was seen to make 3e-3 of 1e-6. One wrong tensor (each replaced in turn by the same one of
+ * the next layer, or scaled by 1.05) gives 0.17 or more, with the default prompt 0.4 or more.
+ * Quantized weights need no wider bound, since the expected logits are taken from the encoded
+ * variant itself and not from its source. Machines must hold keys and values in one format: another
+ * one differs by up to 2e-2.
  */
 export const FINGERPRINT_TOLERANCE = 1e-2;
 const FINGERPRINT_LOGITS = 32;

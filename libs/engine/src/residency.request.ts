@@ -6,7 +6,7 @@ import type { TensorPlace, TensorPlan } from './tensor.names.ts';
 import type { CodedMatrix } from './weight.source.ts';
 
 /** Positions that share a pass over the weights, each with its own activations. */
-const BLOCK_POSITIONS = 128;
+const BLOCK_POSITIONS = 256;
 const FLOAT_BYTES = 4;
 /** A member's panels and sums in a product with decoded symbols, and its buffers while it loads. */
 const MEMBER_BYTES = 1024 * 1024;

@@ -4,8 +4,8 @@ import type { RopeConfig, RopeScaling } from './rope.config.ts';
  * How exactly rotary frequencies are held. `exact` is the mathematics, in double precision; every
  * Hugging Face checkpoint opened with `from_pretrained` comes within float32 rounding of it.
  * `bf16` rounds them to bfloat16, as happens when a whole PyTorch model, buffers included, is cast
- * with `model.to(torch.bfloat16)`: only to compare with figures that were made that way. Long-rope
- * computes its frequencies anew at each pass, so that nothing rounds them there.
+ * with `model.to(torch.bfloat16)`: only to compare with figures that were made that way. Even then
+ * the frequencies of long-rope's long contexts are exact, which are computed when they are needed.
  */
 export type RotaryPrecision = 'exact' | 'bf16';
 
@@ -28,8 +28,8 @@ export function rotaryFrequencies(
   rope: RopeConfig,
   options: { precision?: RotaryPrecision | undefined; context?: 'short' | 'long' } = {},
 ): Float64Array {
-  const { rotatedSize, scaling, theta } = rope;
-  const isRounded = options.precision === 'bf16' && scaling.kind !== 'longrope';
+  const { rotatedSize, theta } = rope;
+  const isRounded = options.precision === 'bf16' && options.context !== 'long';
   return Float64Array.from({ length: rotatedSize / 2 }, (_, pair) => {
     const plain = theta ** ((-2 * pair) / rotatedSize);
     const frequency = plain * kept(rope, { pair, plain, context: options.context ?? 'short' });

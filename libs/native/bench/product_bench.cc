@@ -1,10 +1,10 @@
 // Measures products of matrices in memory with activations, beside plain forms and beside reading
 // memory and doing nothing with it. Prints one JSON object per line.
 //
-//   product_bench [--isa avx2] [--rounds 5] [--megabytes 48] [--columns 4096] [--symbols NAME]
+//   product_bench [--isa avx2] [--rounds 5] [--megabytes 128] [--columns 4096] [--symbols NAME]
 //
-// Every form of a source has as many weights, so that its smallest takes at least --megabytes, which
-// is to be more than the caches hold.
+// Every form of a source has so many weights that the smallest takes at least --megabytes, which is
+// to be more than the caches hold.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -159,7 +159,7 @@ class Bench {
   explicit Bench(const Options& options)
       : rounds_(options.number("rounds", "5")),
         columns_(options.number("columns", "4096")),
-        least_bytes_(options.number("megabytes", "48") << 20),
+        least_bytes_(options.number("megabytes", "128") << 20),
         kernels_(engine_kernels(active_isa())),
         inputs_(kernels_, columns_),
         outputs_(kMostPositions * kRowsEach) {}
@@ -173,7 +173,8 @@ class Bench {
                                    {kRowsEach, columns_, bits, WindowForm::kWindow}};
     std::vector<Measurement> all;
     Matrices matrices[2];
-    copies_ = 1 + least_bytes_ / pack_windows(shapes[1], symbols, kernels_, teams_[1])->resident_bytes();
+    const auto one = pack_windows(shapes[1], symbols, kernels_, teams_[1]);
+    copies_ = 1 + least_bytes_ / one->resident_bytes();
     for (size_t form = 0; form < 2; ++form) {
       for (size_t copy = 0; copy < copies_; ++copy) {
         matrices[form].push_back(pack_windows(shapes[form], symbols, kernels_, teams_[1]));

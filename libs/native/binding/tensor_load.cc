@@ -67,6 +67,7 @@ void TensorLoad::cut_chunks() {
     begin = chunk.end;
   }
   require(begin == begins_.back(), "the chunks must hold all segments");
+  chunks_left_.store(chunks_.size());
 }
 
 // On the first of the tensor's chunks, so that no tensor takes memory before it is its turn.
@@ -108,6 +109,9 @@ void TensorLoad::take(const TensorChunk& chunk, std::span<const uint8_t> bytes,
     scratch.decode_seconds += elapsed.count();
     if (!assemblers_.empty()) pack(segment, symbols, scratch);
   }
+  // Who takes the last chunk gives back at once what packing has not used.
+  if (chunks_left_.fetch_sub(1) > 1) return;
+  for (const std::unique_ptr<WindowAssembler>& assembler : assemblers_) assembler->finish();
 }
 
 // Coded matrices are decoded too: what does not decode is found out now, not in a product.

@@ -73,6 +73,7 @@ class TensorLoad {
   std::optional<SegmentDecoder> decoder_;
   std::vector<float> steps_;
   std::vector<std::unique_ptr<WindowAssembler>> assemblers_;
+  std::atomic<size_t> chunks_left_;
   PageMemory payload_;
 };
 

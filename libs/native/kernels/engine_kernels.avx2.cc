@@ -4,4 +4,5 @@
 
 #define ENTROFLEET_ISA avx2
 #define ENTROFLEET_LANES_AVX2
+#define ENTROFLEET_WINDOW_TILES "kernels/window_tiles_avx2.body.h"
 #include "kernels/engine_kernels.body.h"

@@ -26,7 +26,7 @@ class WindowAssembler {
   // pairs over the whole matrix. Every byte comes once. Throws std::bad_alloc.
   void take(WindowPacker& packer, size_t begin, std::span<const uint8_t> symbols);
 
-  // Once all bytes were taken.
+  // Once all bytes were taken; a second call changes nothing.
   std::shared_ptr<WindowMatrix> finish();
 
  private:

@@ -9,14 +9,18 @@
 
 namespace entrofleet {
 
-// What an exception costs beside a bit of a window: its entry's 16 bits and, for its part of a
-// core's time, twice as many more. (Measured on Zen 5: 0.8 ns, in which a core that shares 42 GB/s
-// with another reads 130 bits; but as long as a product waits for memory that time is free.)
-constexpr double kExceptionBits = 48;
-// More exceptions than this are slower than a wider window, whatever their bits.
-constexpr double kMostExceptions = 0.03;
-// More bits per symbol than any form costs.
-constexpr double kNeverPays = 16;
+// Costs of a weight, in bits of memory that a core reads meanwhile.
+struct DenseCost {
+  double bits;  // read
+  double work;  // the arithmetic's time
+};
+
+// A window is a 38th of an exception's work; an index looked up half as much again.
+constexpr double kWindowWork = 1.2;
+constexpr double kCodeWork = 1.8;
+
+// Memory and arithmetic overlap, so the slower one counts.
+double cost_of(const DenseCost& dense, double exception_share);
 
 using SymbolCounts = std::array<uint32_t, 256>;
 
@@ -25,7 +29,7 @@ SymbolCounts sample_symbols(const SymbolBlock& block);
 
 struct WindowChoice {
   Window window;
-  double cost;  // bits per symbol, time included
+  double cost;  // of a weight, see cost_of()
 };
 
 // The cheapest window of at least `least_bits` for symbols so distributed; all symbol_bits wide

@@ -7,14 +7,13 @@ static size_t pack_coded_group(const SymbolBlock& block, const CodebookCodes& co
   ExceptionWriter writer = {exceptions, exceptions + room, symbol_bits, codebook.filler};
   const size_t bytes = coded_tile_bytes(codebook.tuple, codebook.index_bits);
   const size_t count = tiles_across(block.columns);
+  alignas(64) uint8_t staged[kWindowRows * kStagedColumns];
   for (size_t tile = 0; tile < count; ++tile) {
     alignas(64) uint8_t symbols[kTileSymbols];
     const size_t column = tile * kTileColumns;
-    if (block.rows == kWindowRows && column + kTileColumns <= block.columns) {
-      load_tile(block.symbols + column, block.row_stride, 0, symbols);
-    } else {
-      load_ragged_tile(block, column, codebook.filler, 0, symbols);
-    }
+    const size_t within = column % kStagedColumns;
+    if (within == 0) stage_columns(block, column, codebook.filler, staged);
+    load_tile(staged + within, kStagedColumns, 0, symbols);
     alignas(64) uint8_t indices[kTileSymbols / 2];
     code_tile(symbols, codes, indices);
     uint8_t* const to = tiles + tile * bytes;

@@ -61,6 +61,21 @@ void TupleSample::add(const SymbolBlock& block) {
   }
 }
 
+bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
+  if (symbol_bits != 8) return true;
+  std::array<uint64_t, 256> counts{};
+  for (const FourSymbols& four : sample.fours()) {
+    for (const uint8_t symbol : four) ++counts[symbol];
+  }
+  const size_t low = best_range(counts, commonest_symbol(counts));
+  const auto from = counts.begin() + static_cast<ptrdiff_t>(low);
+  const uint64_t inside =
+      std::accumulate(from, from + static_cast<ptrdiff_t>(kPairRange), uint64_t{0});
+  const double symbols = static_cast<double>(kFourSteps * sample.fours().size());
+  // Symbols outside the range of pairs are exceptions whatever the codebook.
+  return symbols - static_cast<double>(inside) <= kMostExceptions * symbols;
+}
+
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
   std::array<uint64_t, 256> counts{};
   for (const FourSymbols& four : sample.fours()) {
@@ -98,7 +113,7 @@ uint32_t CodebookCoder::key_of(const uint8_t* symbols) const {
   return key;
 }
 
-// The commonest tuples get the indices. Returns the cost in bits per symbol, time included.
+// The commonest tuples get the indices. Returns the cost of a weight.
 double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned index_bits) {
   codebook_.tuple = static_cast<uint8_t>(tuple);
   codebook_.index_bits = static_cast<uint8_t>(index_bits);
@@ -140,9 +155,9 @@ double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned
   fill_codes(fillers);
   uint64_t missed = 0;
   for (const FourSymbols& four : sample.fours()) missed += missed_by(four);
-  return static_cast<double>(index_bits) / tuple +
-         kExceptionBits * static_cast<double>(missed) /
-             (kFourSteps * static_cast<double>(sample.fours().size()));
+  const double seen = kFourSteps * static_cast<double>(sample.fours().size());
+  return cost_of({static_cast<double>(index_bits) / tuple, kCodeWork},
+                 static_cast<double>(missed) / seen);
 }
 
 // Every other tuple gets the index of one that agrees with it but for some fillers, as few as can
@@ -191,7 +206,7 @@ double CodebookCoder::cost(const SymbolBlock& block) const {
   }
   const double share = seen == 0 ? 1 : static_cast<double>(missed) / static_cast<double>(seen);
   const double bits = static_cast<double>(codebook_.index_bits) / codebook_.tuple;
-  return share > kMostExceptions ? kNeverPays : bits + kExceptionBits * share;
+  return cost_of({bits, kCodeWork}, share);
 }
 
 }  // namespace entrofleet

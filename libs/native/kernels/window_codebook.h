@@ -29,13 +29,17 @@ class TupleSample {
 // A codebook with what packing needs. Immutable once made.
 class CodebookCoder {
  public:
+  // Whether a codebook may be worth its exceptions: a quick look that spares most matrices of 8 bits,
+  // whose levels lie too far apart, the search for one while they load.
+  static bool may_pay(const TupleSample& sample, unsigned symbol_bits);
+
   // The cheapest codebook for a matrix of which `sample`, which is not empty, was taken.
   CodebookCoder(const TupleSample& sample, unsigned symbol_bits);
 
   const Codebook& codebook() const { return codebook_; }
   CodebookCodes codes() const { return {&codebook_, codes_.data(), range_low_}; }
 
-  // Bits per symbol, time included (see window_choice.h), that the block would cost, by a sample.
+  // What a weight of the block would cost (window_choice.h), by a sample.
   double cost(const SymbolBlock& block) const;
 
  private:

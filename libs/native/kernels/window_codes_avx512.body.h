@@ -65,7 +65,7 @@ struct CodeTiles {
   explicit CodeTiles(const Codebook& codebook) : first(codebook.first), second(codebook.second) {}
   explicit CodeTiles(const WindowGroup& group) : CodeTiles(*group.codebook) {}
 
-  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
+  [[gnu::always_inline]] void load(const uint8_t* tile, Steps& step) const {
     if constexpr (kTuple == 2) {
       load_pairs<0>(tile, step);
       load_pairs<1>(tile, step);
@@ -116,7 +116,7 @@ inline void with_code_tiles(const Codebook& codebook, const Run& run) {
 inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t* symbols) {
   with_code_tiles(codebook, [&](auto type) {
     const typename decltype(type)::Type tiles(codebook);
-    __m512i step[kTileSteps];
+    Steps step;
     tiles.load(tile, step);
     for (size_t i = 0; i < kTileSteps; ++i) {
       _mm512_storeu_si512(symbols + i * kStepBytes, step[i]);

@@ -1,9 +1,9 @@
 // Sums of windows times activations for NEON, from the QuadSums, TileInputs, kQuadsAtOnce and
-// kSymbolOffset of the file that includes this. A panel is laid out as the tiles of an 8-bit window,
-// and multiplied as they are.
+// kSymbolOffset of the file that includes this. A panel is laid out as the tiles of an 8-bit
+// window, and multiplied as they are.
 
-// Adds windows (less kSymbolOffset, if 8 bits wide) times activations from `column` on to the sums of
-// kQuadsAtOnce quads of `tiles` tiles, at most QuadSums::kMostTiles.
+// Adds windows (less kSymbolOffset, if 8 bits wide) times activations from `column` on to the sums
+// of kQuadsAtOnce quads of `tiles` tiles, at most QuadSums::kMostTiles.
 template <unsigned kBits, size_t kPositions>
 inline void dot_quads(const uint8_t* quads, size_t tiles, const Activations& inputs, size_t first,
                       size_t column, int64_t* sums) {

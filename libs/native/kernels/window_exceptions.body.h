@@ -19,8 +19,9 @@ inline ExceptionReader read_exceptions(const WindowGroup& group) {
 // Adds (q - low) * whole for the exceptions up to `stop`, at most kRunExceptions until the sums are
 // carried (carry_sums).
 template <unsigned kSymbolBits, size_t kPositions>
-[[gnu::always_inline]] inline void add_exceptions(ExceptionReader& reader, const uint16_t* stop, const int16_t* whole,
-                           size_t stride, int32_t (&sums)[kPositions][kWindowRows]) {
+[[gnu::always_inline]] inline void add_exceptions(ExceptionReader& reader, const uint16_t* stop,
+                                                  const int16_t* whole, size_t stride,
+                                                  int32_t (&sums)[kPositions][kWindowRows]) {
   for (; reader.next != stop; ++reader.next) {
     const uint32_t entry = *reader.next;
     reader.place += entry >> kSymbolBits;

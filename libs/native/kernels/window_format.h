@@ -80,6 +80,8 @@ struct WindowView {
   const WindowGroup* groups;
 };
 
-static constexpr size_t window_groups(size_t rows) { return (rows + kWindowRows - 1) / kWindowRows; }
+static constexpr size_t window_groups(size_t rows) {
+  return (rows + kWindowRows - 1) / kWindowRows;
+}
 
 }  // namespace entrofleet

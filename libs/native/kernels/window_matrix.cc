@@ -36,6 +36,15 @@ uint8_t* reserve(size_t bytes) {
   return first + skipped;
 }
 
+// Both symbols of a pair at once, so that the loop becomes vector code (little-endian).
+void unpack_pairs(const uint8_t* __restrict pairs, size_t count, uint8_t* __restrict symbols) {
+  for (size_t i = 0; i < count; ++i) {
+    const uint16_t pair = pairs[i];
+    const uint16_t both = static_cast<uint16_t>((pair | pair << 4) & 0x0F0F);
+    std::memcpy(symbols + 2 * i, &both, sizeof(both));
+  }
+}
+
 }  // namespace
 
 bool uses_codebooks(WindowForm form, const EngineKernels& kernels) {
@@ -59,7 +68,7 @@ WindowMatrix::~WindowMatrix() {
 }
 
 void WindowMatrix::learn(const TupleSample& sample) {
-  if (sample.empty()) return;
+  if (sample.empty() || !CodebookCoder::may_pay(sample, shape_.symbol_bits)) return;
   coder_ = std::make_unique<const CodebookCoder>(sample, shape_.symbol_bits);
 }
 
@@ -107,10 +116,7 @@ void WindowPacker::pack_pairs(size_t row_begin, size_t row_end, const uint8_t* p
     const size_t rows = std::min(kWindowRows, row_end - row);
     // Sixteen rows are a whole number of pairs.
     const uint8_t* from = pairs + (row - row_begin) / 2 * columns;
-    for (size_t i = 0; i < (rows * columns + 1) / 2; ++i) {
-      unpacked_[2 * i] = from[i] & 15;
-      unpacked_[2 * i + 1] = from[i] >> 4;
-    }
+    unpack_pairs(from, (rows * columns + 1) / 2, unpacked_.data());
     pack_rows(row, rows, unpacked_.data());
   }
 }

@@ -1,17 +1,30 @@
 // Symbols to groups of windows and back (window_format.h).
 
-// Rows and columns beyond the block's count as the symbol `padding`.
-inline void load_ragged_tile(const SymbolBlock& block, size_t column, uint8_t padding, uint8_t low,
-                             uint8_t* windows) {
-  uint8_t padded[kTileSymbols];
-  __builtin_memset(padded, padding, sizeof(padded));
+// Columns that packing fetches ahead, for sixteen rows are more streams than the hardware follows.
+constexpr size_t kPackAhead = 512;
+
+// Two tiles' columns: a cache line of each row.
+constexpr size_t kStagedColumns = 2 * kTileColumns;
+
+// Copies 16 x kStagedColumns symbols from `column` on, so that each line is read once: rows are
+// often a multiple of 4096 bytes apart, and then compete for the same places in the cache. Rows and
+// columns beyond the block's count as the symbol `padding`.
+inline void stage_columns(const SymbolBlock& block, size_t column, uint8_t padding,
+                          uint8_t* staged) {
   const size_t left = block.columns - column;
-  const size_t count = left < kTileColumns ? left : kTileColumns;
-  for (size_t r = 0; r < block.rows; ++r) {
-    __builtin_memcpy(padded + r * kTileColumns, block.symbols + r * block.row_stride + column,
-                     count);
+  const uint8_t* from = block.symbols + column;
+  if (block.rows == kWindowRows && left >= kStagedColumns) {
+    for (size_t r = 0; r < kWindowRows; ++r) {
+      __builtin_prefetch(from + r * block.row_stride + kPackAhead);
+      __builtin_memcpy(staged + r * kStagedColumns, from + r * block.row_stride, kStagedColumns);
+    }
+    return;
   }
-  load_tile(padded, kTileColumns, low, windows);
+  const size_t count = left < kStagedColumns ? left : kStagedColumns;
+  __builtin_memset(staged, padding, kWindowRows * kStagedColumns);
+  for (size_t r = 0; r < block.rows; ++r) {
+    __builtin_memcpy(staged + r * kStagedColumns, from + r * block.row_stride, count);
+  }
 }
 
 struct ExceptionWriter {
@@ -41,15 +54,13 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
                          uint8_t* tiles, uint16_t* exceptions, size_t room) {
   ExceptionWriter writer = {exceptions, exceptions + room, symbol_bits, window.low};
   const size_t count = tiles_across(block.columns);
+  alignas(64) uint8_t staged[kWindowRows * kStagedColumns];
   for (size_t tile = 0; tile < count; ++tile) {
     alignas(64) uint8_t windows[kTileSymbols];
     const size_t column = tile * kTileColumns;
-    const bool whole = block.rows == kWindowRows && column + kTileColumns <= block.columns;
-    if (whole) {
-      load_tile(block.symbols + column, block.row_stride, window.low, windows);
-    } else {
-      load_ragged_tile(block, column, window.low, window.low, windows);
-    }
+    const size_t within = column % kStagedColumns;
+    if (within == 0) stage_columns(block, column, window.low, staged);
+    load_tile(staged + within, kStagedColumns, window.low, windows);
     for (size_t step = 0; step < kTileSteps; ++step) {
       uint8_t* const at = windows + step * kStepBytes;
       alignas(64) uint8_t before[kStepBytes];

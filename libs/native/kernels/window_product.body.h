@@ -130,8 +130,9 @@ static void multiply_windows(const WindowProduct& product, size_t group_begin, s
   for (size_t group = group_begin; group < group_end; group += kPanelGroups) {
     const size_t groups = group_end - group < kPanelGroups ? group_end - group : kPanelGroups;
     for (size_t first = 0; first < positions; first += kPanelPositions) {
-      const size_t count = positions - first < kPanelPositions ? positions - first : kPanelPositions;
-      multiply_block(product, group, groups, first, count, scratch);
+      const size_t left = positions - first;
+      multiply_block(product, group, groups, first, left < kPanelPositions ? left : kPanelPositions,
+                     scratch);
     }
   }
 }

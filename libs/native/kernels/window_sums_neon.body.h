@@ -1,5 +1,5 @@
-// Products with windows for NEON without dot products of bytes: widened symbols times 16-bit wholes.
-// Defines what window_dots_neon.body.h takes.
+// Products with windows for NEON without dot products of bytes: widened symbols times 16-bit
+// wholes. Defines what window_dots_neon.body.h takes.
 
 #include "kernels/window_tiles_neon.body.h"
 

@@ -69,145 +69,28 @@ inline uint64_t column_bits(uint64_t step_bits, size_t column) {
   return _pext_u64(step_bits, uint64_t{0x1111111111111111} << column);
 }
 
-// Bits of `value` from `shift` on, kBits of them in each byte; other bits are left over.
-template <int kShift>
-inline __m512i shifted(__m512i value) {
-  if constexpr (kShift > 0) return _mm512_srli_epi16(value, kShift);
-  if constexpr (kShift < 0) return _mm512_slli_epi16(value, -kShift);
-  return value;
-}
+struct Bytes {
+  using Vector = __m512i;
+  static constexpr size_t kWidth = 64;
+  static Vector load(const uint8_t* from) { return load_step(from); }
+  static void store(uint8_t* to, Vector value) { store_step(to, value); }
+  static Vector broadcast(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+  static Vector both(Vector a, Vector b) { return _mm512_and_si512(a, b); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_epi8(a, b); }
+  // (value where mask is set) | others.
+  static Vector insert(Vector others, Vector value, Vector mask) {
+    return _mm512_ternarylogic_epi64(others, value, mask, 0xF8);
+  }
+  // Right by kShift, left where that is negative, with bits from neighbouring bytes left over.
+  template <int kShift>
+  static Vector shifted(Vector value) {
+    if constexpr (kShift > 0) return _mm512_srli_epi16(value, kShift);
+    if constexpr (kShift < 0) return _mm512_slli_epi16(value, -kShift);
+    return value;
+  }
+};
 
-// (value where mask is set) | others.
-inline __m512i insert_bits(__m512i others, __m512i value, __m512i mask) {
-  return _mm512_ternarylogic_epi64(others, value, mask, 0xF8);
-}
-
-inline void pack_tile(const uint8_t* windows, unsigned bits, uint8_t* tile) {
-  __m512i step[kTileSteps];
-  for (size_t i = 0; i < kTileSteps; ++i) step[i] = load_step(windows + i * kStepBytes);
-  if (bits == 8) {
-    for (size_t i = 0; i < kTileSteps; ++i) store_step(tile + i * kStepBytes, step[i]);
-    return;
-  }
-  if ((bits & 4) != 0) {
-    const __m512i low = _mm512_set1_epi8(0x0F);
-    const __m512i high = _mm512_set1_epi8(static_cast<char>(0xF0));
-    for (size_t v = 0; v < 4; ++v) {
-      const __m512i second = _mm512_and_si512(shifted<-4>(step[2 * v + 1]), high);
-      store_step(tile, insert_bits(second, step[2 * v], low));
-      tile += kStepBytes;
-      step[2 * v] = shifted<4>(step[2 * v]);
-      step[2 * v + 1] = shifted<4>(step[2 * v + 1]);
-    }
-  }
-  if ((bits & 2) != 0) {
-    const __m512i pair = _mm512_set1_epi8(0x03);
-    for (size_t v = 0; v < 2; ++v) {
-      const __m512i* const of = step + 4 * v;
-      __m512i packed = _mm512_and_si512(of[0], pair);
-      packed = insert_bits(packed, shifted<-2>(of[1]), shifted<-2>(pair));
-      packed = insert_bits(packed, shifted<-4>(of[2]), shifted<-4>(pair));
-      packed = insert_bits(packed, shifted<-6>(of[3]), shifted<-6>(pair));
-      store_step(tile, packed);
-      tile += kStepBytes;
-    }
-    for (__m512i& each : step) each = shifted<2>(each);
-  }
-  if ((bits & 1) != 0) {
-    const __m512i one = _mm512_set1_epi8(1);
-    __m512i packed = _mm512_setzero_si512();
-    for (size_t i = kTileSteps; i-- > 0;) {
-      packed = _mm512_or_si512(_mm512_add_epi8(packed, packed), _mm512_and_si512(step[i], one));
-    }
-    store_step(tile, packed);
-  }
-}
-
-// Adds, at bit kTo of the windows of a step, the bit or bits that lie at kFrom in a plane.
-template <int kFrom, int kTo>
-[[gnu::always_inline]] inline __m512i join_plane(__m512i windows, __m512i plane, __m512i mask_at_to) {
-  return insert_bits(windows, shifted<kFrom - kTo>(plane), mask_at_to);
-}
-
-template <int kTo>
-[[gnu::always_inline]] inline void join_bits(__m512i plane, __m512i (&step)[kTileSteps]) {
-  const __m512i bit = _mm512_set1_epi8(static_cast<char>(1 << kTo));
-  step[0] = join_plane<0, kTo>(step[0], plane, bit);
-  step[1] = join_plane<1, kTo>(step[1], plane, bit);
-  step[2] = join_plane<2, kTo>(step[2], plane, bit);
-  step[3] = join_plane<3, kTo>(step[3], plane, bit);
-  step[4] = join_plane<4, kTo>(step[4], plane, bit);
-  step[5] = join_plane<5, kTo>(step[5], plane, bit);
-  step[6] = join_plane<6, kTo>(step[6], plane, bit);
-  step[7] = join_plane<7, kTo>(step[7], plane, bit);
-}
-
-template <int kTo>
-[[gnu::always_inline]] inline void join_pairs(__m512i plane, __m512i* step) {
-  const __m512i pair = _mm512_set1_epi8(static_cast<char>(3 << kTo));
-  step[0] = join_plane<0, kTo>(step[0], plane, pair);
-  step[1] = join_plane<2, kTo>(step[1], plane, pair);
-  step[2] = join_plane<4, kTo>(step[2], plane, pair);
-  step[3] = join_plane<6, kTo>(step[3], plane, pair);
-}
-
-// A plane's vector, read once: GCC would read it again for every use.
-inline __m512i load_plane(const uint8_t* from) {
-  __m512i plane = load_step(from);
-  asm("" : "+v"(plane));
-  return plane;
-}
-
-// The windows of a tile, a step in each register.
-template <unsigned kBits>
-[[gnu::always_inline]] inline void load_windows(const uint8_t* tile, __m512i (&step)[kTileSteps]) {
-  if constexpr (kBits == 8) {
-    for (size_t i = 0; i < kTileSteps; ++i) step[i] = load_step(tile + i * kStepBytes);
-    return;
-  }
-  constexpr int kPairs = kBits & 4;
-  constexpr int kSingles = kBits & 6;
-  if constexpr ((kBits & 4) != 0) {
-    const __m512i nibble = _mm512_set1_epi8(0x0F);
-    for (size_t v = 0; v < 4; ++v) {
-      const __m512i both = load_plane(tile + v * kStepBytes);
-      step[2 * v] = _mm512_and_si512(both, nibble);
-      step[2 * v + 1] = _mm512_and_si512(shifted<4>(both), nibble);
-    }
-  } else {
-    for (__m512i& each : step) each = _mm512_setzero_si512();
-  }
-  if constexpr ((kBits & 2) != 0) {
-    join_pairs<kPairs>(load_plane(tile + kPairs * kStepBytes), step);
-    join_pairs<kPairs>(load_plane(tile + (kPairs + 1) * kStepBytes), step + 4);
-  }
-  if constexpr ((kBits & 1) != 0) {
-    join_bits<kSingles>(load_plane(tile + kSingles * kStepBytes), step);
-  }
-}
-
-template <unsigned kBits>
-inline void unpack_bits(const uint8_t* tile, uint8_t low, uint8_t* symbols) {
-  const __m512i lows = _mm512_set1_epi8(static_cast<char>(low));
-  __m512i step[kTileSteps];
-  load_windows<kBits>(tile, step);
-  for (size_t i = 0; i < kTileSteps; ++i) {
-    store_step(symbols + i * kStepBytes, _mm512_add_epi8(step[i], lows));
-  }
-}
-
-inline void unpack_tile(const uint8_t* tile, Window window, uint8_t* symbols) {
-  switch (window.bits) {
-    case 1: return unpack_bits<1>(tile, window.low, symbols);
-    case 2: return unpack_bits<2>(tile, window.low, symbols);
-    case 3: return unpack_bits<3>(tile, window.low, symbols);
-    case 4: return unpack_bits<4>(tile, window.low, symbols);
-    case 5: return unpack_bits<5>(tile, window.low, symbols);
-    case 6: return unpack_bits<6>(tile, window.low, symbols);
-    case 7: return unpack_bits<7>(tile, window.low, symbols);
-    default: return unpack_bits<8>(tile, window.low, symbols);
-  }
-}
+#include "kernels/window_planes.body.h"
 
 // Four activations in every lane.
 inline __m512i broadcast_step(const int8_t* activations) {
@@ -216,8 +99,8 @@ inline __m512i broadcast_step(const int8_t* activations) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for from the
-// intrinsic GCC 12 makes a copy of the sum as well, and then has too few registers for a block's.
+// Adds products of four unsigned and four signed bytes to each lane. As an instruction, for with
+// the intrinsic GCC 12 copies the sums and then has too few registers for a block's.
 inline void add_products(__m512i& sum, __m512i symbols, __m512i activations) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(symbols), "v"(activations));
 }
@@ -279,7 +162,7 @@ struct WindowTiles {
 
   explicit WindowTiles(const WindowGroup&) {}
 
-  [[gnu::always_inline]] void load(const uint8_t* tile, __m512i (&step)[kTileSteps]) const {
+  [[gnu::always_inline]] void load(const uint8_t* tile, Steps& step) const {
     load_windows<kBits>(tile, step);
   }
 };
@@ -291,7 +174,7 @@ template <typename Tiles, size_t kPositions>
                                             GroupSums<kPositions>& sums) {
 #pragma GCC unroll 8
   for (size_t line = 0; line < Tiles::kBytes; line += kStepBytes) prefetch_stream(tile + line);
-  __m512i step[kTileSteps];
+  Steps step;
   tiles.load(tile, step);
   const int8_t* high[kPositions];
   const int8_t* low[kPositions];
@@ -317,14 +200,13 @@ template <typename Tiles, size_t kPositions>
   }
 }
 
-// Exceptions are spread evenly over the tiles: they keep the core busy and the tiles the memory.
-// A function of its own for each, as inlining all of them in one place ends in their helpers not being
-// inlined.
+// Exceptions are spread evenly over the tiles: they keep the core busy, the tiles the memory.
+// A function of its own for each, for with all of them in one place GCC stops inlining.
 template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
 [[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
                                  int64_t (&sums)[kPositions][kWindowRows]) {
   const Tiles held(group);
-  // The exceptions lie before the tiles; what the tiles would have fetched meanwhile is fetched now.
+  // The exceptions lie before the tiles, which go on from here as far ahead as before.
   const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
     prefetch_stream(entries + i);
@@ -397,12 +279,12 @@ inline void multiply_panel_block(const uint8_t* panels, size_t steps, const Acti
       const size_t input = p * inputs.stride + k * kStepColumns;
       const __m512i high_step = broadcast_step(high_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(high[g][p], step[g], high_step);
       }
       const __m512i low_step = broadcast_step(low_input + input);
 #pragma GCC unroll 4
-    for (size_t g = 0; g < kGroups; ++g) {
+      for (size_t g = 0; g < kGroups; ++g) {
         add_products(low[g][p], step[g], low_step);
       }
     }

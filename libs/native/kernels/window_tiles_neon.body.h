@@ -1,6 +1,6 @@
-// What products with windows and their packing are made of (window_tiles.body.h), for NEON. A step is
-// four registers, "quads" of rows: byte 4 * row + column of rows 4 * quad to 4 * quad + 3. What it
-// multiplies with is in the file that includes this one; see window_sums_neon.body.h.
+// What products with windows and their packing are made of (window_tiles.body.h), for NEON. A step
+// is four registers, "quads" of rows: byte 4 * row + column of rows 4 * quad to 4 * quad + 3. What
+// multiplies them is in the file that includes this one; see window_sums_neon.body.h.
 
 constexpr size_t kQuads = 4;
 constexpr size_t kQuadBytes = kStepBytes / kQuads;
@@ -163,7 +163,8 @@ inline void unpack_tile(const uint8_t* tile, Window window, uint8_t* symbols) {
   }
 }
 
-// sum(symbols[i] * whole[i]). At most kPanelColumns symbols: 32-bit lanes hold any part of their sum.
+// sum(symbols[i] * whole[i]). At most kPanelColumns symbols, so that 32 bits hold any part of their
+// sum: 255 * 16319 * 512 < 2^31.
 inline int64_t dot_row(const uint8_t* symbols, const int16_t* whole, size_t count) {
   int32x4_t sums[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
   size_t i = 0;

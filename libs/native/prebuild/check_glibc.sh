@@ -1,6 +1,6 @@
 #!/bin/sh
-# check_glibc.sh ADDON VERSION fails, and names them, when the addon takes symbols from a glibc newer
-# than VERSION. OBJDUMP is the objdump for its machine.
+# check_glibc.sh ADDON VERSION fails, and names them, when the addon takes symbols from a glibc
+# newer than VERSION. OBJDUMP is the objdump for its machine.
 set -eu
 
 newer=$("${OBJDUMP:-objdump}" -T "$1" | sed -n 's/.*UND.*GLIBC_\([0-9.]*\)[ )]*\(.*\)/\1 \2/p' |

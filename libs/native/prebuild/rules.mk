@@ -1,6 +1,6 @@
-# The addon for machines without a compiler: prebuilds/<platform>-<arch>/entrofleet.node, for x64 and
-# arm64. It runs with every glibc from GLIBC_FLOOR on (Debian 11, Ubuntu 20.04) and brings its own
-# libstdc++; libgcc_s comes with every Node, which needs it too.
+# The addon for machines without a compiler: prebuilds/<platform>-<arch>/entrofleet.node, for x64
+# and arm64. It runs with every glibc from GLIBC_FLOOR on (Debian 11, Ubuntu 20.04) and brings its
+# own libstdc++; libgcc_s is there wherever Node is, which needs it too.
 GLIBC_FLOOR := 2.31
 # The oldest version that glibc's symbols have on these machines.
 GLIBC_BASE_x64 := 2.2.5
@@ -9,7 +9,8 @@ GLIBC_BASE_arm64 := 2.17
 # function. A library beside the real libc offers only the old version to the linker.
 MOVED := pthread_create pthread_detach pthread_join pthread_once pthread_key_create \
   __pthread_key_create pthread_key_delete pthread_getspecific pthread_setspecific \
-  pthread_setaffinity_np pthread_getaffinity_np pthread_sigmask sem_init sem_post sem_wait sem_destroy
+  pthread_setaffinity_np pthread_getaffinity_np pthread_sigmask sem_init sem_post sem_wait \
+  sem_destroy
 
 PREBUILT := prebuilds/linux-$(TARGET_ARCH)/entrofleet.node
 OLDER_LIBC := $(OUT)/prebuild/libc.so.6

@@ -11,7 +11,8 @@ multiply=$2
 # whose names hold PATTERN, for each of the things that it prints the number of.
 count() {
   processor=$1
-  # Where those functions lie in memory. Each of their instructions that runs is a line of the trace.
+  # Where those functions lie in memory. Each of their instructions that runs is a line of the
+  # trace.
   places=$(aarch64-linux-gnu-nm -S -C "$3" | awk -v pattern="$2" '/ [tT] / && $0 ~ pattern {
     printf "%s0x%s+0x%s", comma, $1, $2; comma = "," }')
   shift 2

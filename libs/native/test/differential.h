@@ -73,6 +73,7 @@ void compare_huffman(const CodecKernels& expected, const CodecKernels& actual, R
 void compare_lanes(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_lane_segments(const CodecKernels& expected, const CodecKernels& actual,
                            Random& random);
+void compare_sha256(const CodecKernels& expected, const CodecKernels& actual, Random& random);
 void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
                             Random& random);
 void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
@@ -90,8 +91,5 @@ void compare_window_matrices(const EngineKernels& expected, const EngineKernels&
                              Random& random);
 void compare_symbol_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random);
-void compare_attention(const EngineKernels& expected, const EngineKernels& actual, Random& random);
-void compare_float_products(const EngineKernels& expected, const EngineKernels& actual,
-                            Random& random);
 
 }  // namespace entrofleet::test

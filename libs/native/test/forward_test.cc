@@ -57,7 +57,7 @@ SharedMatrix floats(Random& random, size_t rows, size_t columns) {
 EngineModel make_model() {
   Random random(1);
   ThreadTeam team(1);
-  EngineGeometry geometry{kVocabulary, kSize, kSize, 2, 4, 2, 12, 1e-5, {1, 0.1}, 1, {0, 300}};
+  EngineGeometry geometry{kVocabulary, kSize, kSize, 2, 4, 2, 12, 1e-5, {1, 0.1}, {}, 0, 1, {0, 300}};
   EngineLayer layer;
   layer.query = symbols(random, team, kSize, kSize);
   layer.key = symbols(random, team, kSize / 2, kSize);

@@ -27,6 +27,7 @@ constexpr Comparison<CodecKernels> kCodecComparisons[] = {
     {"huffman", entrofleet::test::compare_huffman},
     {"lanes", entrofleet::test::compare_lanes},
     {"lane segments", entrofleet::test::compare_lane_segments},
+    {"SHA-256", entrofleet::test::compare_sha256},
 };
 
 constexpr Comparison<EngineKernels> kEngineComparisons[] = {
@@ -39,8 +40,6 @@ constexpr Comparison<EngineKernels> kEngineComparisons[] = {
     {"window products", entrofleet::test::compare_window_products},
     {"window matrices", entrofleet::test::compare_window_matrices},
     {"symbol products", entrofleet::test::compare_symbol_products},
-    {"attention", entrofleet::test::compare_attention},
-    {"float products", entrofleet::test::compare_float_products},
 };
 
 // False, and says which round, at the first difference.

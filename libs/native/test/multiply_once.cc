@@ -1,6 +1,6 @@
 // Multiplies a matrix with activations, so that `make bench-neon` can count instructions:
-// `multiply_once SYMBOL_BITS WINDOW_BITS POSITIONS` prints the number of products. A hundredth of the
-// symbols are exceptions where the window is narrower than a symbol.
+// `multiply_once SYMBOL_BITS WINDOW_BITS POSITIONS` prints the number of products. A hundredth of
+// the symbols are exceptions where the window is narrower than a symbol.
 #include <cstdio>
 #include <cstdlib>
 

@@ -21,12 +21,15 @@ std::vector<uint8_t> matrix_symbols(Random& random, size_t count, unsigned symbo
   if (symbol_bits == 4) {
     for (uint8_t& symbol : symbols) symbol &= 15;
   }
-  // Exceptions at the edges and far apart.
+  // Exceptions at the edges and far apart, or a long run of them.
   if (random.one_in(3)) {
+    const uint8_t greatest = symbol_bits == 4 ? 15 : 255;
     std::fill(symbols.begin(), symbols.end(), random.one_in(2) ? 0 : 7);
-    for (size_t i = random.below(4); i > 0; --i) symbols[random.below(count)] = 15;
+    for (size_t i = random.below(4); i > 0; --i) symbols[random.below(count)] = greatest;
     symbols[0] = 9;
     symbols[count - 1] = 3;
+    const size_t begin = random.below(count);
+    if (random.one_in(2)) std::fill(symbols.begin() + begin, symbols.end(), greatest);
   }
   return symbols;
 }
@@ -163,6 +166,12 @@ size_t random_positions(Random& random) {
   return random.one_in(2) ? 1 + random.below(5) : 1 + random.below(random.one_in(8) ? 140 : 70);
 }
 
+// Now and then the most, where sums of the greatest symbols and activations nearly fill 32 bits.
+size_t product_columns(Random& random) {
+  return random.one_in(100) ? kMostWindowColumns - random.below(40)
+                            : 1 + random.below(random.one_in(6) ? 1200 : 150);
+}
+
 size_t random_columns(Random& random) {
   return 1 + random.below(random.one_in(6) ? 1200 : 150);
 }
@@ -259,8 +268,8 @@ void compare_coded_groups(const EngineKernels& expected, const EngineKernels& ac
 void compare_window_products(const EngineKernels& expected, const EngineKernels& actual,
                              Random& random) {
   const unsigned symbol_bits = random.one_in(2) ? 4 : 8;
-  const size_t rows = 1 + random.below(random.one_in(4) ? 150 : 40);
-  const size_t columns = random_columns(random);
+  const size_t columns = product_columns(random);
+  const size_t rows = 1 + random.below(columns > 2000 ? 2 : random.one_in(4) ? 150 : 40);
   const std::vector<uint8_t> symbols = matrix_symbols(random, rows * columns, symbol_bits);
   std::vector<std::unique_ptr<PackedGroup>> packed;
   std::vector<WindowGroup> groups;
