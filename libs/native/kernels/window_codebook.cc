@@ -12,9 +12,10 @@ namespace {
 constexpr size_t kPairRange = 32;
 // A matrix's sample is enough for the 256 commonest of 65536 tuples; a group's for its share of
 // exceptions.
-constexpr size_t kSampledFours = size_t{1} << 16;
-constexpr size_t kSampledTiles = 256;
+constexpr size_t kSampledFours = size_t{1} << 14;
+constexpr size_t kSampledTiles = 48;
 constexpr size_t kFourSteps = 4;
+constexpr size_t kTileFours = kTileSymbols / kWindowRows / kFourSteps;
 // Of a symbol in the smallest pairs.
 constexpr double kLeastPairBits = 2.5;
 
@@ -54,9 +55,12 @@ uint8_t best_range(const std::array<uint64_t, 256>& counts, size_t filler) {
 
 void TupleSample::add(const SymbolBlock& block) {
   const size_t tiles = block.columns / kTileColumns;
+  if (tiles == 0) return;
+  const size_t of_row = std::min(tiles, kSampledFours / (kSampledBlocks * kWindowRows * kTileFours));
   for (size_t r = 0; r < block.rows; ++r) {
-    // Other columns in each row, for columns differ in scale.
-    for (size_t tile = r % 4; tile < tiles && fours_.size() < kSampledFours; tile += 4) {
+    for (size_t i = 0; i < of_row; ++i) {
+      // Other columns in each row, for columns differ in scale.
+      const size_t tile = (i * tiles / of_row + r) % tiles;
       for_each_four(block.symbols + r * block.row_stride, tile,
                     [&](const FourSymbols& four) { fours_.push_back(four); });
     }
@@ -85,23 +89,26 @@ CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
     for (const uint8_t symbol : four) ++counts[symbol];
   }
   codebook_.filler = commonest_symbol(counts);
-  struct Shape {
-    unsigned tuple, index_bits;
+  const auto tuples_of = [&](unsigned tuple) {
+    codebook_.tuple = static_cast<uint8_t>(tuple);
+    range_low_ = tuple == 2 ? best_range(counts, codebook_.filler) : 0;
+    return rank(sample);
   };
-  constexpr Shape kShapes[] = {{4, 8}, {2, 5}, {2, 6}, {2, 7}, {2, 8}};
-  Shape best = {};
   double least = 0;
-  for (const Shape& shape : kShapes) {
-    // Fours are nibbles, and a pair of nibbles with eight bits is no gain.
-    if (symbol_bits == 8 ? shape.tuple == 4 : shape.tuple == 2 && shape.index_bits == 8) continue;
-    range_low_ = shape.tuple == 2 ? best_range(counts, codebook_.filler) : 0;
-    const double cost = choose(sample, shape.tuple, shape.index_bits);
-    if (best.tuple != 0 && cost >= least) continue;
+  unsigned best = 0;
+  const RankedTuples pairs = tuples_of(2);
+  // A pair of nibbles with eight bits is no gain.
+  for (unsigned index_bits = 5; index_bits <= (symbol_bits == 8 ? 8 : 7); ++index_bits) {
+    const double cost = choose(pairs, index_bits);
+    if (best != 0 && cost >= least) continue;
     least = cost;
-    best = shape;
+    best = index_bits;
   }
-  range_low_ = best.tuple == 2 ? best_range(counts, codebook_.filler) : 0;
-  choose(sample, best.tuple, best.index_bits);
+  if (symbol_bits == 4) {
+    if (choose(tuples_of(4), 8) < least) return;
+    tuples_of(2);
+  }
+  if (codebook_.index_bits != best) choose(pairs, best);
 }
 
 // Symbols outside the range count as the filler.
@@ -116,36 +123,50 @@ uint32_t CodebookCoder::key_of(const uint8_t* symbols) const {
   return key;
 }
 
-// The commonest tuples get the indices. Returns the cost of a weight.
-double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned index_bits) {
-  codebook_.tuple = static_cast<uint8_t>(tuple);
-  codebook_.index_bits = static_cast<uint8_t>(index_bits);
-  const unsigned bits = key_bits();
-  std::vector<uint32_t> frequencies(size_t{1} << (bits * tuple));
+CodebookCoder::RankedTuples CodebookCoder::rank(const TupleSample& sample) const {
+  RankedTuples ranked;
+  std::vector<uint32_t> frequencies(size_t{1} << (key_bits() * codebook_.tuple));
   for (const FourSymbols& four : sample.fours()) {
-    for (size_t i = 0; i < four.size(); i += tuple) ++frequencies[key_of(four.data() + i)];
+    for (size_t i = 0; i < four.size(); i += codebook_.tuple) {
+      ++frequencies[key_of(four.data() + i)];
+    }
+    for (const uint8_t symbol : four) {
+      ranked.outside += static_cast<uint8_t>(symbol - range_low_) >> key_bits() != 0;
+    }
   }
-  uint32_t fillers = 0;
-  for (unsigned i = 0; i < tuple; ++i) {
-    fillers |= static_cast<uint32_t>(codebook_.filler - range_low_) << (bits * i);
+  ranked.keys = frequencies.size();
+  ranked.symbols = kFourSteps * sample.fours().size();
+  for (unsigned i = 0; i < codebook_.tuple; ++i) {
+    ranked.fillers |= static_cast<uint32_t>(codebook_.filler - range_low_) << (key_bits() * i);
   }
-  std::vector<uint32_t> order(frequencies.size());
-  std::iota(order.begin(), order.end(), 0u);
-  const size_t entries = size_t{1} << index_bits;
-  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(entries), order.end(),
-                    [&](uint32_t a, uint32_t b) {
-                      if ((a == fillers) != (b == fillers)) return a == fillers;
-                      return frequencies[a] != frequencies[b] ? frequencies[a] > frequencies[b]
-                                                              : a < b;
-                    });
+  for (uint32_t key = 0; key < frequencies.size(); ++key) {
+    if (frequencies[key] > 0 || key == ranked.fillers) {
+      ranked.tuples.push_back({key, frequencies[key]});
+    }
+  }
+  std::sort(ranked.tuples.begin(), ranked.tuples.end(),
+            [&](const CountedTuple& a, const CountedTuple& b) {
+              if ((a.key == ranked.fillers) != (b.key == ranked.fillers)) {
+                return a.key == ranked.fillers;
+              }
+              return a.count != b.count ? a.count > b.count : a.key < b.key;
+            });
+  return ranked;
+}
+
+// The commonest tuples get the indices. Returns the cost of a weight.
+double CodebookCoder::choose(const RankedTuples& ranked, unsigned index_bits) {
+  const unsigned tuple = codebook_.tuple;
+  codebook_.index_bits = static_cast<uint8_t>(index_bits);
   constexpr uint8_t kUnknown = 255;
-  codes_.assign(frequencies.size(), 0);
-  missed_.assign(frequencies.size(), kUnknown);
-  const uint32_t digit = (1u << bits) - 1;
+  codes_.assign(ranked.keys, 0);
+  missed_.assign(ranked.keys, kUnknown);
+  const size_t entries = std::min(size_t{1} << index_bits, ranked.tuples.size());
+  const uint32_t digit = (1u << key_bits()) - 1;
   for (size_t i = 0; i < Codebook::kEntries; ++i) {
-    const uint32_t key = order[i % entries];
+    const uint32_t key = ranked.tuples[i % entries].key;
     const auto symbol = [&](unsigned k) {
-      return static_cast<uint8_t>((key >> (bits * k) & digit) + range_low_);
+      return static_cast<uint8_t>((key >> (key_bits() * k) & digit) + range_low_);
     };
     codebook_.first[i] =
         tuple == 2 ? symbol(0) : static_cast<uint8_t>(symbol(0) | symbol(1) << 4);
@@ -155,12 +176,11 @@ double CodebookCoder::choose(const TupleSample& sample, unsigned tuple, unsigned
     codes_[key] = static_cast<uint8_t>(i);
     missed_[key] = 0;
   }
-  fill_codes(fillers);
-  uint64_t missed = 0;
-  for (const FourSymbols& four : sample.fours()) missed += missed_by(four);
-  const double seen = kFourSteps * static_cast<double>(sample.fours().size());
+  fill_codes(ranked.fillers);
+  uint64_t missed = ranked.outside;
+  for (const CountedTuple& each : ranked.tuples) missed += uint64_t{each.count} * missed_[each.key];
   return cost_of({static_cast<double>(index_bits) / tuple, kCodeWork},
-                 static_cast<double>(missed) / seen);
+                 static_cast<double>(missed) / static_cast<double>(ranked.symbols));
 }
 
 // Every other tuple gets the index of one that agrees with it but for some fillers, as few as can

@@ -14,9 +14,13 @@ namespace entrofleet {
 // Symbols of the same place of four steps that follow each other.
 using FourSymbols = std::array<uint8_t, 4>;
 
+// Blocks of rows from all over a matrix are enough for a sample.
+constexpr size_t kSampledBlocks = 16;
+
 // A sample of a matrix, in fours. Only whole tiles of 32 columns are looked at.
 class TupleSample {
  public:
+  // Takes some of a block of up to kWindowRows rows.
   void add(const SymbolBlock& block);
 
   bool empty() const { return fours_.empty(); }
@@ -43,7 +47,21 @@ class CodebookCoder {
   double cost(const SymbolBlock& block) const;
 
  private:
-  double choose(const TupleSample& sample, unsigned tuple, unsigned index_bits);
+  struct CountedTuple {
+    uint32_t key;
+    uint32_t count;
+  };
+  // The tuples of a sample, fillers first and then by falling count.
+  struct RankedTuples {
+    std::vector<CountedTuple> tuples;
+    size_t keys = 0;       // that there may be
+    uint32_t fillers = 0;  // the key of nothing but fillers
+    uint64_t outside = 0;  // symbols too far away for a key
+    size_t symbols = 0;
+  };
+
+  RankedTuples rank(const TupleSample& sample) const;
+  double choose(const RankedTuples& ranked, unsigned index_bits);
   void fill_codes(uint32_t fillers);
   uint32_t key_of(const uint8_t* symbols) const;
   unsigned missed_by(const FourSymbols& symbols) const;

@@ -5,6 +5,11 @@ constexpr bool kHasFastCodebooks = true;
 
 inline __m512i load_vector(const uint8_t* from) { return _mm512_loadu_si512(from); }
 
+// (value where mask is set) | others.
+inline __m512i insert_bits(__m512i others, __m512i value, __m512i mask) {
+  return _mm512_ternarylogic_epi64(others, value, mask, 0xF8);
+}
+
 // 64 look-ups in the entries that kBits can name.
 template <unsigned kBits>
 struct CodeTable {
@@ -42,8 +47,7 @@ inline __m512i load_indices(const uint8_t* tile) {
       __m512i next = load_vector(tile + 2 * kStepBytes);
       if constexpr (kVector < 2) next = _mm512_slli_epi16(next, 4 - 2 * kVector);
       if constexpr (kVector == 3) next = _mm512_srli_epi16(next, 2);
-      // index | (next & 0x30)
-      index = _mm512_ternarylogic_epi64(index, next, _mm512_set1_epi8(0x30), 0xF8);
+      index = insert_bits(index, next, _mm512_set1_epi8(0x30));
     }
     if constexpr ((kBits & 1) != 0) {
       const uint8_t* const highest = tile + ((kBits & 2) != 0 ? 3 : 2) * kStepBytes;
@@ -124,6 +128,37 @@ inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t*
   });
 }
 
+inline void pack_indices(const uint8_t* indices, unsigned tuple, unsigned bits, uint8_t* tile) {
+  if (bits == 8) {
+    __builtin_memcpy(tile, indices, kTileSymbols / tuple);
+    return;
+  }
+  __m512i index[4];
+  for (size_t v = 0; v < 4; ++v) index[v] = load_vector(indices + v * kStepBytes);
+  const __m512i low = _mm512_set1_epi8(0x0F);
+  const __m512i high = _mm512_set1_epi8(static_cast<char>(0xF0));
+  for (size_t v = 0; v < 2; ++v) {
+    const __m512i second = _mm512_and_si512(_mm512_slli_epi16(index[2 * v + 1], 4), high);
+    _mm512_storeu_si512(tile, insert_bits(second, index[2 * v], low));
+    tile += kStepBytes;
+  }
+  if ((bits & 2) != 0) {
+    __m512i pairs = _mm512_and_si512(_mm512_srli_epi16(index[0], 4), _mm512_set1_epi8(0x03));
+    pairs = insert_bits(pairs, _mm512_srli_epi16(index[1], 2), _mm512_set1_epi8(0x0C));
+    pairs = insert_bits(pairs, index[2], _mm512_set1_epi8(0x30));
+    pairs = insert_bits(pairs, _mm512_slli_epi16(index[3], 2),
+                        _mm512_set1_epi8(static_cast<char>(0xC0)));
+    _mm512_storeu_si512(tile, pairs);
+    tile += kStepBytes;
+  }
+  if ((bits & 1) == 0) return;
+  const __m512i highest = _mm512_set1_epi8(static_cast<char>(1 << (bits - 1)));
+  for (size_t v = 0; v < 4; ++v) {
+    const uint64_t mask = _mm512_test_epi8_mask(index[v], highest);
+    __builtin_memcpy(tile + v * sizeof(mask), &mask, sizeof(mask));
+  }
+}
+
 inline uint64_t differing(const uint8_t* a, const uint8_t* b) {
   return _mm512_cmpneq_epi8_mask(load_vector(a), load_vector(b));
 }
@@ -143,8 +178,8 @@ inline void code_pairs(const uint8_t* symbols, const CodebookCodes& codes, uint8
     const __m512i late = digit_at(2 * v + 1);
     // early | (late << 5 & 0x60): shifting words moves bits of one byte into the next, but of the
     // late digit only the two lowest bits are wanted, and those stay within the byte.
-    const __m512i within = _mm512_ternarylogic_epi64(early, _mm512_slli_epi16(late, 5),
-                                                     _mm512_set1_epi8(0x60), 0xF8);
+    const __m512i within =
+        insert_bits(early, _mm512_slli_epi16(late, 5), _mm512_set1_epi8(0x60));
     const __mmask64 bits[3] = {_mm512_test_epi8_mask(late, _mm512_set1_epi8(4)),
                                _mm512_test_epi8_mask(late, _mm512_set1_epi8(8)),
                                _mm512_test_epi8_mask(late, _mm512_set1_epi8(16))};

@@ -178,10 +178,9 @@ void WindowPacker::keep(WindowGroup packed, size_t group, size_t tile_bytes) {
 }
 
 TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source) {
-  constexpr size_t kSampledGroups = 64;
   TupleSample sample;
   const size_t groups = window_groups(shape.rows);
-  const size_t stride = std::max<size_t>(1, groups / kSampledGroups);
+  const size_t stride = std::max<size_t>(1, groups / kSampledBlocks);
   std::vector<uint8_t> unpacked;
   for (size_t group = 0; group < groups; group += stride) {
     const size_t row = group * kWindowRows;
