@@ -128,7 +128,7 @@ describe('a budget', () => {
     const rich = await loadedWithin(path, 100 * MIB);
     expect(rich.matrices).toMatchObject({ coded: 0, disk: 0 });
     let onDisk = 0;
-    for (const budgetMib of [30, 26, 22]) {
+    for (const budgetMib of [34, 31, 28]) {
       const { grownBytes, matrices, logits } = await loadedWithin(path, budgetMib * MIB);
       expect(logits).toEqual(rich.logits);
       expect(matrices.window).toBeLessThan(rich.matrices.window);

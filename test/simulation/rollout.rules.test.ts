@@ -318,24 +318,24 @@ describe('failure', () => {
 describe('fitness', () => {
   const small = exampleReport('a').capabilities;
 
-  it('never starts a device without the memory, and shows the sum', () => {
-    const capabilities = { ...small, memoryBytes: 64 * 1024 * 1024 };
+  it('never starts a device without the memory for coded weights, and shows the sum', () => {
+    const capabilities = { ...small, memoryBytes: 24 * 1024 * 1024 };
     const device = exampleDevice('a', { report: exampleReport('a', { capabilities }) });
     const plan = planRollout(facts({ devices: [device, exampleDevice('b')] }));
     expect(startedIn(plan)).toEqual(['b']);
     const member = plan.status.members.find((m) => m.device === 'a');
     expect(member).toMatchObject({ state: 'Unfit', reason: 'NotEnoughMemory', wave: null });
-    expect(member?.message).toContain('60.0 MiB for weights + 10.0 MiB for the KV cache');
-    expect(member?.message).toContain('= 70.0 MiB; the device has 64.0 MiB');
+    expect(member?.message).toContain('20.0 MiB for weights + 10.0 MiB for the KV cache');
+    expect(member?.message).toContain('= 30.0 MiB; the device has 24.0 MiB');
   });
 
   it('counts the model that runs until the new one is active', () => {
-    const capabilities = { ...small, memoryBytes: 100 * 1024 * 1024 };
+    const capabilities = { ...small, memoryBytes: 60 * 1024 * 1024 };
     const active = { model: 'old', variant: 'u8', artifactId: digest('old') };
     const report = exampleReport('a', { capabilities, active });
     const footprints = new Map([[digest('old'), 40 * 1024 * 1024]]);
     const plan = planRollout(facts({ devices: [exampleDevice('a', { report })], footprints }));
-    expect(plan.status.members[0]?.message).toContain('+ 40.0 MiB of old until then = 110.0 MiB');
+    expect(plan.status.members[0]?.message).toContain('+ 40.0 MiB of old until then = 70.0 MiB');
     expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDeviceFits' });
   });
 

@@ -65,8 +65,9 @@ struct LoadedMatrices {
 };
 
 // The matrices of each tensor's parts. Throws CodecFailure ReadFailed, Truncated, HashMismatch,
-// BadSteps, BadCodeTable or CorruptSegment with the number of the chunk, counted through all tensors
-// in the request's order; BadArgument when sizes do not fit each other; Cancelled; std::bad_alloc.
+// BadSteps, BadCodeTable or CorruptSegment with the number of the chunk, counted through all
+// tensors in the request's order; BadArgument when sizes do not fit each other; Cancelled;
+// std::bad_alloc.
 LoadedMatrices load_artifact(const LoadRequest& request);
 
 }  // namespace entrofleet

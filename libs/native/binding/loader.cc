@@ -1,5 +1,5 @@
-// LoaderBinding of src/loader.types.ts. Arguments are read on the JavaScript thread; the work runs on
-// Node's pool and the threads it starts.
+// LoaderBinding of src/loader.types.ts. Arguments are read on the JavaScript thread; the work runs
+// on Node's pool and the threads it starts.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>

@@ -174,8 +174,8 @@ void CodedMatrix::read_row(size_t row, float* values) const {
     held = segment;
     const size_t at = weight - segment * tensor_->segment_weights();
     const uint8_t symbol = symbols[at / per_symbol];
-    const uint8_t level =
-        !tensor_->nibble_pairs ? symbol : static_cast<uint8_t>(at % 2 == 0 ? symbol & 15 : symbol >> 4);
+    const uint8_t nibble = static_cast<uint8_t>(at % 2 == 0 ? symbol & 15 : symbol >> 4);
+    const uint8_t level = tensor_->nibble_pairs ? nibble : symbol;
     values[column] = step * (static_cast<float>(level) - rows_.zero_point);
   }
 }

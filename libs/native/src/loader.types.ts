@@ -48,8 +48,8 @@ export interface LoaderBinding {
    * Reads, verifies, decodes and packs tensors, all at the same time; memory beside the result is
    * a few chunks and a segment per thread. Resolves to the matrices of each tensor's parts.
    * Rejects with `code` `ReadFailed`, `Truncated`, `HashMismatch`, `BadSteps`, `BadCodeTable`
-   * or `CorruptSegment` (`index` is the chunk, counted through all tensors as given), `BadArgument`,
-   * `Cancelled`, `OutOfMemory` or `ThreadsUnavailable`.
+   * or `CorruptSegment` (`index` is the chunk, counted through all tensors as given),
+   * `BadArgument`, `Cancelled`, `OutOfMemory` or `ThreadsUnavailable`.
    */
   loadMatrices(input: {
     /** Open for reading until the promise settles; what stays on disk has its own from then on. */
@@ -57,7 +57,7 @@ export interface LoaderBinding {
     /** In the order in which a pass over the model multiplies by them. */
     tensors: readonly LoadedTensor[];
     threads: number;
-    /** For matrices on disk: more buffers than threads, each for at least a segment + 8192 bytes. */
+    /** For matrices on disk: more buffers than threads, each for a segment + 8192 bytes at least. */
     diskBuffers: { readonly count: number; readonly sizeBytes: number };
     /** Not 0 in the first word stops it; the second counts chunks that are done. */
     control?: Int32Array;
