@@ -9,7 +9,7 @@ import type { CodedMatrix } from './weight.source.ts';
 const BLOCK_POSITIONS = 256;
 const FLOAT_BYTES = 4;
 /** A member's panels and sums in a product with decoded symbols, and its buffers while it loads. */
-const MEMBER_BYTES = 1024 * 1024;
+const MEMBER_BYTES = 2 * 1024 * 1024;
 /** Segments kept decoded for looking up rows. */
 const LOOK_UPS = 2;
 /** Without a word about it, sessions are expected to be no longer. */

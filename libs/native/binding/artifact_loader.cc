@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 
+#include "binding/cached_pages.h"
 #include "binding/codec_worker.h"
 #include "binding/tensor_load.h"
 #include "kernels/sha256.h"
@@ -21,9 +20,8 @@ namespace {
 
 // Chunks that a thread takes at a time: what it hashes together.
 constexpr size_t kTogether = 2;
-// How far reading is ahead of the threads, enough for the disk to be never idle.
-constexpr uint64_t kAheadBytes = uint64_t{32} << 20;
-constexpr uint64_t kAheadStepBytes = uint64_t{1} << 20;
+// Threads for each that computes: while some wait for the disk, others hash and decode.
+constexpr size_t kThreadsPerCore = 2;
 
 struct Chunk {
   TensorLoad* tensor;
@@ -33,53 +31,6 @@ struct Chunk {
   const uint8_t* digest;
 
   size_t size_bytes() const { return place->end - place->begin; }
-};
-
-// Has the file's next bytes read into the page cache while the threads work.
-class ReadAhead {
- public:
-  ReadAhead(const ReadOnlyFile& file, const std::vector<Chunk>& chunks)
-      : thread_([&file, &chunks, this] { run(file, chunks); }) {}
-  ~ReadAhead() {
-    stopping_.store(true);
-    consumed_.fetch_add(1);
-    consumed_.notify_one();
-    thread_.join();
-  }
-  ReadAhead(const ReadAhead&) = delete;
-  ReadAhead& operator=(const ReadAhead&) = delete;
-
-  void consumed(uint64_t bytes) {
-    consumed_.fetch_add(bytes);
-    consumed_.notify_one();
-  }
-
- private:
-  void run(const ReadOnlyFile& file, const std::vector<Chunk>& chunks) {
-    uint64_t asked = 0;
-    uint64_t begin = 0;
-    uint64_t bytes = 0;
-    for (const Chunk& chunk : chunks) {
-      // One request for chunks that follow each other.
-      if (begin + bytes != chunk.offset || bytes >= kAheadStepBytes) {
-        file.read_ahead(begin, bytes);
-        begin = chunk.offset;
-        bytes = 0;
-      }
-      bytes += chunk.size_bytes();
-      asked += chunk.size_bytes();
-      for (uint64_t done = consumed_.load(); asked > done + kAheadBytes && !stopping_.load();
-           done = consumed_.load()) {
-        consumed_.wait(done);
-      }
-      if (stopping_.load()) return;
-    }
-    file.read_ahead(begin, bytes);
-  }
-
-  std::atomic<uint64_t> consumed_{0};
-  std::atomic<bool> stopping_{false};
-  std::thread thread_;
 };
 
 // The failure of the first chunk that failed, and a sign for all threads to stop.
@@ -109,7 +60,9 @@ class FirstFailure {
 class LoadJob {
  public:
   explicit LoadJob(const LoadRequest& request)
-      : request_(request), file_(request.descriptor, ReadOnlyFile::Caching::kKeep) {
+      : request_(request),
+        file_(request.descriptor, ReadOnlyFile::Caching::kKeep),
+        uncached_(request.descriptor, ReadOnlyFile::Caching::kBypass) {
     size_t number = 0;
     for (size_t i = 0; i < request.tensors.size(); ++i) {
       const LoadTensor& tensor = request.tensors[i];
@@ -131,6 +84,9 @@ class LoadJob {
     // A disk reads best in order.
     std::sort(chunks_.begin(), chunks_.end(),
               [](const Chunk& a, const Chunk& b) { return a.offset < b.offset; });
+    if (chunks_.empty()) return;
+    const uint64_t end = chunks_.back().offset + chunks_.back().size_bytes();
+    cached_.emplace(request.descriptor, static_cast<size_t>(end));
   }
 
   LoadedMatrices run() {
@@ -147,23 +103,24 @@ class LoadJob {
   // Returns the time of decoding.
   double take_all() {
     const size_t tasks = (chunks_.size() + kTogether - 1) / kTogether;
-    ThreadTeam team(static_cast<int>(std::min(request_.threads, std::max<size_t>(1, tasks))));
+    const size_t threads = kThreadsPerCore * request_.threads;
+    ThreadTeam team(static_cast<int>(std::min(threads, std::max<size_t>(1, tasks))));
     std::vector<Member> members(static_cast<size_t>(team.size()));
     for (Member& member : members) {
-      for (PageMemory& buffer : member.buffers) buffer = PageMemory(most_bytes_);
+      for (PageMemory& buffer : member.buffers) {
+        buffer = PageMemory(most_bytes_ + 2 * ReadOnlyFile::kAlignment);
+      }
     }
-    ReadAhead ahead(file_, chunks_);
     team.share(tasks, [&](size_t task, int member) {
       const size_t first = kTogether * task;
       const std::span<const Chunk> chunks(chunks_.data() + first,
                                           std::min(kTogether, chunks_.size() - first));
       take(chunks, members[static_cast<size_t>(member)]);
-      for (const Chunk& chunk : chunks) ahead.consumed(chunk.size_bytes());
     });
     failure_.rethrow();
     double seconds = 0;
     for (const Member& member : members) seconds += member.scratch.decode_seconds;
-    return seconds / static_cast<double>(members.size());
+    return seconds / static_cast<double>(request_.threads);
   }
 
   std::vector<std::vector<std::shared_ptr<const ResidentMatrix>>> finish() {
@@ -219,8 +176,20 @@ class LoadJob {
     return true;
   }
 
+  // What the page cache holds is taken from there. The rest is read past it: new pages for a file
+  // that is read once cost as much time as reading it, and push out what is used.
   std::span<const uint8_t> read(const Chunk& chunk, const PageMemory& buffer) const {
     uint8_t* const destination = chunk.tensor->destination(*chunk.place);
+    if (!cached_->has(chunk.offset, chunk.size_bytes())) {
+      const std::span<const uint8_t> bytes =
+          read_aligned(uncached_, chunk.offset, chunk.size_bytes(), buffer);
+      if (!bytes.empty() && destination == nullptr) return bytes;
+      if (!bytes.empty()) {
+        std::copy(bytes.begin(), bytes.end(), destination);
+        return {destination, bytes.size()};
+      }
+      // The ordinary read says what is wrong.
+    }
     uint8_t* const to = destination == nullptr ? buffer.data() : destination;
     const int64_t got = file_.read(chunk.offset, to, chunk.size_bytes());
     if (got == -1) throw CodecFailure{"ReadFailed", std::strerror(errno), chunk.number};
@@ -251,6 +220,8 @@ class LoadJob {
 
   const LoadRequest& request_;
   ReadOnlyFile file_;
+  ReadOnlyFile uncached_;
+  std::optional<CachedPages> cached_;
   std::vector<std::unique_ptr<TensorLoad>> tensors_;
   // In the order of the file.
   std::vector<Chunk> chunks_;

@@ -1,6 +1,7 @@
 // Loads the coded matrices of an artifact: reading the file, hashing its chunks, decoding their
 // segments and packing them into windows go on at the same time, over all tensors and threads.
-// Beside what becomes the matrices, each thread holds two chunks and a segment.
+// Beside what becomes the matrices, each thread holds two chunks and a segment, and there are two
+// threads for each that is asked for.
 #pragma once
 
 #include <cstddef>

@@ -50,9 +50,4 @@ int64_t ReadOnlyFile::read(uint64_t offset, uint8_t* to, size_t bytes) const {
   return static_cast<int64_t>(done);
 }
 
-void ReadOnlyFile::read_ahead(uint64_t offset, size_t bytes) const {
-  posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
-                POSIX_FADV_WILLNEED);
-}
-
 }  // namespace entrofleet

@@ -24,8 +24,6 @@ class ReadOnlyFile {
 
   // Bytes read: fewer than asked only at the end of the file; -1, with errno set, on failure.
   int64_t read(uint64_t offset, uint8_t* to, size_t bytes) const;
-  // Asks the system to have these bytes in the page cache soon. May wait for the disk's queue.
-  void read_ahead(uint64_t offset, size_t bytes) const;
 
  private:
   int descriptor_;

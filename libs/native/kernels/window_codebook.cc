@@ -15,6 +15,8 @@ constexpr size_t kPairRange = 32;
 constexpr size_t kSampledFours = size_t{1} << 16;
 constexpr size_t kSampledTiles = 256;
 constexpr size_t kFourSteps = 4;
+// Of a symbol in the smallest pairs.
+constexpr double kLeastPairBits = 2.5;
 
 // Calls visit(four) with each four of tile `tile` of a row.
 template <typename Visit>
@@ -73,7 +75,8 @@ bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
       std::accumulate(from, from + static_cast<ptrdiff_t>(kPairRange), uint64_t{0});
   const double symbols = static_cast<double>(kFourSteps * sample.fours().size());
   // Symbols outside the range of pairs are exceptions whatever the codebook.
-  return symbols - static_cast<double>(inside) <= kMostExceptions * symbols;
+  const double outside = 1 - static_cast<double>(inside) / symbols;
+  return cost_of({kLeastPairBits, kCodeWork}, outside) < symbol_bits;
 }
 
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {

@@ -68,15 +68,15 @@ inline void dot_tiles(const WindowGroup& group, size_t tiles, const Activations&
   }
 }
 
-template <size_t kPositions>
-inline void dot_group(const WindowGroup& group, unsigned symbol_bits, size_t tiles,
-                      const Activations& inputs, int64_t (&sums)[kPositions][kWindowRows]) {
+template <unsigned kSymbolBits, size_t kPositions>
+inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
+                      int64_t (&sums)[kPositions][kWindowRows]) {
   for (size_t p = 0; p < kPositions; ++p) {
     const int64_t offset = group.window.bits == 8 ? kSymbolOffset * inputs.sums[p] : 0;
     for (int64_t& sum : sums[p]) sum = offset;
   }
   dot_tiles<kPositions>(group, tiles, inputs, sums[0]);
-  add_all_exceptions(group, symbol_bits, inputs, sums);
+  add_all_exceptions<kSymbolBits>(group, inputs, sums);
 }
 
 // sum(whole[i]), of at most kPanelColumns.

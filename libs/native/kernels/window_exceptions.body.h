@@ -22,6 +22,7 @@ template <unsigned kSymbolBits, size_t kPositions>
 [[gnu::always_inline]] inline void add_exceptions(ExceptionReader& reader, const uint16_t* stop,
                                                   const int16_t* whole, size_t stride,
                                                   int32_t (&sums)[kPositions][kWindowRows]) {
+#pragma GCC unroll 4
   for (; reader.next != stop; ++reader.next) {
     const uint32_t entry = *reader.next;
     reader.place += entry >> kSymbolBits;
