@@ -47,10 +47,16 @@ it('goals that are missed stand out', () => {
   const ratio = { median: 1.1, least: 1, greatest: 1.2 };
   const goal = { name: 'decode: a / b', ratio, wanted: { atLeast: 1.2 }, met: false };
   expect(
-    goalTable([goal])
+    goalTable([goal], false)
       .split('\n')[1]
       ?.split(/\s{2,}/),
   ).toEqual(['decode: a / b', '1.10 (1.00-1.20)', '>= 1.2', 'MISSED']);
+});
+
+it('nothing is judged on a busy machine', () => {
+  const ratio = { median: 5, least: 5, greatest: 5 };
+  const goal = { name: 'decode: a / b', ratio, wanted: { atLeast: 1.2 }, met: true };
+  expect(goalTable([goal], true)).toMatch(/not judged$/);
 });
 
 it('columns are as wide as their widest cell', () => {

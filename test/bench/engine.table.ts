@@ -76,12 +76,17 @@ export function startTable(summaries: readonly VariantSummary[]): string {
   );
 }
 
-export function goalTable(results: readonly GoalResult[]): string {
+/** @param isNoisy when other work disturbed the runs so much that nothing can be said. */
+export function goalTable(results: readonly GoalResult[], isNoisy: boolean): string {
+  const verdict = (met: boolean) => {
+    if (isNoisy) return 'not judged';
+    return met ? 'met' : 'MISSED';
+  };
   const rows = results.map(({ name, ratio, wanted, met }) => [
     name,
     spreadText(ratio, 2),
     'atLeast' in wanted ? `>= ${wanted.atLeast}` : `<= ${wanted.atMost}`,
-    met ? 'met' : 'MISSED',
+    verdict(met),
   ]);
   return table(['ratio, in one round', 'median', 'wanted', ''], rows);
 }
