@@ -19,7 +19,7 @@ struct DenseCost {
 constexpr double kWindowWork = 1.2;
 constexpr double kCodeWork = 1.8;
 
-// Memory and arithmetic overlap, so the slower one counts.
+// What a weight takes, of which a share of exceptions.
 double cost_of(const DenseCost& dense, double exception_share);
 
 using SymbolCounts = std::array<uint32_t, 256>;

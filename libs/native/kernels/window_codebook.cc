@@ -80,7 +80,8 @@ bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
   const double symbols = static_cast<double>(kFourSteps * sample.fours().size());
   // Symbols outside the range of pairs are exceptions whatever the codebook.
   const double outside = 1 - static_cast<double>(inside) / symbols;
-  return cost_of({kLeastPairBits, kCodeWork}, outside) < symbol_bits;
+  return cost_of({kLeastPairBits, kCodeWork}, outside) <
+         cost_of({static_cast<double>(symbol_bits), kWindowWork}, 0);
 }
 
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
