@@ -53,14 +53,14 @@ const SECTIONS: readonly Section[] = [
       'weights that a token takes through the processor. Below: from the start of the process to the ' +
       "first token; the ratios that are wanted; the paper's table, ours above its own (phi3-mini on a " +
       'Jetson P3450); perplexity of the formats on a trained model.',
-    command: ['bench-engine', 'ROUNDS=5'],
+    command: ['bench-engine', 'ROUNDS=3'],
   },
   {
     title: 'Inference under a memory limit',
     text:
       'A control group limits all memory of the process, pages of files included. llama.cpp maps its ' +
       'file and reads again what the limit has dropped.',
-    command: ['bench-limit', 'ROUNDS=3'],
+    command: ['bench-limit', 'ROUNDS=2'],
   },
 ];
 

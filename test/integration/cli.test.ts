@@ -194,9 +194,9 @@ describe('decompress', () => {
     const expected = numbers(artifactLogits.logits_last);
     const got = numbers(folderLogits.logits_last);
     const scale = Math.max(...expected.map(Math.abs));
-    // The same weights, but the steps are applied to sums: float32 rounds in another order.
+    // The same weights, but the artifact's products take activations of 15 bits.
     const worst = Math.max(...expected.map((value, i) => Math.abs(value - (got[i] ?? 0))));
-    expect(worst / scale).toBeLessThan(1e-4);
+    expect(worst / scale).toBeLessThan(1e-3);
   });
 
   it.each(['bf16', 'f16'])('writes %s', async (type) => {
