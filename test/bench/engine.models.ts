@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { arch } from 'node:process';
-import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
+import { encodeArtifact, type Layout, openCheckpoint } from '@entrofleet/artifact';
 import { parseRecipe } from '@entrofleet/protocol';
 import { LARGE_GEOMETRY } from '../fixtures/large.checkpoint.ts';
 import { modelConfig, tensorLayout } from '../fixtures/tiny.checkpoint.ts';
@@ -60,14 +60,15 @@ export class EngineModels {
   }
 
   /** An artifact of a Hugging Face folder. */
-  async artifact(source: string, recipeText: string): Promise<string> {
+  async artifact(source: string, recipeText: string, layout: Layout = 'auto'): Promise<string> {
     const recipe = parseRecipe(recipeText);
     if (recipe === undefined) throw new Error(`unknown recipe ${recipeText}`);
-    const path = join(this.#folder, `${basename(source)}-${recipeText}.efa`);
+    const laid = layout === 'auto' ? '' : `-${layout}`;
+    const path = join(this.#folder, `${basename(source)}-${recipeText}${laid}.efa`);
     return this.#once(path, [GENERATOR, ADDON], async () => {
       const checkpoint = await openCheckpoint(source, { threads: this.#threads });
       try {
-        await encodeArtifact({ checkpoint, recipe, path, threads: this.#threads });
+        await encodeArtifact({ checkpoint, recipe, layout, path, threads: this.#threads });
       } finally {
         await checkpoint.close();
       }

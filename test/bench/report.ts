@@ -60,7 +60,7 @@ const SECTIONS: readonly Section[] = [
     text:
       'A control group limits all memory of the process, pages of files included. llama.cpp maps its ' +
       'file and reads again what the limit has dropped.',
-    command: ['bench-limit', 'ROUNDS=2'],
+    command: ['bench-limit', 'ROUNDS=1'],
   },
 ];
 

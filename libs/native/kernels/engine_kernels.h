@@ -82,9 +82,9 @@ struct SymbolBlock {
   size_t columns;
 };
 
-// How a group is packed with a codebook. A tuple's key has its symbols' distances from range_low, the
-// first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. A symbol too far
-// away counts as the filler.
+// How a group is packed with a codebook. A tuple's key has its symbols' distances from range_low,
+// the first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. A symbol
+// too far away counts as the filler.
 struct CodebookCodes {
   const Codebook* codebook;
   const uint8_t* codes;  // the index by key

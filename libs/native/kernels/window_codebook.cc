@@ -56,7 +56,8 @@ uint8_t best_range(const std::array<uint64_t, 256>& counts, size_t filler) {
 void TupleSample::add(const SymbolBlock& block) {
   const size_t tiles = block.columns / kTileColumns;
   if (tiles == 0) return;
-  const size_t of_row = std::min(tiles, kSampledFours / (kSampledBlocks * kWindowRows * kTileFours));
+  constexpr size_t kRowTiles = kSampledFours / (kSampledBlocks * kWindowRows * kTileFours);
+  const size_t of_row = std::min(tiles, kRowTiles);
   for (size_t r = 0; r < block.rows; ++r) {
     for (size_t i = 0; i < of_row; ++i) {
       // Other columns in each row, for columns differ in scale.

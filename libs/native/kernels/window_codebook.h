@@ -33,7 +33,7 @@ class TupleSample {
 // A codebook with what packing needs. Immutable once made.
 class CodebookCoder {
  public:
-  // Whether a codebook may be worth its exceptions: a quick look that spares most matrices of 8 bits,
+  // Whether a codebook may be worth its exceptions: a quick look that spares most 8-bit matrices,
   // whose levels lie too far apart, the search for one while they load.
   static bool may_pay(const TupleSample& sample, unsigned symbol_bits);
 

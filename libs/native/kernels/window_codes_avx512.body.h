@@ -163,7 +163,8 @@ inline uint64_t differing(const uint8_t* a, const uint8_t* b) {
   return _mm512_cmpneq_epi8_mask(load_vector(a), load_vector(b));
 }
 
-// Of pairs: a key's seven lowest bits name one of 128 codes in a table, the three highest the table.
+// Of pairs: a key's seven lowest bits name one of 128 codes in a table, the three highest which
+// table.
 inline void code_pairs(const uint8_t* symbols, const CodebookCodes& codes, uint8_t* indices) {
   const __m512i low = _mm512_set1_epi8(static_cast<char>(codes.range_low));
   const __m512i filler = _mm512_set1_epi8(

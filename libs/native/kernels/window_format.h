@@ -33,8 +33,8 @@ struct Window {
   uint8_t low;
 };
 
-// Several symbols as one index (RESIDENT.md): a pair, which is place i of two steps, or four symbols
-// below 16, place i of four steps.
+// Several symbols as one index (RESIDENT.md): a pair, which is place i of two steps, or four
+// symbols below 16, place i of four steps.
 struct Codebook {
   static constexpr size_t kEntries = 256;
 
