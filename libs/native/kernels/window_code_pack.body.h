@@ -25,13 +25,8 @@ static size_t pack_coded_group(const SymbolBlock& block, const CodebookCodes& co
       const uint64_t found = differing(at, decoded + step * kStepBytes);
       if (found == 0) continue;
       const size_t first = column + step * kStepColumns;
-      for (size_t c = 0; c < kStepColumns; ++c) {
-        for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
-          const size_t row = static_cast<size_t>(__builtin_ctzll(left));
-          const uint8_t difference =
-              static_cast<uint8_t>(at[row * kStepColumns + c] - codebook.filler);
-          if (!writer.add((first + c) * kWindowRows + row, difference)) return kTooManyExceptions;
-        }
+      if (!add_step_exceptions(writer, found, at, codebook.filler, first)) {
+        return kTooManyExceptions;
       }
     }
   }

@@ -31,6 +31,14 @@ void for_each_four(const uint8_t* row, size_t tile, const Visit& visit) {
   }
 }
 
+std::array<uint64_t, 256> count_symbols_of(const TupleSample& sample) {
+  std::array<uint64_t, 256> counts{};
+  for (const FourSymbols& four : sample.fours()) {
+    for (const uint8_t symbol : four) ++counts[symbol];
+  }
+  return counts;
+}
+
 uint8_t commonest_symbol(const std::array<uint64_t, 256>& counts) {
   return static_cast<uint8_t>(std::max_element(counts.begin(), counts.end()) - counts.begin());
 }
@@ -70,10 +78,7 @@ void TupleSample::add(const SymbolBlock& block) {
 
 bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
   if (symbol_bits != 8) return true;
-  std::array<uint64_t, 256> counts{};
-  for (const FourSymbols& four : sample.fours()) {
-    for (const uint8_t symbol : four) ++counts[symbol];
-  }
+  const std::array<uint64_t, 256> counts = count_symbols_of(sample);
   const size_t low = best_range(counts, commonest_symbol(counts));
   const auto from = counts.begin() + static_cast<ptrdiff_t>(low);
   const uint64_t inside =
@@ -86,19 +91,16 @@ bool CodebookCoder::may_pay(const TupleSample& sample, unsigned symbol_bits) {
 }
 
 CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
-  std::array<uint64_t, 256> counts{};
-  for (const FourSymbols& four : sample.fours()) {
-    for (const uint8_t symbol : four) ++counts[symbol];
-  }
+  const std::array<uint64_t, 256> counts = count_symbols_of(sample);
   codebook_.filler = commonest_symbol(counts);
-  const auto tuples_of = [&](unsigned tuple) {
+  const auto take_tuples_of = [&](unsigned tuple) {
     codebook_.tuple = static_cast<uint8_t>(tuple);
     range_low_ = tuple == 2 ? best_range(counts, codebook_.filler) : 0;
-    return rank(sample);
   };
   double least = 0;
   unsigned best = 0;
-  const RankedTuples pairs = tuples_of(2);
+  take_tuples_of(2);
+  const RankedTuples pairs = rank(sample);
   // A pair of nibbles with eight bits is no gain.
   for (unsigned index_bits = 5; index_bits <= (symbol_bits == 8 ? 8 : 7); ++index_bits) {
     const double cost = choose(pairs, index_bits);
@@ -107,8 +109,9 @@ CodebookCoder::CodebookCoder(const TupleSample& sample, unsigned symbol_bits) {
     best = index_bits;
   }
   if (symbol_bits == 4) {
-    if (choose(tuples_of(4), 8) < least) return;
-    tuples_of(2);
+    take_tuples_of(4);
+    if (choose(rank(sample), 8) < least) return;
+    take_tuples_of(2);
   }
   if (codebook_.index_bits != best) choose(pairs, best);
 }

@@ -50,6 +50,20 @@ struct ExceptionWriter {
   }
 };
 
+// Lists the places of a step that `found` has a bit for, column by column from column `first` on.
+// Their differences from the window's low are bytes[i] - base. False when there is no room.
+inline bool add_step_exceptions(ExceptionWriter& writer, uint64_t found, const uint8_t* bytes,
+                                uint8_t base, size_t first) {
+  for (size_t c = 0; c < kStepColumns; ++c) {
+    for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
+      const size_t row = static_cast<size_t>(__builtin_ctzll(left));
+      const uint8_t difference = static_cast<uint8_t>(bytes[row * kStepColumns + c] - base);
+      if (!writer.add((first + c) * kWindowRows + row, difference)) return false;
+    }
+  }
+  return true;
+}
+
 static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbol_bits,
                          uint8_t* tiles, uint16_t* exceptions, size_t room) {
   ExceptionWriter writer = {exceptions, exceptions + room, symbol_bits, window.low};
@@ -68,13 +82,7 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
       const uint64_t found = take_exceptions(at, window.bits);
       if (found == 0) continue;
       const size_t first = column + step * kStepColumns;
-      for (size_t c = 0; c < kStepColumns; ++c) {
-        for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
-          const size_t row = static_cast<size_t>(__builtin_ctzll(left));
-          const uint8_t difference = before[row * kStepColumns + c];
-          if (!writer.add((first + c) * kWindowRows + row, difference)) return kTooManyExceptions;
-        }
-      }
+      if (!add_step_exceptions(writer, found, before, 0, first)) return kTooManyExceptions;
     }
     pack_tile(windows, window.bits, tiles + tile * tile_bytes(window.bits));
   }
