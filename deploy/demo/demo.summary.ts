@@ -78,7 +78,7 @@ export function rolloutEvidence(state: {
   const { model, rollout, members, devices } = state;
   const variant = model.status.variants.find((v) => v.name === rollout.spec.variant);
   return {
-    variant: rollout.spec.variant,
+    variant: rollout.spec.variant ?? '',
     artifactId: variant?.artifactId ?? null,
     generation: rollout.metadata.generation,
     devices: members.map((member) => {
