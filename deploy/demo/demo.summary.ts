@@ -77,7 +77,7 @@ export function rolloutEvidence(state: {
   const { model, rollout, devices } = state;
   const variant = model.status.variants.find((v) => v.name === rollout.spec.variant);
   return {
-    variant: rollout.spec.variant,
+    variant: rollout.spec.variant ?? '',
     artifactId: variant?.artifactId ?? null,
     generation: rollout.metadata.generation,
     devices: rollout.status.members.map((member) => {

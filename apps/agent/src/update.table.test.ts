@@ -44,6 +44,7 @@ const NEXT: Readonly<Record<Phase, Readonly<Partial<Record<UpdateEvent['kind'], 
   Idle: {},
   Downloading: { Downloaded: 'Verifying', StepFailed: 'Failed' },
   Verifying: { Verified: 'Decoding', FoundDamaged: 'Downloading', StepFailed: 'Failed' },
+  Staged: {},
   Decoding: { Loaded: 'Testing', StepFailed: 'Failed' },
   Testing: { Tested: 'Activating', StepFailed: 'Failed' },
   Activating: { Switched: 'Active', StepFailed: 'Failed' },
@@ -51,10 +52,11 @@ const NEXT: Readonly<Record<Phase, Readonly<Partial<Record<UpdateEvent['kind'], 
   Failed: {},
 };
 
-const WORK: Readonly<Record<Phase, string>> = {
+const WORK: Readonly<Record<Phase, string | undefined>> = {
   Idle: 'Collect',
   Downloading: 'Download',
   Verifying: 'Verify',
+  Staged: undefined,
   Decoding: 'Load',
   Testing: 'Test',
   Activating: 'Switch',

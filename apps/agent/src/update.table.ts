@@ -18,6 +18,7 @@ export const TABLE: Readonly<Record<Phase, Row>> = {
   Idle: row({}),
   Downloading: row({ Downloaded: to('Verifying'), StepFailed: fail }),
   Verifying: row({ Verified: to('Decoding'), FoundDamaged: mend, StepFailed: fail }),
+  Staged: row({}),
   Decoding: row({ Loaded: to('Testing'), StepFailed: fail }),
   Testing: row({ Tested: to('Activating'), StepFailed: fail }),
   Activating: row({ Switched: commit, StepFailed: fail }),
@@ -33,6 +34,7 @@ export const RESUME: Readonly<Record<Phase, { state: Phase; guarded: boolean }>>
   Idle: { state: 'Idle', guarded: false },
   Downloading: { state: 'Downloading', guarded: false },
   Verifying: { state: 'Verifying', guarded: false },
+  Staged: { state: 'Staged', guarded: false },
   Decoding: { state: 'Decoding', guarded: true },
   Testing: { state: 'Decoding', guarded: true },
   Activating: { state: 'Decoding', guarded: true },
@@ -109,6 +111,8 @@ function effectsOn(situation: Situation): Effect[] {
       return target === null ? [] : [{ kind: 'Download', target, keep: kept(situation) }];
     case 'Verifying':
       return target === null ? [] : [{ kind: 'Verify', target }];
+    case 'Staged':
+      return [];
     case 'Decoding':
       return target === null ? [] : [{ kind: 'Load', target }];
     case 'Testing':

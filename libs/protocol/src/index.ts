@@ -1,6 +1,7 @@
 export * from './artifact.ts';
 export * from './bitmap.ts';
 export * from './device.ts';
+export * from './hardware.class.ts';
 export * from './limits.ts';
 export * from './messages.ts';
 export * from './meta.ts';
@@ -12,4 +13,5 @@ export * from './recipe.ts';
 export * from './rollout.ts';
 export * from './selector.text.ts';
 export * from './selector.ts';
+export * from './strategy.ts';
 export * from './topics.ts';

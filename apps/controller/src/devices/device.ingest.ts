@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Device,
   type DeviceStatus,
+  deviceSpecSchema,
   type Presence,
   type Report,
   topics,
@@ -159,7 +160,12 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
     if (heard.report === undefined || status === undefined) return [];
     try {
       const labels = effectiveLabels(heard.report.labels, {});
-      const device = await this.devices.create({ name, labels, spec: { labels: {} }, status });
+      const device = await this.devices.create({
+        name,
+        labels,
+        spec: deviceSpecSchema.parse({ labels: {} }),
+        status,
+      });
       this.log.info('device registered', { device: name });
       return [device];
     } catch (error) {

@@ -20,8 +20,12 @@ export function judgeAcceptance(
     const message = `model "${spec.model}" does not exist; create it or change spec.model`;
     return { kind: 'Rejected', reason: 'UnknownModel', message };
   }
+  if (spec.variant === null) {
+    const message = 'spec.variant is not set; name the variant to roll out';
+    return { kind: 'Rejected', reason: 'NoVariant', message };
+  }
   const variant = model.status.variants.find((v) => v.name === spec.variant);
-  if (variant === undefined) return unknownVariant(spec, model);
+  if (variant === undefined) return unknownVariant(spec.variant, model);
   const name = `variant ${spec.variant} of model ${spec.model}`;
   if (variant.phase === 'Failed') {
     const message = `${name} could not be compressed: ${variant.message}`;
@@ -46,14 +50,14 @@ export function judgeAcceptance(
   return { kind: 'Accepted', target, reason: 'Forced', message: `${beyond}; spec.force is set` };
 }
 
-function unknownVariant(spec: RolloutSpec, model: Model): Acceptance {
+function unknownVariant(wanted: string, model: Model): Acceptance {
   const known = model.spec.variants.map((v) => v.name);
-  if (known.includes(spec.variant)) {
-    const message = `variant ${spec.variant} of model ${spec.model} is not ready yet`;
+  if (known.includes(wanted)) {
+    const message = `variant ${wanted} of model ${model.metadata.name} is not ready yet`;
     return { kind: 'Waiting', reason: 'VariantNotReady', message };
   }
   const message =
-    `model "${spec.model}" has no variant "${spec.variant}"; it has ${known.join(', ')}. ` +
+    `model "${model.metadata.name}" has no variant "${wanted}"; it has ${known.join(', ')}. ` +
     'Change spec.variant or add the variant to the model';
   return { kind: 'Rejected', reason: 'UnknownVariant', message };
 }
@@ -76,7 +80,7 @@ function targetOf(spec: RolloutSpec, model: Model, artifact: Artifact): Target {
   const contextLength = Math.min(model.spec.serving.contextLength, artifact.contextLength);
   return {
     model: spec.model,
-    variant: spec.variant,
+    variant: artifact.variant,
     artifact: artifact.ref,
     memoryBytes: artifact.memoryBytes,
     contextLength,

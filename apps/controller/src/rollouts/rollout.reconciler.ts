@@ -64,7 +64,7 @@ export class RolloutReconciler {
   }
 
   private async artifactOf(spec: RolloutSpec, id: string | null): Promise<Artifact | undefined> {
-    if (id === null) return undefined;
+    if (id === null || spec.variant === null) return undefined;
     return this.artifacts.find({ model: spec.model, variant: spec.variant, id });
   }
 
