@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import type { Config } from '../config.ts';
 import { messageOf, StartupError, Unavailable } from '../errors.ts';
 import { lockFile } from './db.lock.ts';
 import type { Schema } from './db.schema.ts';
+import { makeFolder } from './folder.ts';
 import type { Log } from './log.ts';
 import { openPostgresPool } from './postgres.pool.ts';
 
@@ -118,7 +119,7 @@ export class Database {
 
 async function openFolder(dataFolder: string): Promise<() => Promise<void>> {
   try {
-    await mkdir(dataFolder, { recursive: true });
+    await makeFolder(dataFolder);
     return await lockFile(join(dataFolder, 'db.lock'));
   } catch (cause) {
     if (cause instanceof StartupError) throw cause;
