@@ -108,7 +108,6 @@ export const rolloutStatusSchema = z.strictObject({
     unfit: z.int().min(0),
     conflict: z.int().min(0),
   }),
-  members: z.array(memberSchema),
   conditions: z.array(conditionSchema),
 });
 export type RolloutStatus = z.infer<typeof rolloutStatusSchema>;

@@ -33,10 +33,21 @@ export interface EventTable {
   message: string;
 }
 
+/** migrations/0002_rollout_members.sql explains it. */
+export interface RolloutMemberTable {
+  rollout: string;
+  device: string;
+  position: number;
+  state: string;
+  resource_version: Generated<string>;
+  document: Json;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
   rollouts: ObjectTable;
+  rollout_members: RolloutMemberTable;
   artifacts: ArtifactTable;
   events: EventTable;
 }

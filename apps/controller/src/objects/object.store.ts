@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Labels, Selector } from '@entrofleet/protocol';
 import { labelsSchema } from '@entrofleet/protocol';
-import { type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { z } from 'zod';
 import type { Clock } from '../adapters/clock.ts';
-import type { ObjectTable, ObjectTableName } from '../adapters/db.schema.ts';
+import type { ObjectTable, ObjectTableName, Schema } from '../adapters/db.schema.ts';
 import type { Database } from '../adapters/db.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { ObjectChange, ObjectPage, StoredObject } from './object.types.ts';
@@ -13,7 +13,7 @@ import { isSameJson } from './same.json.ts';
 import { selectorSql } from './selector.sql.ts';
 
 /** Two writers of one object each succeed within a few tries; more means a loop. */
-const WRITE_TRIES = 20;
+export const WRITE_TRIES = 20;
 const LIST_LIMIT = 500;
 
 export interface ObjectKind<Spec, Status> {
@@ -138,13 +138,10 @@ export class ObjectStore<Spec, Status> {
       }
       const next = change(current);
       if (next === undefined || !differs(current, next)) return current;
-      const written = await this.#write(current, next);
+      const written = await this.write(this.#database.query, current, next);
       if (written !== undefined) return written;
     }
-    throw new Conflict(
-      'TooManyWriters',
-      `${this.#kind.kind} "${name}" was changed ${WRITE_TRIES} times meanwhile; try again`,
-    );
+    throw tooManyWriters(this.#kind.kind, name);
   }
 
   /**
@@ -192,13 +189,19 @@ export class ObjectStore<Spec, Status> {
     throw this.#conflict(name, version, current.metadata.resourceVersion);
   }
 
-  async #write(
+  /**
+   * Writes what changes, on the version it was computed from and no other, whether or not it differs.
+   * @param query may be a transaction.
+   * @returns the object as it is then, or `undefined` when another write came between.
+   */
+  protected async write(
+    query: Kysely<Schema>,
     current: StoredObject<Spec, Status>,
     next: ObjectChange<Spec, Status>,
   ): Promise<StoredObject<Spec, Status> | undefined> {
     const { name, generation, resourceVersion } = current.metadata;
     const specChanges = next.spec !== undefined && !isSameJson(next.spec, current.spec);
-    const row = await this.#database.query
+    const row = await query
       .updateTable(this.#kind.table)
       .set({
         resource_version: sql`nextval('resource_versions')`,
@@ -238,7 +241,15 @@ export class ObjectStore<Spec, Status> {
   }
 }
 
-function differs<Spec, Status>(
+export function tooManyWriters(kind: string, name: string): Conflict {
+  return new Conflict(
+    'TooManyWriters',
+    `${kind} "${name}" was changed ${WRITE_TRIES} times meanwhile; try again`,
+  );
+}
+
+/** Does the change change anything? */
+export function differs<Spec, Status>(
   current: StoredObject<Spec, Status>,
   next: ObjectChange<Spec, Status>,
 ): boolean {

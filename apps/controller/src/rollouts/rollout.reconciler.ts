@@ -3,12 +3,11 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { DeviceStore } from '../devices/device.store.ts';
-import { Conflict, NotFound } from '../errors.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { RolloutExecutors } from './rollout.executors.ts';
 import { planRollout } from './rollout.plan.ts';
-import { RolloutStore } from './rollout.store.ts';
-import type { RolloutFacts, RolloutPlan } from './rollout.types.ts';
+import { type RolloutRecord, RolloutStore } from './rollout.store.ts';
+import type { RolloutFacts } from './rollout.types.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
 import { workDigest } from './work.digest.ts';
 
@@ -29,24 +28,26 @@ export class RolloutReconciler {
   ) {}
 
   async reconcile(name: string): Promise<void> {
-    const facts = await this.load(name);
-    if (facts === undefined) return;
+    const record = await this.rollouts.findRecord(name);
+    if (record === undefined) return;
+    const facts = await this.load(record);
     const plan = planRollout(facts);
     await this.executors.carryOut(name, 'SetDesired', plan.actions);
-    const saved = await this.save(facts, plan);
-    if (saved) await this.executors.carryOut(name, 'EmitEvent', plan.actions);
+    const { status, members } = plan;
+    const saved = await this.rollouts.save(record, { status, members });
+    if (saved !== undefined) await this.executors.carryOut(name, 'EmitEvent', plan.actions);
     else this.wakeups.wakeOne(name);
   }
 
-  private async load(name: string): Promise<RolloutFacts | undefined> {
-    const rollout = await this.rollouts.find(name);
-    if (rollout === undefined) return undefined;
+  private async load({ rollout, placed }: RolloutRecord): Promise<RolloutFacts> {
     const { spec } = rollout;
+    const { name } = rollout.metadata;
     const model = await this.models.find(spec.model);
     const variant = model?.status.variants.find((v) => v.name === spec.variant);
     const devices = await this.selected(spec);
     return {
       rollout,
+      members: placed.map(({ member }) => member),
       model,
       artifact: await this.artifactOf(spec, variant?.artifactId ?? null),
       devices,
@@ -79,17 +80,5 @@ export class RolloutReconciler {
       footprints.set(id, artifact.memoryBytes + cacheBytes);
     }
     return footprints;
-  }
-
-  /** @returns false when somebody changed the rollout since it was loaded. */
-  private async save(facts: RolloutFacts, plan: RolloutPlan): Promise<boolean> {
-    const { name, resourceVersion } = facts.rollout.metadata;
-    try {
-      await this.rollouts.update(name, () => ({ status: plan.status }), { resourceVersion });
-      return true;
-    } catch (error) {
-      if (error instanceof Conflict || error instanceof NotFound) return false;
-      throw error;
-    }
   }
 }
