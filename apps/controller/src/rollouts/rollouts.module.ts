@@ -4,6 +4,7 @@ import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
 import { RolloutController } from './rollout.controller.ts';
 import { RolloutExecutors } from './rollout.executors.ts';
+import { RolloutFactsReader } from './rollout.facts.reader.ts';
 import { RolloutReconciler } from './rollout.reconciler.ts';
 import { RolloutRecordModule } from './rollout.record.module.ts';
 import { RolloutService } from './rollout.service.ts';
@@ -12,6 +13,12 @@ import { RolloutWorker } from './rollout.worker.ts';
 @Module({
   imports: [RolloutRecordModule, DevicesModule, ModelsModule, ArtifactsModule],
   controllers: [RolloutController],
-  providers: [RolloutService, RolloutExecutors, RolloutReconciler, RolloutWorker],
+  providers: [
+    RolloutService,
+    RolloutFactsReader,
+    RolloutExecutors,
+    RolloutReconciler,
+    RolloutWorker,
+  ],
 })
 export class RolloutsModule {}
