@@ -2,7 +2,10 @@ import { Module } from '@nestjs/common';
 import { ArtifactsModule } from '../artifacts/artifacts.module.ts';
 import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
+import { ChunkReuse } from './chunk.reuse.ts';
 import { RolloutController } from './rollout.controller.ts';
+import { RolloutDryRunController } from './rollout.dry.run.controller.ts';
+import { RolloutDryRun } from './rollout.dry.run.ts';
 import { RolloutExecutors } from './rollout.executors.ts';
 import { RolloutFactsReader } from './rollout.facts.reader.ts';
 import { RolloutReconciler } from './rollout.reconciler.ts';
@@ -12,10 +15,12 @@ import { RolloutWorker } from './rollout.worker.ts';
 
 @Module({
   imports: [RolloutRecordModule, DevicesModule, ModelsModule, ArtifactsModule],
-  controllers: [RolloutController],
+  controllers: [RolloutController, RolloutDryRunController],
   providers: [
     RolloutService,
     RolloutFactsReader,
+    RolloutDryRun,
+    ChunkReuse,
     RolloutExecutors,
     RolloutReconciler,
     RolloutWorker,
