@@ -16,9 +16,7 @@ export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
 export * from './chunk.source.ts';
 export {
   type ChunkLocation,
-  type ChunkLocation,
   type ChunkRange,
-  chunkTable,
   chunkTable,
 } from './chunk.table.ts';
 export * from './delta.apply.ts';
