@@ -5,7 +5,7 @@ import type { AgentConfig } from './config.ts';
 import { DeviceLoader } from './device.loader.ts';
 import { download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
-import type { LoadedModel } from './loaded.model.ts';
+import type { LoadedModel, LoadTarget } from './loaded.model.ts';
 import type { Log } from './log.ts';
 import type { PartialArtifact } from './partial.artifact.ts';
 import { selfTest } from './selftest.ts';
@@ -16,6 +16,8 @@ export interface DeviceStepsOptions {
   readonly store: ChunkStore;
   readonly bus: Bus;
   readonly log: Log;
+  /** Told of each request that a model has answered, or failed with an error. */
+  readonly onServed?: LoadTarget['onServed'];
 }
 
 /** The steps of an update as this device really takes them. */

@@ -30,6 +30,8 @@ const EVENTS: readonly UpdateEvent[] = [
   { kind: 'StepFailed', failure: FAILURE },
   { kind: 'Restored' },
   { kind: 'RestoreFailed', failure: FAILURE },
+  { kind: 'ServingFailed', failure: FAILURE },
+  { kind: 'TrialPassed' },
 ];
 
 /** On the way from A to B, or resting on one of them. */
@@ -52,11 +54,11 @@ const NEXT: Readonly<Record<Phase, Readonly<Partial<Record<UpdateEvent['kind'], 
   Failed: {},
 };
 
-const WORK: Readonly<Record<Phase, string | undefined>> = {
+const WORK: Readonly<Record<Phase, string>> = {
   Idle: 'Collect',
   Downloading: 'Download',
   Verifying: 'Verify',
-  Staged: undefined,
+  Staged: 'DropCandidate',
   Decoding: 'Load',
   Testing: 'Test',
   Activating: 'Switch',
