@@ -219,7 +219,7 @@ export class ObjectStore<Spec, Status> {
   }
 
   /** A status as its row has it. */
-  protected async pack(status: Status): Promise<unknown> {
+  async pack(status: Status): Promise<unknown> {
     return status;
   }
 
