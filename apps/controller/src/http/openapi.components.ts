@@ -9,6 +9,7 @@ import {
   problemSchema,
   rolloutInputSchema,
   rolloutSchema,
+  watchEventSchema,
 } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { readinessSchema } from '../health/readiness.ts';
@@ -30,7 +31,12 @@ const OUTPUTS = {
   DeviceList: listSchema(deviceSchema),
   Rollout: rolloutSchema,
   RolloutList: listSchema(rolloutSchema),
+  Event: eventSchema,
   EventList: listSchema(eventSchema),
+  ModelWatchEvent: watchEventSchema(modelSchema),
+  DeviceWatchEvent: watchEventSchema(deviceSchema),
+  RolloutWatchEvent: watchEventSchema(rolloutSchema),
+  EventWatchEvent: watchEventSchema(eventSchema),
   Readiness: readinessSchema,
   Problem: problemSchema,
 } as const;
