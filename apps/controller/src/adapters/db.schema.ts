@@ -10,6 +10,8 @@ export interface ObjectTable {
   labels: Json;
   generation: number;
   resource_version: Generated<string>;
+  /** migrations/0005_watch.sql explains it. */
+  created_version: Generated<string>;
   created_at: Date;
   spec: Json;
   status: Json;
@@ -25,6 +27,7 @@ export interface ArtifactTable {
 
 export interface EventTable {
   id: Generated<string>;
+  resource_version: Generated<string>;
   at: Date;
   kind: string;
   name: string;
@@ -58,6 +61,21 @@ export interface DeviceLivenessTable {
   reports: string;
 }
 
+/** Objects that were deleted; `document` is the whole row as it was. */
+export interface TombstoneTable {
+  kind: string;
+  resource_version: string;
+  name: string;
+  deleted_at: Date;
+  document: Json;
+}
+
+/** Up to which version tombstones of a kind are forgotten. */
+export interface WatchFloorTable {
+  kind: string;
+  resource_version: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
@@ -67,6 +85,8 @@ export interface Schema {
   rollout_members: RolloutMemberTable;
   artifacts: ArtifactTable;
   events: EventTable;
+  tombstones: TombstoneTable;
+  watch_floors: WatchFloorTable;
 }
 
 export type ObjectTableName = 'models' | 'devices' | 'rollouts';
