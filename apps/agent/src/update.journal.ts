@@ -71,7 +71,7 @@ const recordSchema = z.strictObject({
 export type JournalRecord = z.infer<typeof recordSchema>;
 
 /** A first record. Its boot counter is the next start's, less one. */
-function firstRecord(nowMs: number): JournalRecord {
+export function firstRecord(nowMs: number): JournalRecord {
   // A device whose disk was wiped starts anew, yet its reports must count as newer than those of
   // its former life; seconds since 1970 are greater than any number of starts so far.
   const boot = Math.max(1, Math.floor(nowMs / 1000));

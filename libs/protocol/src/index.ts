@@ -16,3 +16,4 @@ export * from './selector.text.ts';
 export * from './selector.ts';
 export * from './strategy.ts';
 export * from './topics.ts';
+export * from './watch.ts';

@@ -10,6 +10,8 @@ export interface ObjectTable {
   labels: Json;
   generation: number;
   resource_version: Generated<string>;
+  /** migrations/0005_watch.sql explains it. */
+  created_version: Generated<string>;
   created_at: Date;
   spec: Json;
   status: Json;
@@ -33,6 +35,7 @@ export interface ArtifactDeltaTable {
 
 export interface EventTable {
   id: Generated<string>;
+  resource_version: Generated<string>;
   at: Date;
   kind: string;
   name: string;
@@ -66,6 +69,21 @@ export interface DeviceLivenessTable {
   reports: string;
 }
 
+/** Objects that were deleted; `document` is the whole row as it was. */
+export interface TombstoneTable {
+  kind: string;
+  resource_version: string;
+  name: string;
+  deleted_at: Date;
+  document: Json;
+}
+
+/** Up to which version tombstones of a kind are forgotten. */
+export interface WatchFloorTable {
+  kind: string;
+  resource_version: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
@@ -76,6 +94,8 @@ export interface Schema {
   artifacts: ArtifactTable;
   artifact_deltas: ArtifactDeltaTable;
   events: EventTable;
+  tombstones: TombstoneTable;
+  watch_floors: WatchFloorTable;
 }
 
 export type ObjectTableName = 'models' | 'devices' | 'rollouts';

@@ -11,6 +11,7 @@ import {
   problemSchema,
   rolloutInputSchema,
   rolloutSchema,
+  watchEventSchema,
 } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { readinessSchema } from '../health/readiness.ts';
@@ -35,7 +36,12 @@ const OUTPUTS = {
   Member: memberSchema,
   MemberList: listSchema(memberSchema),
   DryRun: dryRunSchema,
+  Event: eventSchema,
   EventList: listSchema(eventSchema),
+  ModelWatchEvent: watchEventSchema(modelSchema),
+  DeviceWatchEvent: watchEventSchema(deviceSchema),
+  RolloutWatchEvent: watchEventSchema(rolloutSchema),
+  EventWatchEvent: watchEventSchema(eventSchema),
   Readiness: readinessSchema,
   Problem: problemSchema,
 } as const;

@@ -7,6 +7,8 @@ import type { Clock } from '../adapters/clock.ts';
 import type { ObjectTable, ObjectTableName, Schema } from '../adapters/db.schema.ts';
 import type { Database } from '../adapters/db.ts';
 import { Conflict, NotFound } from '../errors.ts';
+import type { FieldRequirement } from './field.selector.ts';
+import { fieldSql } from './field.sql.ts';
 import type { ObjectChange, ObjectPage, StoredObject } from './object.types.ts';
 import { pageToken, readPageToken } from './page.token.ts';
 import { isSameJson } from './same.json.ts';
@@ -37,6 +39,15 @@ export class ObjectStore<Spec, Status> {
     this.#database = database;
     this.#clock = clock;
     this.#kind = kind;
+  }
+
+  get table(): ObjectTableName {
+    return this.#kind.table;
+  }
+
+  /** Objects from their rows, wherever those were kept, in their order. */
+  fromRows(rows: readonly Selectable<ObjectTable>[]): Promise<StoredObject<Spec, Status>[]> {
+    return this.read(rows);
   }
 
   /** @throws Conflict `AlreadyExists`. */
@@ -87,6 +98,7 @@ export class ObjectStore<Spec, Status> {
   async list(
     options: {
       selector?: Selector | undefined;
+      fields?: readonly FieldRequirement[] | undefined;
       limit?: number | undefined;
       continue?: string | undefined;
     } = {},
@@ -94,6 +106,7 @@ export class ObjectStore<Spec, Status> {
     const limit = Math.min(options.limit ?? LIST_LIMIT, LIST_LIMIT);
     let query = this.#database.query.selectFrom(this.#kind.table).selectAll();
     if (options.selector !== undefined) query = query.where(selectorSql(options.selector));
+    if (options.fields !== undefined) query = query.where(fieldSql(options.fields));
     if (options.continue !== undefined) {
       query = query.where('name', '>', readPageToken(options.continue));
     }

@@ -4,20 +4,35 @@ import {
   type Rollout,
   rolloutInputSchema,
 } from '@entrofleet/protocol';
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
+import {
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Put,
+  Res,
+  type StreamableFile,
+} from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
 import type { HttpResponse } from '../http/http.types.ts';
 import {
   type DeleteQuery,
   deleteQuerySchema,
-  type ListQuery,
-  listQuerySchema,
+  objectListQuery,
   pageQuerySchema,
 } from '../http/list.query.ts';
 import { componentRef } from '../http/openapi.components.ts';
+import { WatchableList } from '../http/watchable.list.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
 import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
 import { assertNamed } from '../objects/object.input.ts';
+import { ObjectLists } from '../objects/object.lists.ts';
+import { ROLLOUT_FIELDS } from './rollout.fields.ts';
 import { type RolloutInput, RolloutService } from './rollout.service.ts';
 import { type MemberQuery, RolloutStore } from './rollout.store.ts';
 
@@ -27,12 +42,15 @@ const memberQuerySchema = pageQuerySchema.extend({
 
 const ACCEPTED = { status: 202, description: 'Accepted', schema: componentRef('Rollout') };
 
+const listQuery = objectListQuery(ROLLOUT_FIELDS);
+
 @ApiTags('rollouts')
 @Controller('api/v1/rollouts')
 export class RolloutController {
   constructor(
     @Inject(RolloutService) private readonly service: RolloutService,
     @Inject(RolloutStore) private readonly rollouts: RolloutStore,
+    @Inject(ObjectLists) private readonly lists: ObjectLists,
   ) {}
 
   @Post()
@@ -46,11 +64,14 @@ export class RolloutController {
 
   @Get()
   @ApiOperation({ summary: 'List rollouts in the order of names' })
-  @TakesQuery(listQuerySchema)
-  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('RolloutList') })
-  async list(@ZodQuery(listQuerySchema) query: ListQuery): Promise<ListAnswer<Rollout>> {
-    const { labelSelector: selector, ...page } = query;
-    return listAnswer(await this.rollouts.list({ ...page, selector }));
+  @TakesQuery(listQuery)
+  @WatchableList('Rollout')
+  list(
+    @ZodQuery(listQuery) query: z.infer<typeof listQuery>,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Res({ passthrough: true }) response: HttpResponse,
+  ): Promise<ListAnswer<Rollout> | StreamableFile> {
+    return this.lists.answer(this.rollouts, query, { lastEventId, response });
   }
 
   @Get(':name')
