@@ -26,7 +26,7 @@ export {
   type EncodedDelta,
   encodeDelta,
 } from './delta.encoder.ts';
-export { DeltaFile } from './delta.file.ts';
+export { DeltaFile, openDeltaChunks } from './delta.file.ts';
 export { type DeltaHeader, deltaChunkTable, parseDeltaHeader } from './delta.header.ts';
 export * from './dequantize.ts';
 export { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
