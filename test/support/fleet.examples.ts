@@ -149,7 +149,7 @@ export function exampleReport(device: string, change: Partial<Report> = {}): Rep
 export function exampleDevice(name: string, change: Partial<Device['status']> = {}): Device {
   return {
     metadata: { ...metadata(name), labels: { site: 'lab' } },
-    spec: { labels: {} },
+    spec: { labels: {}, pinned: false, quarantined: false },
     status: {
       online: true,
       lastSeen: NOW,

@@ -19,6 +19,16 @@ export const artifactRefSchema = z.strictObject({
 });
 export type ArtifactRef = z.infer<typeof artifactRefSchema>;
 
+/**
+ * A file that, with the base artifact at hand, gives the target artifact byte for byte. Its chunks
+ * travel like an artifact's, under its own id.
+ */
+export const deltaRefSchema = z.strictObject({
+  baseArtifactId: sha256Schema,
+  file: artifactRefSchema,
+});
+export type DeltaRef = z.infer<typeof deltaRefSchema>;
+
 /** One encoded file in the blob store, with the evidence gathered about it. */
 export const artifactSchema = z.strictObject({
   id: sha256Schema,

@@ -17,6 +17,7 @@ export const LIMITS = {
   /** 4 Mi chunks of 256 KiB are 1 TiB, far past any edge model. */
   chunksPerArtifact: 4 * 1024 * 1024,
   headerChunks: 1024,
+  deltasPerTarget: 8,
   /** Chunks a device lets be in flight towards it. */
   windowChunksDefault: 32,
   windowChunksMax: 1024,

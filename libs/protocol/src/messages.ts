@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { artifactRefSchema } from './artifact.ts';
+import { artifactRefSchema, deltaRefSchema } from './artifact.ts';
 import { LIMITS } from './limits.ts';
 import { instantSchema } from './meta.ts';
 import { labelsSchema, nameSchema, sha256Schema, variantNameSchema } from './names.ts';
 import { probeSchema } from './quality.ts';
+import { timeoutsSchema } from './strategy.ts';
 
 export const SCHEMA_VERSION = 1;
 
@@ -17,8 +18,20 @@ export const targetSchema = z.strictObject({
   kvCacheBytes: z.int().min(0).describe('KV cache at that context length'),
   probe: probeSchema,
   samplePrompt: z.string().max(1000).nullable().describe('Prompt to continue as a sample'),
+  deltas: z
+    .array(deltaRefSchema)
+    .max(LIMITS.deltasPerTarget)
+    .optional()
+    .describe('Smaller ways to this artifact for a device that holds another one complete'),
 });
 export type Target = z.infer<typeof targetSchema>;
+
+/**
+ * How far a device may go. `Download`: fetch nothing (what is held stays). `Activation`: fetch,
+ * verify, then wait in phase Staged. A device that is past the held step goes on.
+ */
+export const holdSchema = z.enum(['None', 'Download', 'Activation']);
+export type Hold = z.infer<typeof holdSchema>;
 
 /**
  * Retained on `d/<device>/desired`: the whole wanted state. A device acts on the highest
@@ -32,6 +45,15 @@ export const desiredSchema = z.strictObject({
   attempt: z.int().min(0).describe('Raised to make the device try a failed target again'),
   target: targetSchema.nullable().describe('null: run no model'),
   issuedAt: instantSchema,
+  hold: holdSchema.optional().describe('None when absent'),
+  timeouts: timeoutsSchema.optional().describe('The device fails a step that takes longer'),
+  onAbandon: z
+    .enum(['Finish', 'RollBack'])
+    .optional()
+    .describe(
+      'Of a target that this one replaces: a device that is activating it finishes first, or ' +
+        'drops it at once (when absent)',
+    ),
 });
 export type Desired = z.infer<typeof desiredSchema>;
 
@@ -39,6 +61,7 @@ export const phaseSchema = z.enum([
   'Idle',
   'Downloading',
   'Verifying',
+  'Staged',
   'Decoding',
   'Testing',
   'Activating',
@@ -57,6 +80,18 @@ export const capabilitiesSchema = z.strictObject({
   memoryAvailableBytes: z.int().min(0).nullable(),
   diskFreeBytes: z.int().min(0).nullable(),
   accelerator: z.string().nullable(),
+  linkBytesPerSecond: z
+    .number()
+    .min(0)
+    .nullable()
+    .optional()
+    .describe('Chunk payload received in a second while downloading, as last measured'),
+  readBytesPerSecond: z
+    .number()
+    .min(0)
+    .nullable()
+    .optional()
+    .describe('Memory bandwidth of the kernels with all threads, as measured at start'),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 
@@ -81,6 +116,18 @@ export const measurementSchema = z.strictObject({
     .describe('How the weights are held in memory, and why'),
   peakRssBytes: z.int().min(0).nullable(),
   temperatureCelsius: z.number().nullable(),
+  p95TokenSeconds: z
+    .number()
+    .min(0)
+    .nullable()
+    .optional()
+    .describe('Time of a decoded token that 95 % of them stayed within'),
+  perplexity: z
+    .number()
+    .min(1)
+    .nullable()
+    .optional()
+    .describe("Of the probe's prompt tokens, by this device's kernels"),
   fingerprintDeviation: z
     .number()
     .min(0)
@@ -127,6 +174,29 @@ export const reportSchema = z.strictObject({
     .nullable(),
   phaseSeconds: z.partialRecord(phaseSchema, z.number().min(0)),
   measurement: measurementSchema.nullable(),
+  baseline: measurementSchema
+    .nullable()
+    .optional()
+    .describe('The last measurement of the model that served before, on this device'),
+  rolledBack: z
+    .strictObject({
+      from: modelIdentitySchema,
+      reason: z.string().regex(/^[A-Z][A-Za-z0-9]*$/),
+      message: z.string().max(LIMITS.errorMessageLength),
+      at: instantSchema,
+    })
+    .nullable()
+    .optional()
+    .describe('The device went back to its previous model by itself'),
+  delta: z
+    .strictObject({
+      baseArtifactId: sha256Schema,
+      outcome: z.enum(['Applied', 'FellBack']),
+      message: z.string().max(LIMITS.errorMessageLength),
+    })
+    .nullable()
+    .optional()
+    .describe('Whether the target was rebuilt from a delta, or why it was fetched whole'),
   sample: z
     .strictObject({
       prompt: z.string().max(1000),

@@ -3,25 +3,24 @@ import { LIMITS } from './limits.ts';
 import { conditionSchema, instantSchema, objectMetaInputSchema, objectMetaSchema } from './meta.ts';
 import { nameSchema, sha256Schema, variantNameSchema } from './names.ts';
 import { selectorSchema } from './selector.ts';
-
-/**
- * One wave takes the next `count` devices, or the next `percent` of all selected devices (rounded
- * up). Devices left over after the last wave form one more wave.
- */
-export const waveSpecSchema = z
-  .strictObject({
-    count: z.int().min(1).optional(),
-    percent: z.number().gt(0).max(100).optional(),
-  })
-  .refine((wave) => (wave.count === undefined) !== (wave.percent === undefined), {
-    message: 'give exactly one of count and percent',
-  });
-export type WaveSpec = z.infer<typeof waveSpecSchema>;
+import { strategySchema } from './strategy.ts';
 
 export const rolloutSpecSchema = z.strictObject({
   selector: selectorSchema,
   model: nameSchema,
-  variant: variantNameSchema,
+  variant: variantNameSchema
+    .nullable()
+    .default(null)
+    .describe('The variant for all devices; null: for each device the best that fits it'),
+  variants: z
+    .array(variantNameSchema)
+    .max(LIMITS.variantsPerModel)
+    .default([])
+    .describe('Without a variant: those to choose from; none: all of the model'),
+  preference: z
+    .enum(['Quality', 'Speed', 'Size'])
+    .default('Quality')
+    .describe('Without a variant: what makes one better, of those that fit'),
   force: z
     .boolean()
     .default(false)
@@ -33,23 +32,27 @@ export const rolloutSpecSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('Each device continues this prompt and reports the text'),
-  strategy: z
-    .strictObject({
-      waves: z
-        .array(waveSpecSchema)
-        .min(1)
-        .max(LIMITS.wavesPerRollout)
-        .default([{ count: 1 }, { percent: 25 }, { percent: 100 }]),
-      progressDeadlineSeconds: z
-        .int()
-        .min(1)
-        .max(7 * 24 * 3600)
-        .default(600)
-        .describe('A started device that is online and makes no progress for so long has failed'),
-    })
-    .prefault({}),
+  strategy: strategySchema.prefault({}),
+  revisionHistoryLimit: z.int().min(0).max(100).default(10),
 });
 export type RolloutSpec = z.infer<typeof rolloutSpecSchema>;
+
+/** What a gate said of one hardware class after a wave, with its numbers. */
+export const gateResultSchema = z.strictObject({
+  gate: nameSchema,
+  wave: z.int().min(0),
+  hardwareClass: z.string(),
+  outcome: z.enum(['Passed', 'Failed', 'Inconclusive']),
+  observed: z.number().nullable().describe('The figure or ratio that was judged'),
+  samples: z.int().min(0),
+  message: z.string().max(LIMITS.errorMessageLength).describe('The arithmetic, for people'),
+  at: instantSchema,
+  overriddenAt: instantSchema
+    .nullable()
+    .optional()
+    .describe('A person resumed the rollout in spite of it; the class goes on for its next wave'),
+});
+export type GateResult = z.infer<typeof gateResultSchema>;
 
 /** Where one device stands in a rollout. */
 export const memberStateSchema = z.enum([
@@ -105,7 +108,6 @@ export const rolloutStatusSchema = z.strictObject({
     unfit: z.int().min(0),
     conflict: z.int().min(0),
   }),
-  members: z.array(memberSchema),
   conditions: z.array(conditionSchema),
 });
 export type RolloutStatus = z.infer<typeof rolloutStatusSchema>;

@@ -152,10 +152,15 @@ async function migrate(kysely: Kysely<Schema>): Promise<void> {
   });
 }
 
-/** A migration's statements end with a semicolon at the end of a line. */
+/** A migration's statements end with a semicolon at the end of a line, but not within `$$`. */
 function statements(text: string): string[] {
-  return text
-    .split(/;[ \t]*$/m)
-    .map((statement) => statement.trim())
-    .filter((statement) => statement !== '');
+  const found: string[] = [];
+  let open = '';
+  for (const piece of text.split(/(?<=;)[ \t]*$/m)) {
+    open += piece;
+    if (open.split('$$').length % 2 === 0) continue;
+    if (open.trim() !== '') found.push(open.trim());
+    open = '';
+  }
+  return found;
 }

@@ -1,4 +1,4 @@
-import type { Device, devicePatchSchema } from '@entrofleet/protocol';
+import type { Device, DeviceSpec, devicePatchSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
@@ -17,16 +17,17 @@ export class DeviceService {
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
   ) {}
 
-  /** Replaces the operator's labels. @throws NotFound, Conflict */
+  /** Changes what the patch names. @throws NotFound, Conflict */
   async patch(name: string, patch: DevicePatch): Promise<Device> {
-    const { labels: operator, resourceVersion } = patch;
+    const { resourceVersion, ...wanted } = patch;
     let before: Device | undefined;
     const after = await this.devices.update(
       name,
       (current) => {
         before = current;
         const reported = current.status.report?.labels ?? {};
-        return { spec: { labels: operator }, labels: effectiveLabels(reported, operator) };
+        const spec = withPatch(current.spec, wanted);
+        return { spec, labels: effectiveLabels(reported, spec.labels) };
       },
       { resourceVersion },
     );
@@ -40,4 +41,12 @@ export class DeviceService {
     await this.desired.forget(name);
     await this.wakeups.wake([device]);
   }
+}
+
+function withPatch(spec: DeviceSpec, wanted: Omit<DevicePatch, 'resourceVersion'>): DeviceSpec {
+  return {
+    labels: wanted.labels ?? spec.labels,
+    pinned: wanted.pinned ?? spec.pinned,
+    quarantined: wanted.quarantined ?? spec.quarantined,
+  };
 }

@@ -2,13 +2,16 @@ import {
   artifactSchema,
   devicePatchSchema,
   deviceSchema,
+  dryRunSchema,
   eventSchema,
   listSchema,
+  memberSchema,
   modelInputSchema,
   modelSchema,
   problemSchema,
   rolloutInputSchema,
   rolloutSchema,
+  watchEventSchema,
 } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { readinessSchema } from '../health/readiness.ts';
@@ -30,7 +33,15 @@ const OUTPUTS = {
   DeviceList: listSchema(deviceSchema),
   Rollout: rolloutSchema,
   RolloutList: listSchema(rolloutSchema),
+  Member: memberSchema,
+  MemberList: listSchema(memberSchema),
+  DryRun: dryRunSchema,
+  Event: eventSchema,
   EventList: listSchema(eventSchema),
+  ModelWatchEvent: watchEventSchema(modelSchema),
+  DeviceWatchEvent: watchEventSchema(deviceSchema),
+  RolloutWatchEvent: watchEventSchema(rolloutSchema),
+  EventWatchEvent: watchEventSchema(eventSchema),
   Readiness: readinessSchema,
   Problem: problemSchema,
 } as const;
