@@ -1,15 +1,17 @@
 import { chunkTable, parseHeader } from '@entrofleet/artifact';
+import { machineRates } from '@entrofleet/engine';
 import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
 import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
+import { readMemory } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
 import type { AgentConfig } from './config.ts';
 import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
 import { createDeviceSteps } from './device.steps.ts';
 import { makeFolder } from './durable.file.ts';
-import { failureOf } from './errors.ts';
+import { AgentError, failureOf } from './errors.ts';
 import type { LoadedModel } from './loaded.model.ts';
 import { lockFolder } from './lock.file.ts';
 import type { Log } from './log.ts';
@@ -19,6 +21,7 @@ import { startHttpServer } from './serve/http.server.ts';
 import { ModelSlot } from './serve/model.slot.ts';
 import { RequestGate } from './serve/request.gate.ts';
 import { ServingMetrics } from './serve/serving.metrics.ts';
+import { ServingHealth } from './serving.health.ts';
 import { UpdateJournal } from './update.journal.ts';
 
 /** Reports about progress, a few per second at most. */
@@ -26,6 +29,7 @@ const PROGRESS_REPORT_MS = 300;
 /** For health checks and connections that clients keep open, besides the requests themselves. */
 const SPARE_CONNECTIONS = 64;
 const MQTT_OVERHEAD_BYTES = 64 * 1024;
+const READ_SAMPLE_BYTES = 256 * 1024 * 1024;
 
 /** A running agent. */
 export interface Daemon {
@@ -36,7 +40,7 @@ export interface Daemon {
 /**
  * Puts the agent together and starts it: lock, journal, HTTP, then the model that served before,
  * whether or not the broker can be reached.
- * @throws AgentError `DataFolderInUse`, `PortUnavailable`, or the system's error.
+ * @throws AgentError `DataFolderUnusable`, `DataFolderInUse`, `PortUnavailable`, or the system's error.
  */
 export async function startDaemon(use: {
   readonly config: AgentConfig;
@@ -44,7 +48,11 @@ export async function startDaemon(use: {
   readonly agentVersion: string;
 }): Promise<Daemon> {
   const { config, log, agentVersion } = use;
-  await makeFolder(config.dataFolder);
+  await makeFolder(config.dataFolder).catch((cause: unknown) => {
+    const { message } = failureOf(cause);
+    const where = `cannot use ENTROFLEET_DATA_DIR ${config.dataFolder}`;
+    throw new AgentError('DataFolderUnusable', `${where}: ${message}`, { cause });
+  });
   const lock = await lockFolder(config.dataFolder);
   try {
     const daemon = await assemble({ config, log, agentVersion });
@@ -93,24 +101,37 @@ async function assemble(use: {
     maximumPacketBytes: LIMITS.chunkSizeBytesMax + MQTT_OVERHEAD_BYTES,
     receiveMaximum: LIMITS.windowChunksMax,
   });
-  const steps = createDeviceSteps({ config, store, bus, log });
+  const health = new ServingHealth((failure) => agent.post({ kind: 'ServingFailed', failure }));
+  const onServed = (model: LoadedModel, error: unknown) => {
+    if (model !== slot.current) return;
+    if (error === null) health.succeeded(model);
+    else health.failed(model, error);
+  };
+  const steps = createDeviceSteps({ config, store, bus, log, onServed });
   const agent: Agent<LoadedModel> = new Agent({
     steps,
     slot,
     journal,
     last,
     log,
+    isOnline: () => bus.connected,
+    trialMs: config.trialMs,
+    baselineFreshMs: config.measureIntervalMs,
     onChange: () => reporter.changed(),
     onProgress: () => reporter.progressed(),
   });
   const isa = native.cpu().features;
   const { endpoint } = http;
+  const readBytesPerSecond = await readingRate(config, log);
   const reporter = new Reporter({
     device,
     boot: agent.boot,
     bus,
     log,
-    read: () => readDeviceState({ config, agent, slot, endpoint, agentVersion, isa }),
+    read: () =>
+      readDeviceState({
+        ...{ config, agent, slot, endpoint, agentVersion, isa, readBytesPerSecond },
+      }),
     heartbeatMs: config.reportIntervalMs,
     progressMs: PROGRESS_REPORT_MS,
   });
@@ -119,6 +140,7 @@ async function assemble(use: {
     slot,
     steps,
     log,
+    health,
     intervalMs: config.measureIntervalMs,
   });
   agent.start();
@@ -139,4 +161,17 @@ async function assemble(use: {
       await bus.end();
     },
   };
+}
+
+/** Measured before a model serves, which would spoil it. @returns null when it cannot be. */
+async function readingRate(config: AgentConfig, log: Log): Promise<number | null> {
+  const { threads, memoryBudgetBytes } = config;
+  const { availableBytes } = readMemory({ root: '/', budgetBytes: memoryBudgetBytes });
+  try {
+    const memoryBytes = (availableBytes ?? READ_SAMPLE_BYTES) / 4;
+    return (await machineRates({ threads, memoryBytes })).readBytesPerSecond;
+  } catch (error) {
+    log.warn(`the memory's speed could not be measured: ${failureOf(error).message}`);
+    return null;
+  }
 }

@@ -3,6 +3,7 @@ import { readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   desiredSchema,
+  instantSchema,
   measurementSchema,
   phaseSchema,
   reportSchema,
@@ -13,16 +14,29 @@ import { syncFolder, writeSynced } from './durable.file.ts';
 import { systemCode } from './errors.ts';
 import { INITIAL_SITUATION } from './update.states.ts';
 
+const failureSchema = z.strictObject({ reason: z.string(), message: z.string() });
+
+/** Fields with a default are not in records of earlier versions. */
 const situationSchema = z.strictObject({
   state: phaseSchema,
   desired: desiredSchema.nullable(),
+  next: desiredSchema.nullable().default(null),
   active: targetSchema.nullable(),
   previous: targetSchema.nullable(),
   restoring: z.boolean(),
   restoreStarts: z.int().min(0),
   crashes: z.int().min(0),
+  loadAhead: z.boolean().default(true),
   repairs: z.int().min(0),
-  failure: z.strictObject({ reason: z.string(), message: z.string() }).nullable(),
+  failure: failureSchema.nullable(),
+  trial: z
+    .strictObject({ crashes: z.int().min(0) })
+    .nullable()
+    .default(null),
+  rolledBack: z
+    .strictObject({ ...failureSchema.shape, from: targetSchema })
+    .nullable()
+    .default(null),
 });
 
 /** What has been measured on the way; it is reported, but decides nothing. */
@@ -30,6 +44,9 @@ const evidenceSchema = z.strictObject({
   phaseSeconds: reportSchema.shape.phaseSeconds,
   download: reportSchema.shape.download,
   measurement: measurementSchema.nullable(),
+  baseline: measurementSchema.nullable().default(null),
+  rolledBackAt: instantSchema.nullable().default(null),
+  linkBytesPerSecond: z.number().min(0).nullable().default(null),
   sample: reportSchema.shape.sample,
 });
 export type Evidence = z.infer<typeof evidenceSchema>;
@@ -38,6 +55,9 @@ export const NO_EVIDENCE: Evidence = {
   phaseSeconds: {},
   download: null,
   measurement: null,
+  baseline: null,
+  rolledBackAt: null,
+  linkBytesPerSecond: null,
   sample: null,
 };
 

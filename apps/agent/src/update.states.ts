@@ -9,6 +9,8 @@ export interface Situation {
   readonly state: Phase;
   /** The newest desired state accepted; the update in progress is about its target. */
   readonly desired: Desired | null;
+  /** A newer one that waits until the update in progress has ended, as it asks for. */
+  readonly next: Desired | null;
   /** The model that serves, or that is being loaded again after a start. */
   readonly active: Target | null;
   /** The model that served before; its artifact is kept for a quick way back. */
@@ -19,21 +21,37 @@ export interface Situation {
   readonly restoreStarts: number;
   /** Times the agent died while the new model was being decoded, tested or activated. */
   readonly crashes: number;
+  /**
+   * Chunks may be decoded while others are still fetched. Not any more after the agent has died
+   * during this update: what takes it down shall do so in a state that counts it.
+   */
+  readonly loadAhead: boolean;
   /** Times a downloaded artifact was found damaged on disk and mended by fetching again. */
   readonly repairs: number;
   readonly failure: Failure | null;
+  /** The active model is new: when it does not hold, the one before it serves again. */
+  readonly trial: {
+    /** Times the agent died while it served. */
+    readonly crashes: number;
+  } | null;
+  /** The model that was given up after it had served, and why. */
+  readonly rolledBack: (Failure & { readonly from: Target }) | null;
 }
 
 export const INITIAL_SITUATION: Situation = {
   state: 'Idle',
   desired: null,
+  next: null,
   active: null,
   previous: null,
   restoring: false,
   restoreStarts: 0,
   crashes: 0,
+  loadAhead: true,
   repairs: 0,
   failure: null,
+  trial: null,
+  rolledBack: null,
 };
 
 /** What can happen to an update. A step that was cancelled sends no event. */
@@ -47,7 +65,11 @@ export type UpdateEvent =
   | { readonly kind: 'Switched' }
   | { readonly kind: 'StepFailed'; readonly failure: Failure }
   | { readonly kind: 'Restored' }
-  | { readonly kind: 'RestoreFailed'; readonly failure: Failure };
+  | { readonly kind: 'RestoreFailed'; readonly failure: Failure }
+  /** The model that serves fails one request after the other. */
+  | { readonly kind: 'ServingFailed'; readonly failure: Failure }
+  /** The new model has served for long enough. */
+  | { readonly kind: 'TrialPassed' };
 
 export type UpdateEventKind = UpdateEvent['kind'];
 
@@ -57,7 +79,13 @@ export type Effect =
    * Fetch what is lacking of the target's artifact; when the disk is full, artifacts other than
    * `keep` go first. Ends with Downloaded.
    */
-  | { readonly kind: 'Download'; readonly target: Target; readonly keep: readonly string[] }
+  | {
+      readonly kind: 'Download';
+      readonly target: Target;
+      readonly keep: readonly string[];
+      /** What has come may be decoded at once; Load takes it over. */
+      readonly loadAhead: boolean;
+    }
   /** Check every chunk on disk. Ends with Verified or FoundDamaged. */
   | { readonly kind: 'Verify'; readonly target: Target }
   /** Decode the artifact into memory, as the candidate. Ends with Loaded. */
@@ -70,7 +98,7 @@ export type Effect =
   | { readonly kind: 'Restore'; readonly target: Target }
   /** Stop the running step of the update; it sends no event any more. */
   | { readonly kind: 'CancelStep' }
-  /** Forget the candidate and its memory. */
+  /** Forget the candidate and its memory, and what was decoded ahead of it. */
   | { readonly kind: 'DropCandidate' }
   /** Serve no model any more, and stop restoring one. */
   | { readonly kind: 'StopServing' }

@@ -30,6 +30,8 @@ const EVENTS: readonly UpdateEvent[] = [
   { kind: 'StepFailed', failure: FAILURE },
   { kind: 'Restored' },
   { kind: 'RestoreFailed', failure: FAILURE },
+  { kind: 'ServingFailed', failure: FAILURE },
+  { kind: 'TrialPassed' },
 ];
 
 /** On the way from A to B, or resting on one of them. */
@@ -52,11 +54,11 @@ const NEXT: Readonly<Record<Phase, Readonly<Partial<Record<UpdateEvent['kind'], 
   Failed: {},
 };
 
-const WORK: Readonly<Record<Phase, string | undefined>> = {
+const WORK: Readonly<Record<Phase, string>> = {
   Idle: 'Collect',
   Downloading: 'Download',
   Verifying: 'Verify',
-  Staged: undefined,
+  Staged: 'DropCandidate',
   Decoding: 'Load',
   Testing: 'Test',
   Activating: 'Switch',
@@ -195,6 +197,16 @@ describe('resume', () => {
       const given = resume(situation, { clean: false });
       expect(given.situation).toMatchObject({ state: 'Failed', failure: { reason: 'CrashLoop' } });
       expect(given.effects).toEqual([{ kind: 'Restore', target: A }]);
+    }
+  });
+
+  it('does not load ahead again in an update during which the agent has died', () => {
+    for (const clean of [true, false]) {
+      let situation = resume(inState('Downloading'), { clean }).situation;
+      const { effects } = transition(situation, { kind: 'Restored' });
+      expect(effects).toMatchObject([{ kind: 'Download', loadAhead: clean }]);
+      situation = transition(situation, EVENTS[0] as UpdateEvent).situation;
+      expect(situation.loadAhead).toBe(true);
     }
   });
 

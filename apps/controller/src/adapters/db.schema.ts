@@ -43,9 +43,26 @@ export interface RolloutMemberTable {
   document: Json;
 }
 
+/** migrations/0003_device_rows.sql explains these two. */
+export interface TargetTable {
+  digest: string;
+  document: Json;
+}
+
+export interface DeviceLivenessTable {
+  device: string;
+  online: boolean;
+  boot: string;
+  sequence: string;
+  last_seen: Date | null;
+  reports: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
+  device_liveness: DeviceLivenessTable;
+  targets: TargetTable;
   rollouts: ObjectTable;
   rollout_members: RolloutMemberTable;
   artifacts: ArtifactTable;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Labels, Selector } from '@entrofleet/protocol';
+import type { Labels, ObjectMeta, Selector } from '@entrofleet/protocol';
 import { labelsSchema } from '@entrofleet/protocol';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { z } from 'zod';
@@ -55,12 +55,12 @@ export class ObjectStore<Spec, Status> {
         generation: 1,
         created_at: this.#clock.now(),
         spec: JSON.stringify(object.spec),
-        status: JSON.stringify(object.status),
+        status: JSON.stringify(await this.pack(object.status)),
       })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .returningAll()
       .executeTakeFirst();
-    if (row !== undefined) return this.#read(row);
+    if (row !== undefined) return this.#readOne(row);
     throw new Conflict('AlreadyExists', `${this.#kind.kind} "${object.name}" exists already`);
   }
 
@@ -70,7 +70,7 @@ export class ObjectStore<Spec, Status> {
       .selectAll()
       .where('name', '=', name)
       .executeTakeFirst();
-    return row === undefined ? undefined : this.#read(row);
+    return row === undefined ? undefined : this.#readOne(row);
   }
 
   /** @throws NotFound */
@@ -101,7 +101,7 @@ export class ObjectStore<Spec, Status> {
       .orderBy('name')
       .limit(limit + 1)
       .execute();
-    const items = rows.slice(0, limit).map((row) => this.#read(row));
+    const items = await this.read(rows.slice(0, limit));
     const last = items.at(-1);
     if (rows.length <= limit || last === undefined) return { items };
     return { items, continue: pageToken(last.metadata.name) };
@@ -185,7 +185,7 @@ export class ObjectStore<Spec, Status> {
       query = query.where('resource_version', '=', version);
     }
     const row = await query.returningAll().executeTakeFirst();
-    if (row !== undefined) return this.#read(row);
+    if (row !== undefined) return this.#readOne(row);
     throw this.#conflict(name, version, current.metadata.resourceVersion);
   }
 
@@ -200,6 +200,7 @@ export class ObjectStore<Spec, Status> {
     next: ObjectChange<Spec, Status>,
   ): Promise<StoredObject<Spec, Status> | undefined> {
     const { name, generation, resourceVersion } = current.metadata;
+    const status = next.status === undefined ? undefined : await this.pack(next.status);
     const specChanges = next.spec !== undefined && !isSameJson(next.spec, current.spec);
     const row = await query
       .updateTable(this.#kind.table)
@@ -208,13 +209,35 @@ export class ObjectStore<Spec, Status> {
         generation: generation + (specChanges ? 1 : 0),
         ...(next.labels === undefined ? {} : { labels: JSON.stringify(next.labels) }),
         ...(next.spec === undefined ? {} : { spec: JSON.stringify(next.spec) }),
-        ...(next.status === undefined ? {} : { status: JSON.stringify(next.status) }),
+        ...(status === undefined ? {} : { status: JSON.stringify(status) }),
       })
       .where('name', '=', name)
       .where('resource_version', '=', resourceVersion)
       .returningAll()
       .executeTakeFirst();
-    return row === undefined ? undefined : this.#read(row);
+    return row === undefined ? undefined : this.#readOne(row);
+  }
+
+  /** A status as its row has it. */
+  async pack(status: Status): Promise<unknown> {
+    return status;
+  }
+
+  /** The objects of rows, in their order. */
+  protected async read(
+    rows: readonly Selectable<ObjectTable>[],
+  ): Promise<StoredObject<Spec, Status>[]> {
+    return rows.map((row) => ({
+      metadata: metadataOf(row),
+      spec: this.#kind.spec.parse(row.spec),
+      status: this.#kind.status.parse(row.status),
+    }));
+  }
+
+  async #readOne(row: Selectable<ObjectTable>): Promise<StoredObject<Spec, Status>> {
+    const [object] = await this.read([row]);
+    if (object === undefined) throw new NotFound({ kind: this.#kind.kind, name: row.name });
+    return object;
   }
 
   #conflict(name: string, given: string, current: string): Conflict {
@@ -224,21 +247,17 @@ export class ObjectStore<Spec, Status> {
         'read it again and repeat your change',
     );
   }
+}
 
-  #read(row: Selectable<ObjectTable>): StoredObject<Spec, Status> {
-    return {
-      metadata: {
-        name: row.name,
-        uid: row.uid,
-        labels: labelsSchema.parse(row.labels),
-        generation: row.generation,
-        resourceVersion: String(row.resource_version),
-        creationTimestamp: new Date(row.created_at).toISOString(),
-      },
-      spec: this.#kind.spec.parse(row.spec),
-      status: this.#kind.status.parse(row.status),
-    };
-  }
+export function metadataOf(row: Omit<Selectable<ObjectTable>, 'spec' | 'status'>): ObjectMeta {
+  return {
+    name: row.name,
+    uid: row.uid,
+    labels: labelsSchema.parse(row.labels),
+    generation: row.generation,
+    resourceVersion: String(row.resource_version),
+    creationTimestamp: new Date(row.created_at).toISOString(),
+  };
 }
 
 export function tooManyWriters(kind: string, name: string): Conflict {
