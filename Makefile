@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.cache/node/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
-export MODEL ONCE DEMO_JSON
+export MODEL ONCE DEMO_JSON CHAOS_SECONDS CHAOS_SEED CHAOS_AGENTS CHAOS_GAP_MS
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -88,6 +88,10 @@ bench-compress: setup ## Speed of compressing 1 GB from file to file, and what b
 .PHONY: fuzz
 fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
+
+.PHONY: chaos
+chaos: setup ## Kill, freeze, cut off and fill up a real fleet at random (CHAOS_SECONDS=600 CHAOS_SEED=n)
+	@exec node --conditions=entrofleet-source test/chaos/chaos.main.ts
 
 .PHONY: bench-memory
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)

@@ -230,6 +230,12 @@ describe('run, perplexity, logits, bench', () => {
     expect(entrofleet(...argv, '--seed', '3').stdout).toBe(first.stdout);
   });
 
+  it('names the share of the process when --memory is less', () => {
+    const { status, stderr } = entrofleet('run', artifact, '-p', 'once', '--memory', '50MB');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/--memory 48 MiB holds no model: the process's own share is \d+ MiB/);
+  });
+
   it('a folder without tokenizer.json is measured, but not run', async () => {
     const bare = await writeTinyCheckpoint(at('bare'));
     await rm(join(bare, 'tokenizer.json'));

@@ -64,6 +64,7 @@ function stepsWith(
       measurement: measurementOf(model.target, kind),
       sample: null,
     }),
+    forgetAhead: async () => undefined,
     collect: async (keep) => void collected.push([...keep]),
     ...own,
   };

@@ -108,7 +108,7 @@ export class Agent<M extends HeldModel> {
     } catch (error) {
       this.#options.log.warn(`the journal could not be closed: ${failureOf(error).message}`);
     }
-    this.#dropCandidate();
+    await this.#dropCandidate();
     this.#options.slot.switchTo(null);
   }
 
@@ -226,8 +226,8 @@ export class Agent<M extends HeldModel> {
       this.#evidence.downloaded(progress);
       this.#options.onProgress();
     };
-    const { target, keep } = effect;
-    await this.#options.steps.download(target, { signal, keep, onProgress });
+    const { target, keep, loadAhead } = effect;
+    await this.#options.steps.download(target, { signal, keep, loadAhead, onProgress });
     return { kind: 'Downloaded' };
   }
 
@@ -280,8 +280,9 @@ export class Agent<M extends HeldModel> {
     });
   }
 
-  #dropCandidate(): void {
+  async #dropCandidate(): Promise<void> {
     this.#candidate?.close();
     this.#candidate = null;
+    await this.#options.steps.forgetAhead();
   }
 }

@@ -9,7 +9,7 @@ import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
 import { createDeviceSteps } from './device.steps.ts';
 import { makeFolder } from './durable.file.ts';
-import { failureOf } from './errors.ts';
+import { AgentError, failureOf } from './errors.ts';
 import type { LoadedModel } from './loaded.model.ts';
 import { lockFolder } from './lock.file.ts';
 import type { Log } from './log.ts';
@@ -36,7 +36,7 @@ export interface Daemon {
 /**
  * Puts the agent together and starts it: lock, journal, HTTP, then the model that served before,
  * whether or not the broker can be reached.
- * @throws AgentError `DataFolderInUse`, `PortUnavailable`, or the system's error.
+ * @throws AgentError `DataFolderUnusable`, `DataFolderInUse`, `PortUnavailable`, or the system's error.
  */
 export async function startDaemon(use: {
   readonly config: AgentConfig;
@@ -44,7 +44,11 @@ export async function startDaemon(use: {
   readonly agentVersion: string;
 }): Promise<Daemon> {
   const { config, log, agentVersion } = use;
-  await makeFolder(config.dataFolder);
+  await makeFolder(config.dataFolder).catch((cause: unknown) => {
+    const { message } = failureOf(cause);
+    const where = `cannot use ENTROFLEET_DATA_DIR ${config.dataFolder}`;
+    throw new AgentError('DataFolderUnusable', `${where}: ${message}`, { cause });
+  });
   const lock = await lockFolder(config.dataFolder);
   try {
     const daemon = await assemble({ config, log, agentVersion });

@@ -1,13 +1,13 @@
 import type { Target } from '@entrofleet/protocol';
 import type { Bus } from './bus.ts';
-import { readMemory } from './capabilities.ts';
 import type { ChunkStore } from './chunk.store.ts';
 import type { AgentConfig } from './config.ts';
+import { DeviceLoader } from './device.loader.ts';
 import { download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
-import { type LoadedModel, loadArtifact } from './loaded.model.ts';
+import type { LoadedModel } from './loaded.model.ts';
 import type { Log } from './log.ts';
-import { assertFits, modelBudgetBytes } from './memory.fit.ts';
+import type { PartialArtifact } from './partial.artifact.ts';
 import { selfTest } from './selftest.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
@@ -21,24 +21,19 @@ export interface DeviceStepsOptions {
 /** The steps of an update as this device really takes them. */
 export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<LoadedModel> {
   const { config, store, bus, log } = options;
-  const { device, windowChunks, stallMs, threads } = config;
-  const limits = { sequences: config.httpConcurrency, keyValueBytes: config.keyValueBytes };
-  const availableBytes = (): number | null =>
-    readMemory({ root: '/', budgetBytes: config.memoryBudgetBytes }).availableBytes;
-  const load = async (target: Target, signal: AbortSignal): Promise<LoadedModel> => {
-    const path = store.path(target.artifact.id);
-    const budgetBytes = modelBudgetBytes(availableBytes());
-    const model = await loadArtifact({ target, path, threads, limits, budgetBytes, signal });
-    const residency = model.language.residency?.explanation;
-    if (residency !== undefined) log.info(`${target.model} ${target.variant} holds ${residency}`);
-    return model;
-  };
+  const { device, windowChunks, stallMs } = config;
+  const loader = new DeviceLoader(options);
   return {
-    async download(target, { signal, keep, onProgress }) {
+    async download(target, { signal, keep, loadAhead, onProgress }) {
+      await loader.forgetAhead();
       // What cannot run here need not be fetched.
-      assertFits(target, availableBytes());
+      loader.assertFits(target);
+      const onHeader = (partial: PartialArtifact) => {
+        if (loadAhead) loader.loadAhead(target, partial);
+      };
       const ref = target.artifact;
-      const fetched = { device, ref, store, bus, log, windowChunks, stallMs, signal, onProgress };
+      const talk = { device, ref, store, bus, log, windowChunks, stallMs, signal };
+      const fetched = { ...talk, onProgress, onHeader };
       try {
         onProgress(await download(fetched));
       } catch (error) {
@@ -52,15 +47,14 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
     async verify(target, { signal }) {
       const damaged = await findDamaged(store, target, signal);
       if (damaged.length === 0) return null;
+      await loader.forgetAhead();
       await store.reopen(target.artifact, damaged);
       return `${damaged.length} of ${target.artifact.chunkCount} chunks of ${target.model} are damaged`;
     },
-    async load(target, { signal }) {
-      assertFits(target, availableBytes());
-      return load(target, signal);
-    },
-    restore: (target, { signal }) => load(target, signal),
+    load: (target, { signal }) => loader.load(target, signal),
+    restore: (target, { signal }) => loader.restore(target, signal),
     test: (model, context) => selfTest(model, context),
+    forgetAhead: () => loader.forgetAhead(),
     async collect(keep) {
       const bytes = await store.collect(keep);
       if (bytes > 0) log.info(`deleted ${bytes} bytes of artifacts that are not needed any more`);

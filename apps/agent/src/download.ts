@@ -31,6 +31,8 @@ export interface DownloadOptions {
   readonly stallMs: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: DownloadProgress) => void;
+  /** The header is here, other chunks are not: those that are can be used already. */
+  readonly onHeader?: (partial: PartialArtifact) => void;
 }
 
 const STALL_BACKOFF = 2;
@@ -89,6 +91,7 @@ class Transfer {
     const abort = () => this.#end();
     signal.addEventListener('abort', abort);
     try {
+      if (this.#partial.headerComplete) this.#announceHeader();
       await this.#reuseOnce();
       this.#report();
       if (this.#partial.complete) return;
@@ -129,6 +132,7 @@ class Transfer {
     if (verdict === 'Stored') {
       this.#stalls = 0;
       this.#arrivedSinceWant++;
+      if (!hadHeader && this.#partial.headerComplete) this.#announceHeader();
       if (!hadHeader) await this.#reuseOnce();
     }
     this.#report();
@@ -137,6 +141,10 @@ class Transfer {
     const headerCame = !hadHeader && this.#partial.headerComplete;
     if (renew || headerCame) this.#want();
     else if (verdict === 'Stored') this.#armStall();
+  }
+
+  #announceHeader(): void {
+    if (!this.#over && !this.#partial.complete) this.#options.onHeader?.(this.#partial);
   }
 
   /** Once the header tells the chunks' hashes, those that lie elsewhere on the disk are copied. */

@@ -1,4 +1,10 @@
-import { openArtifact } from '@entrofleet/artifact';
+import {
+  ArrivingReader,
+  type ArtifactReader,
+  type ChunkArrivals,
+  openArtifact,
+  type PackingProgress,
+} from '@entrofleet/artifact';
 import {
   type BatchRequest,
   type BatchStatistics,
@@ -111,23 +117,34 @@ export interface LoadTarget {
   /** For the model with its KV caches; undefined: no limit. */
   readonly budgetBytes: number | undefined;
   readonly signal: AbortSignal;
+  /** Of a file that is still being filled; without it, all of it is there. */
+  readonly arriving?: {
+    readonly arrivals: ChunkArrivals;
+    readonly onPacked: (progress: PackingProgress) => void;
+  };
 }
 
 /**
  * Decodes an artifact in parallel into a model that can run, while its tokenizer is read. Every
  * chunk read is verified, although the step before has just verified all of them: the page cache
  * may have been dropped since, and hashing hides behind reading and decoding.
+ *
+ * Of a file that is still being filled, each tensor is read once it has come, and all matrices are
+ * held as windows: what does not fit so is better placed when the rest is known to be here.
  * @throws ArtifactError, EngineError, or AgentError `HashMismatch` when the file holds another
  *   artifact.
  */
 export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
-  const { target, path, threads, limits, budgetBytes, signal } = use;
+  const { target, path, threads, limits, budgetBytes } = use;
   const startMs = performance.now();
-  const reader = await openArtifact(path);
+  const opened = await openArtifact(path);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([use.signal, failed.signal]);
   try {
-    if (reader.ref.id !== target.artifact.id) {
-      throw new AgentError('HashMismatch', `${path} holds artifact ${reader.ref.id}`);
+    if (opened.ref.id !== target.artifact.id) {
+      throw new AgentError('HashMismatch', `${path} holds artifact ${opened.ref.id}`);
     }
+    const reader = readerOf(opened, { ...use, signal });
     const source = {
       config: reader.config,
       tensorNames: reader.tensorNames,
@@ -136,10 +153,10 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
       coded: reader,
     };
     const texts = readModelText(reader, parseModelConfig(reader.config));
-    // Should the weights fail first, this failure is not left unhandled.
+    // Should the weights fail first, what this waits for is cancelled, and nobody waits for it.
     texts.catch(() => undefined);
     const language = await loadModel(source, {
-      ...{ threads, signal },
+      ...{ threads, signal, form: use.arriving === undefined ? 'auto' : 'window' },
       memoryBudgetBytes: budgetBytes,
       keyValueBytes: limits.keyValueBytes ?? target.kvCacheBytes,
     });
@@ -147,7 +164,8 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
       language.close();
       throw error;
     });
-    const loadSeconds = (performance.now() - startMs) / 1000;
+    const waitedSeconds = reader instanceof ArrivingReader ? reader.waitedSeconds : 0;
+    const loadSeconds = (performance.now() - startMs) / 1000 - waitedSeconds;
     const { decodedBytes, decodeSeconds } = reader.decodeStatistics;
     const rate = decodeSeconds > 0 ? decodedBytes / decodeSeconds / 1e9 : null;
     const loadedAt = Math.floor(Date.now() / 1000);
@@ -155,9 +173,19 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
     const { tokenizer } = text;
     const chatTemplate = chatTemplateOf(text);
     return new LoadedModel({ target, language, tokenizer, chatTemplate, figures, limits });
+  } catch (error) {
+    failed.abort(error);
+    throw error;
   } finally {
-    await reader.close();
+    await opened.close();
   }
+}
+
+function readerOf(
+  opened: ArtifactReader,
+  { arriving, signal }: LoadTarget,
+): ArtifactReader | ArrivingReader {
+  return arriving === undefined ? opened : new ArrivingReader(opened, { ...arriving, signal });
 }
 
 /** A model whose template is missing or broken still completes texts. */

@@ -9,6 +9,8 @@ import {
   sha256Of,
 } from './chunk.layout.ts';
 import { syncFolder } from './durable.file.ts';
+import { AgentError } from './errors.ts';
+import { HeldChunks } from './held.chunks.ts';
 import { readProgress, type TransferCounters, writeProgress } from './progress.file.ts';
 
 /** Unclaimed chunks that a crash may leave behind at most; they are found again by hash. */
@@ -43,6 +45,8 @@ export interface ChunkPlace {
  */
 export class PartialArtifact {
   readonly ref: ArtifactRef;
+  /** For those who use chunks while others are still fetched. */
+  readonly arrivals: HeldChunks;
   readonly #paths: PartialPaths;
   readonly #file: FileHandle;
   readonly #reader: ChunkTableReader;
@@ -74,6 +78,7 @@ export class PartialArtifact {
     this.#file = use.file;
     this.#reader = use.reader;
     this.#held = use.held;
+    this.arrivals = new HeldChunks(use.held);
     this.#writing = new Bitmap(use.ref.chunkCount);
     this.#counters = use.counters;
     this.#table = headerSlices(use.ref);
@@ -105,6 +110,11 @@ export class PartialArtifact {
       await file.close();
       throw error;
     }
+  }
+
+  /** Where the chunks lie until the artifact is complete, each at its place. */
+  get path(): string {
+    return this.#paths.data;
   }
 
   get complete(): boolean {
@@ -203,6 +213,7 @@ export class PartialArtifact {
   /** Closes the file; what was stored is claimed first when the disk still takes it. */
   async close(): Promise<void> {
     clearTimeout(this.#flushTimer);
+    this.arrivals.end(new AgentError('Cancelled', `the download of ${this.ref.id} has ended`));
     await Promise.allSettled(this.#writes);
     if (this.#unclaimed > 0 && this.#flushFailure === undefined) await this.#flushOnce();
     await this.#flushing;
@@ -276,6 +287,7 @@ export class PartialArtifact {
       this.#held.add(chunk.index);
       this.#bytesHeld += chunk.sizeBytes;
       this.#unclaimed++;
+      this.arrivals.grown();
     } finally {
       this.#writes.delete(write);
       this.#writing.delete(chunk.index);

@@ -21,6 +21,8 @@ const situationSchema = z.strictObject({
   restoring: z.boolean(),
   restoreStarts: z.int().min(0),
   crashes: z.int().min(0),
+  // Records of earlier versions do not have it.
+  loadAhead: z.boolean().default(true),
   repairs: z.int().min(0),
   failure: z.strictObject({ reason: z.string(), message: z.string() }).nullable(),
 });

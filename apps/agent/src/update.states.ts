@@ -19,6 +19,11 @@ export interface Situation {
   readonly restoreStarts: number;
   /** Times the agent died while the new model was being decoded, tested or activated. */
   readonly crashes: number;
+  /**
+   * Chunks may be decoded while others are still fetched. Not any more after the agent has died
+   * during this update: what takes it down shall do so in a state that counts it.
+   */
+  readonly loadAhead: boolean;
   /** Times a downloaded artifact was found damaged on disk and mended by fetching again. */
   readonly repairs: number;
   readonly failure: Failure | null;
@@ -32,6 +37,7 @@ export const INITIAL_SITUATION: Situation = {
   restoring: false,
   restoreStarts: 0,
   crashes: 0,
+  loadAhead: true,
   repairs: 0,
   failure: null,
 };
@@ -57,7 +63,13 @@ export type Effect =
    * Fetch what is lacking of the target's artifact; when the disk is full, artifacts other than
    * `keep` go first. Ends with Downloaded.
    */
-  | { readonly kind: 'Download'; readonly target: Target; readonly keep: readonly string[] }
+  | {
+      readonly kind: 'Download';
+      readonly target: Target;
+      readonly keep: readonly string[];
+      /** What has come may be decoded at once; Load takes it over. */
+      readonly loadAhead: boolean;
+    }
   /** Check every chunk on disk. Ends with Verified or FoundDamaged. */
   | { readonly kind: 'Verify'; readonly target: Target }
   /** Decode the artifact into memory, as the candidate. Ends with Loaded. */
@@ -70,7 +82,7 @@ export type Effect =
   | { readonly kind: 'Restore'; readonly target: Target }
   /** Stop the running step of the update; it sends no event any more. */
   | { readonly kind: 'CancelStep' }
-  /** Forget the candidate and its memory. */
+  /** Forget the candidate and its memory, and what was decoded ahead of it. */
   | { readonly kind: 'DropCandidate' }
   /** Serve no model any more, and stop restoring one. */
   | { readonly kind: 'StopServing' }

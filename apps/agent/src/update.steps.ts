@@ -20,7 +20,8 @@ export interface StepContext {
 export interface UpdateSteps<M extends HeldModel> {
   /**
    * Fetches what is lacking, until the artifact is complete on disk. When the disk is full,
-   * artifacts other than `keep` are deleted first.
+   * artifacts other than `keep` are deleted first. With `loadAhead`, what has come is decoded
+   * meanwhile, for {@link load} to take over.
    */
   download(target: Target, context: DownloadContext): Promise<void>;
   /** @returns what is damaged, for people; `null` when every chunk is right. */
@@ -31,12 +32,15 @@ export interface UpdateSteps<M extends HeldModel> {
   restore(target: Target, context: StepContext): Promise<M>;
   /** @throws an error with reason `FingerprintMismatch` when the model computes otherwise. */
   test(model: M, context: TestContext): Promise<SelfTestResult>;
+  /** Lets go of what was decoded ahead; resolves when its memory is free. */
+  forgetAhead(): Promise<void>;
   /** Deletes stored artifacts other than these. */
   collect(keep: readonly string[]): Promise<void>;
 }
 
 export interface DownloadContext extends StepContext {
   readonly keep: readonly string[];
+  readonly loadAhead: boolean;
   readonly onProgress: (progress: DownloadProgress) => void;
 }
 

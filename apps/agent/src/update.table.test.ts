@@ -198,6 +198,16 @@ describe('resume', () => {
     }
   });
 
+  it('does not load ahead again in an update during which the agent has died', () => {
+    for (const clean of [true, false]) {
+      let situation = resume(inState('Downloading'), { clean }).situation;
+      const { effects } = transition(situation, { kind: 'Restored' });
+      expect(effects).toMatchObject([{ kind: 'Download', loadAhead: clean }]);
+      situation = transition(situation, EVENTS[0] as UpdateEvent).situation;
+      expect(situation.loadAhead).toBe(true);
+    }
+  });
+
   it('does not count ends on purpose', () => {
     let situation = inState('Testing');
     for (let i = 0; i < 2 * CRASHES_MAX; i++)

@@ -58,7 +58,8 @@ export function resume(last: Situation, options: { clean: boolean }): Outcome {
   const plan = RESUME[last.state];
   const crashes = last.crashes + (plan.guarded && !options.clean ? 1 : 0);
   const restoreStarts = options.clean ? 0 : last.restoreStarts;
-  const resumed: Situation = { ...last, state: plan.state, crashes, restoreStarts };
+  const loadAhead = last.loadAhead && options.clean;
+  const resumed: Situation = { ...last, state: plan.state, crashes, restoreStarts, loadAhead };
   const guarded = crashes < CRASHES_MAX ? resumed : failed(resumed, crashLoop(resumed));
   if (guarded.active === null) return entered({ ...guarded, restoring: false });
   if (restoreStarts >= CRASHES_MAX) {
@@ -108,7 +109,7 @@ function effectsOn(situation: Situation): Effect[] {
   const target = situation.desired?.target ?? null;
   switch (situation.state) {
     case 'Downloading':
-      return target === null ? [] : [{ kind: 'Download', target, keep: kept(situation) }];
+      return target === null ? [] : [downloadOf(situation, target)];
     case 'Verifying':
       return target === null ? [] : [{ kind: 'Verify', target }];
     case 'Staged':
@@ -128,6 +129,11 @@ function effectsOn(situation: Situation): Effect[] {
   }
 }
 
+function downloadOf(situation: Situation, target: Target): Effect {
+  const { loadAhead } = situation;
+  return { kind: 'Download', target, keep: kept(situation), loadAhead };
+}
+
 /** Artifacts that stay on disk: what serves, what served before, what is wanted. */
 export function kept(situation: Situation): string[] {
   const targets = [situation.active, situation.previous, situation.desired?.target ?? null];
@@ -145,7 +151,8 @@ const IN_PROGRESS: ReadonlySet<Phase> = new Set([
 function accept(situation: Situation, event: EventOf<'DesiredReceived'>): Outcome {
   const { desired } = event;
   if (!isNewer(desired, situation.desired)) return { situation, effects: [{ kind: 'Publish' }] };
-  const fresh = { ...situation, desired, failure: null, crashes: 0, repairs: 0 };
+  const untried = { failure: null, crashes: 0, repairs: 0, loadAhead: true };
+  const fresh = { ...situation, desired, ...untried };
   const abandon: Effect[] = [{ kind: 'CancelStep' }, { kind: 'DropCandidate' }];
   if (desired.target === null) return stop(fresh, abandon);
   const wanted = desired.target.artifact.id;

@@ -67,8 +67,9 @@ export interface LanguageModelOptions<Prepared> {
   readonly prepare?: (opened: OpenedModel) => Promise<Prepared>;
 }
 
+const MIB = 1024 * 1024;
 /** What JavaScript may still come to take while a model runs: its tokenizer and texts. */
-const HEAP_BYTES = 48 * 1024 * 1024;
+const HEAP_BYTES = 48 * MIB;
 
 /** Loads the model, hands it to `use`, and lets go of it whatever happens. */
 export async function withLanguageModel<T, Prepared = undefined>(
@@ -79,8 +80,7 @@ export async function withLanguageModel<T, Prepared = undefined>(
   const opened = await openModel(path, options.threads);
   try {
     const { memory, prepare, complain, ...loading } = options;
-    const memoryBudgetBytes =
-      memory === undefined ? undefined : memory - process.memoryUsage.rss() - HEAP_BYTES;
+    const memoryBudgetBytes = memory === undefined ? undefined : modelShare(memory);
     const prepared = prepare?.(opened);
     // Whoever fails first, the other's failure is not left unhandled.
     prepared?.catch(() => undefined);
@@ -95,4 +95,18 @@ export async function withLanguageModel<T, Prepared = undefined>(
   } finally {
     await opened.close();
   }
+}
+
+/**
+ * What of the process's memory is left for a model.
+ * @throws CliError `BadInput` when its own share takes all of it.
+ */
+function modelShare(memoryBytes: number): number {
+  const ownBytes = process.memoryUsage.rss() + HEAP_BYTES;
+  if (memoryBytes > ownBytes) return memoryBytes - ownBytes;
+  const [whole, own] = [memoryBytes, ownBytes].map((bytes) => `${Math.ceil(bytes / MIB)} MiB`);
+  throw new CliError(
+    'BadInput',
+    `--memory ${whole} holds no model: the process's own share is ${own}; give it more than that`,
+  );
 }

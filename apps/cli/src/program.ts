@@ -4,6 +4,7 @@ import { codeOf, EXIT, messageOf } from './cli.error.ts';
 import type { CommandContext } from './command.context.ts';
 import { addCompressCommand } from './compress.command.ts';
 import { addDecompressCommand } from './decompress.command.ts';
+import { addDeltaCommand } from './delta.command.ts';
 import { addInspectCommand } from './inspect.command.ts';
 import { interruption } from './interruption.ts';
 import { addLogitsCommand } from './logits.command.ts';
@@ -75,6 +76,7 @@ function createProgram(context: CommandContext): Command {
   addInspectCommand(program, context);
   addVerifyCommand(program, context);
   addDecompressCommand(program, context);
+  addDeltaCommand(program, context);
   addRunCommand(program, context);
   addPerplexityCommand(program, context);
   addLogitsCommand(program, context);

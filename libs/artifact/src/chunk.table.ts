@@ -37,3 +37,29 @@ export function* itemChunks(
     offset += chunk.sizeBytes;
   }
 }
+
+/** Consecutive transfer indices from `first` to before `end`. */
+export interface ChunkRange {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Where each file and tensor lies in the order of transfer, by name. */
+export interface ItemRanges {
+  readonly files: ReadonlyMap<string, ChunkRange>;
+  readonly tensors: ReadonlyMap<string, ChunkRange>;
+}
+
+/** The chunks of each item, as {@link chunkTable} counts them. */
+export function itemRanges(header: ArtifactHeader): ItemRanges {
+  let end = header.ref.headerChunks.length;
+  const rangesOf = (items: readonly (typeof header.files | typeof header.tensors)[number][]) =>
+    new Map(
+      items.map(({ name, chunks }) => {
+        const first = end;
+        end += chunks.length;
+        return [name, { first, end }] as const;
+      }),
+    );
+  return { files: rangesOf(header.files), tensors: rangesOf(header.tensors) };
+}

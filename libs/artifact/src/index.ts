@@ -1,3 +1,8 @@
+export {
+  ArrivingReader,
+  type ChunkArrivals,
+  type PackingProgress,
+} from './arriving.reader.ts';
 export { assembleParts } from './artifact.assembler.ts';
 export * from './artifact.encoder.ts';
 export * from './artifact.error.ts';
@@ -9,7 +14,20 @@ export * from './checkpoint.error.ts';
 export type { CheckpointOptions, TensorInfo } from './checkpoint.reader.ts';
 export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
 export * from './chunk.source.ts';
-export { type ChunkLocation, chunkTable } from './chunk.table.ts';
+export {
+  type ChunkLocation,
+  type ChunkRange,
+  chunkTable,
+} from './chunk.table.ts';
+export * from './delta.apply.ts';
+export {
+  type DeltaItemStats,
+  type DeltaWork,
+  type EncodedDelta,
+  encodeDelta,
+} from './delta.encoder.ts';
+export { DeltaFile } from './delta.file.ts';
+export { type DeltaHeader, deltaChunkTable, parseDeltaHeader } from './delta.header.ts';
 export * from './dequantize.ts';
 export { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
 export type * from './encode.types.ts';

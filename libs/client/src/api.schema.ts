@@ -221,13 +221,30 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a rollout: phase, conditions, where each device stands */
+        /** Read a rollout: phase, counts, conditions */
         get: operations["rollout_read"];
         /** Create a rollout or change it to this; repeating it changes nothing */
         put: operations["rollout_apply"];
         post?: never;
         /** Delete a rollout; devices keep what they run */
         delete: operations["rollout_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List where each device stands, in the order in which they go */
+        get: operations["rollout_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -278,6 +295,40 @@ export interface paths {
         put?: never;
         /** Start those that have failed again, and go on */
         post: operations["rollout_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what a rollout would do with each device; nothing is stored */
+        post: operations["rolloutdryrun_ofInput"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what this rollout would do from now on */
+        post: operations["rolloutdryrun_ofStored"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1413,18 +1464,6 @@ export interface components {
                     unfit: number;
                     conflict: number;
                 };
-                members: {
-                    /** @description DNS-1123 label */
-                    device: string;
-                    /** @description null until the device is started */
-                    wave: number | null;
-                    /** @enum {string} */
-                    state: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict";
-                    reason: string;
-                    message: string;
-                    /** @description When the device last made progress */
-                    progressAt: string | null;
-                }[];
                 conditions: {
                     type: string;
                     /** @enum {string} */
@@ -1460,6 +1499,84 @@ export interface components {
             type: "Normal" | "Warning";
             reason: string;
             message: string;
+        };
+        Member: {
+            /** @description DNS-1123 label */
+            device: string;
+            /** @description null until the device is started */
+            wave: number | null;
+            /** @enum {string} */
+            state: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict";
+            reason: string;
+            message: string;
+            /** @description When the device last made progress */
+            progressAt: string | null;
+        };
+        MemberList: {
+            items: components["schemas"]["Member"][];
+            metadata: {
+                /** @description Pass as ?continue= to read the next page */
+                continue?: string;
+                /** @description Of a first page: watch from here to miss nothing after it */
+                resourceVersion?: string;
+            };
+        };
+        DryRun: {
+            items: {
+                /** @description DNS-1123 label */
+                device: string;
+                hardwareClass: string;
+                /**
+                 * @description Active: it runs it already. Offline: it would be updated when it is back
+                 * @enum {string}
+                 */
+                outcome: "Update" | "Active" | "Offline" | "Unfit" | "Conflict" | "Pinned" | "NotAccepted";
+                wave: number | null;
+                variant: string | null;
+                artifactId: string | null;
+                /** @description Payload, less what the device holds already */
+                bytesToFetch: number | null;
+                /** @description From being started to active; null: too little is known */
+                seconds: number | null;
+                /** @description The arithmetic, or why not */
+                message: string;
+            }[];
+            metadata: {
+                /** @description Pass as ?continue= to read the next page */
+                continue?: string;
+                /** @description Of a first page: watch from here to miss nothing after it */
+                resourceVersion?: string;
+            };
+            accepted: {
+                /** @enum {string} */
+                status: "Accepted" | "Waiting" | "Rejected" | "Refused";
+                reason: string;
+                message: string;
+            };
+            waves: {
+                wave: number;
+                devices: number;
+                /** @description By all its devices */
+                bytesToFetch: number;
+                /** @description At least, by the controller: a chunk travels once for all devices of a wave that lack it */
+                bytesPublished: number;
+                /** @description With pace and maxUnavailable, without windows and approvals */
+                seconds: number | null;
+            }[];
+            totals: {
+                /** @description That the selector matches */
+                devices: number;
+                updates: number;
+                active: number;
+                offline: number;
+                /** @description Unfit, in conflict, pinned, or not accepted */
+                left: number;
+                /** @description By all waves; what is offline comes on top */
+                bytesToFetch: number;
+                bytesPublished: number;
+                /** @description One wave after another; null: not known of every device */
+                seconds: number | null;
+            };
         };
         EventList: {
             items: components["schemas"]["Event"][];
@@ -2356,6 +2473,44 @@ export interface operations {
             };
         };
     };
+    rollout_members: {
+        parameters: {
+            query?: {
+                /** @description Items in a page, up to 500 */
+                limit?: number;
+                /** @description metadata.continue of the page before */
+                continue?: string;
+                /** @description Only those in this state */
+                state?: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberList"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     rollout_pause: {
         parameters: {
             query?: never;
@@ -2436,6 +2591,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutdryrun_ofInput: {
+        parameters: {
+            query?: {
+                /** @description Devices in a page */
+                limit?: number;
+                /** @description metadata.continue of the page before */
+                continue?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolloutInput"];
+            };
+        };
+        responses: {
+            /** @description What it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutdryrun_ofStored: {
+        parameters: {
+            query?: {
+                /** @description Devices in a page */
+                limit?: number;
+                /** @description metadata.continue of the page before */
+                continue?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"];
                 };
             };
             /** @description A problem */

@@ -10,6 +10,7 @@ export * from './names.ts';
 export * from './problem.ts';
 export * from './quality.ts';
 export * from './recipe.ts';
+export * from './rollout.dry.run.ts';
 export * from './rollout.ts';
 export * from './selector.text.ts';
 export * from './selector.ts';

@@ -47,6 +47,10 @@ export const gateResultSchema = z.strictObject({
   samples: z.int().min(0),
   message: z.string().max(LIMITS.errorMessageLength).describe('The arithmetic, for people'),
   at: instantSchema,
+  overriddenAt: instantSchema
+    .nullable()
+    .optional()
+    .describe('A person resumed the rollout in spite of it; the class goes on for its next wave'),
 });
 export type GateResult = z.infer<typeof gateResultSchema>;
 
@@ -104,7 +108,6 @@ export const rolloutStatusSchema = z.strictObject({
     unfit: z.int().min(0),
     conflict: z.int().min(0),
   }),
-  members: z.array(memberSchema),
   conditions: z.array(conditionSchema),
 });
 export type RolloutStatus = z.infer<typeof rolloutStatusSchema>;

@@ -51,10 +51,38 @@ export interface WatchFloorTable {
   resource_version: string;
 }
 
+/** migrations/0002_rollout_members.sql explains it. */
+export interface RolloutMemberTable {
+  rollout: string;
+  device: string;
+  position: number;
+  state: string;
+  resource_version: Generated<string>;
+  document: Json;
+}
+
+/** migrations/0003_device_rows.sql explains these two. */
+export interface TargetTable {
+  digest: string;
+  document: Json;
+}
+
+export interface DeviceLivenessTable {
+  device: string;
+  online: boolean;
+  boot: string;
+  sequence: string;
+  last_seen: Date | null;
+  reports: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
+  device_liveness: DeviceLivenessTable;
+  targets: TargetTable;
   rollouts: ObjectTable;
+  rollout_members: RolloutMemberTable;
   artifacts: ArtifactTable;
   events: EventTable;
   tombstones: TombstoneTable;

@@ -39,7 +39,7 @@ export class DeviceSweep {
       if (isSilent(device, { listeningSinceMs, nowMs, reportIntervalMs })) {
         lost.push(await this.setOffline(device));
       } else if (lagsBehind(device, { nowMs, patienceMs: PATIENCE_MS })) {
-        await this.desired.publish(device);
+        await this.desired.publish([device]);
       }
     }
     await this.wakeups.wake(lost);

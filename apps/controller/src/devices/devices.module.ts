@@ -6,11 +6,12 @@ import { DeviceIngest } from './device.ingest.ts';
 import { DeviceService } from './device.service.ts';
 import { DeviceStore } from './device.store.ts';
 import { DeviceSweep } from './device.sweep.ts';
+import { TargetStore } from './target.store.ts';
 
 @Module({
   imports: [RolloutRecordModule],
   controllers: [DeviceController],
-  providers: [DeviceStore, DesiredStates, DeviceService, DeviceIngest, DeviceSweep],
+  providers: [TargetStore, DeviceStore, DesiredStates, DeviceService, DeviceIngest, DeviceSweep],
   exports: [DeviceStore, DesiredStates],
 })
 export class DevicesModule {}

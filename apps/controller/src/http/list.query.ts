@@ -2,13 +2,18 @@ import { selectorTextSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { parseFieldSelector, type SelectableFields } from '../objects/field.selector.ts';
 
+/** Query of every list that comes in pages. */
+export const pageQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).optional().describe('Items in a page, up to 500'),
+  continue: z.string().max(1000).optional().describe('metadata.continue of the page before'),
+});
+
 /** Query of every list of objects. */
 export const listQuerySchema = z.strictObject({
   labelSelector: selectorTextSchema
     .optional()
     .describe('As kubectl -l takes it, e.g. site=berlin,gpu in (orin,nano),!old'),
-  limit: z.coerce.number().int().min(1).max(500).optional().describe('Items in a page, up to 500'),
-  continue: z.string().max(1000).optional().describe('metadata.continue of the page before'),
+  ...pageQuerySchema.shape,
 });
 export type ListQuery = z.infer<typeof listQuerySchema>;
 

@@ -22,10 +22,6 @@ const FRAMEWORK_REASONS: Readonly<Record<number, string>> = {
   415: 'UnsupportedMediaType',
 };
 
-/** PostgreSQL error classes (SQLSTATE) of a server that is away, full or shutting down. */
-const DATABASE_AWAY = /^(08|53|57P)/;
-const SOCKET_AWAY = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT']);
-
 /** The one place where an error becomes an answer: RFC 9457 problem details. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -72,10 +68,6 @@ export function problemOf(error: unknown): Problem {
     const reason = FRAMEWORK_REASONS[status] ?? 'BadRequest';
     return { ...head(status, reason), detail: error.message };
   }
-  if (isDatabaseAway(error)) {
-    const detail = 'the database does not answer; try again';
-    return { ...head(503, 'DatabaseUnavailable'), detail };
-  }
   return { ...head(500, 'InternalError'), detail: 'the controller failed; its log says why' };
 }
 
@@ -86,9 +78,4 @@ function head(status: number, reason: string): Problem {
     status,
     reason,
   };
-}
-
-function isDatabaseAway(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && (DATABASE_AWAY.test(code) || SOCKET_AWAY.has(code));
 }

@@ -1,4 +1,9 @@
-import { type Rollout, rolloutInputSchema } from '@entrofleet/protocol';
+import {
+  type Member,
+  memberStateSchema,
+  type Rollout,
+  rolloutInputSchema,
+} from '@entrofleet/protocol';
 import {
   Controller,
   Delete,
@@ -15,16 +20,25 @@ import {
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import type { HttpResponse } from '../http/http.types.ts';
-import { type DeleteQuery, deleteQuerySchema, objectListQuery } from '../http/list.query.ts';
+import {
+  type DeleteQuery,
+  deleteQuerySchema,
+  objectListQuery,
+  pageQuerySchema,
+} from '../http/list.query.ts';
 import { componentRef } from '../http/openapi.components.ts';
 import { WatchableList } from '../http/watchable.list.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
-import type { ListAnswer } from '../objects/list.answer.ts';
+import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
 import { assertNamed } from '../objects/object.input.ts';
 import { ObjectLists } from '../objects/object.lists.ts';
 import { ROLLOUT_FIELDS } from './rollout.fields.ts';
 import { type RolloutInput, RolloutService } from './rollout.service.ts';
-import { RolloutStore } from './rollout.store.ts';
+import { type MemberQuery, RolloutStore } from './rollout.store.ts';
+
+const memberQuerySchema = pageQuerySchema.extend({
+  state: memberStateSchema.optional().describe('Only those in this state'),
+});
 
 const ACCEPTED = { status: 202, description: 'Accepted', schema: componentRef('Rollout') };
 
@@ -61,10 +75,21 @@ export class RolloutController {
   }
 
   @Get(':name')
-  @ApiOperation({ summary: 'Read a rollout: phase, conditions, where each device stands' })
+  @ApiOperation({ summary: 'Read a rollout: phase, counts, conditions' })
   @ApiResponse({ status: 200, description: 'The rollout', schema: componentRef('Rollout') })
   read(@Param('name') name: string): Promise<Rollout> {
     return this.rollouts.get(name);
+  }
+
+  @Get(':name/members')
+  @ApiOperation({ summary: 'List where each device stands, in the order in which they go' })
+  @TakesQuery(memberQuerySchema)
+  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('MemberList') })
+  async members(
+    @Param('name') name: string,
+    @ZodQuery(memberQuerySchema) query: MemberQuery,
+  ): Promise<ListAnswer<Member>> {
+    return listAnswer(await this.rollouts.members(name, query));
   }
 
   @Put(':name')

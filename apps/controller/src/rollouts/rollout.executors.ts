@@ -5,10 +5,13 @@ import type { RolloutAction } from './rollout.types.ts';
 
 type ActionOf<K extends RolloutAction['kind']> = Extract<RolloutAction, { kind: K }>;
 type Table = {
-  readonly [K in RolloutAction['kind']]: (rollout: string, action: ActionOf<K>) => Promise<void>;
+  readonly [K in RolloutAction['kind']]: (
+    rollout: string,
+    actions: readonly ActionOf<K>[],
+  ) => Promise<void>;
 };
 
-/** The table of effects: how each kind of action is carried out. Any may run twice. */
+/** The table of effects: how actions of each kind are carried out. Any may run twice. */
 @Injectable()
 export class RolloutExecutors {
   readonly #table: Table;
@@ -18,9 +21,11 @@ export class RolloutExecutors {
     @Inject(EventStore) events: EventStore,
   ) {
     this.#table = {
-      SetDesired: (_rollout, action) => desired.set(action),
-      EmitEvent: (rollout, { type, reason, message }) =>
-        events.record({ object: { kind: 'Rollout', name: rollout }, type, reason, message }),
+      SetDesired: (_rollout, actions) => desired.set(actions.map(({ kind, ...change }) => change)),
+      EmitEvent: async (rollout, actions) => {
+        const object = { kind: 'Rollout', name: rollout } as const;
+        for (const { kind, ...event } of actions) await events.record({ object, ...event });
+      },
     };
   }
 
@@ -31,6 +36,6 @@ export class RolloutExecutors {
     actions: readonly RolloutAction[],
   ): Promise<void> {
     const ofKind = actions.filter((action): action is ActionOf<K> => action.kind === kind);
-    for (const action of ofKind) await this.#table[kind](rollout, action);
+    if (ofKind.length > 0) await this.#table[kind](rollout, ofKind);
   }
 }

@@ -1,9 +1,9 @@
-import type { Rollout, rolloutInputSchema } from '@entrofleet/protocol';
+import type { Member, Rollout, rolloutInputSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import { assertNew } from '../objects/object.input.ts';
-import { initialStatus, resumedStatus, retriedStatus } from './rollout.status.plan.ts';
-import { RolloutStore } from './rollout.store.ts';
+import { initialStatus, resumed, retried } from './rollout.status.plan.ts';
+import { type RolloutChange, RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
 
 export type RolloutInput = z.infer<typeof rolloutInputSchema>;
@@ -53,21 +53,21 @@ export class RolloutService {
   }
 
   resume(name: string): Promise<Rollout> {
-    return this.act(name, ({ spec, status }) => ({
+    return this.act(name, ({ spec, status }, members) => ({
       spec: { ...spec, paused: false },
-      status: resumedStatus(status),
+      ...resumed({ status, members }),
     }));
   }
 
   retry(name: string): Promise<Rollout> {
-    return this.act(name, ({ status }) => ({ status: retriedStatus(status) }));
+    return this.act(name, ({ status }, members) => retried({ status, members }));
   }
 
   private async act(
     name: string,
-    change: (rollout: Rollout) => Partial<Pick<Rollout, 'spec' | 'status'>>,
+    change: (rollout: Rollout, members: readonly Member[]) => RolloutChange,
   ): Promise<Rollout> {
-    const rollout = await this.rollouts.update(name, change);
+    const rollout = await this.rollouts.updateRecord(name, change);
     this.wakeups.wakeOne(name);
     return rollout;
   }

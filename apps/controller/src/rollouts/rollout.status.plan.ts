@@ -9,6 +9,7 @@ import {
 } from '@entrofleet/protocol';
 import type { Acceptance } from './acceptance.plan.ts';
 import { LEFT_BEHIND, RETRYING } from './member.plan.ts';
+import type { RolloutProgress } from './rollout.types.ts';
 import { splitWaves } from './rollout.waves.ts';
 
 /** What a rollout starts with. */
@@ -23,28 +24,28 @@ export function initialStatus(): RolloutStatus {
     currentWave: 0,
     totalWaves: 0,
     counts: countsOf([], 0),
-    members: [],
     conditions: [],
   };
 }
 
 /** The resume action: later waves no longer wait for those that have failed. */
-export function resumedStatus(status: RolloutStatus): RolloutStatus {
-  const members = status.members.map((member) =>
+export function resumed({ status, members }: RolloutProgress): RolloutProgress {
+  const left = members.map((member) =>
     member.state === 'Failed' ? { ...member, reason: LEFT_BEHIND } : member,
   );
-  return { ...status, members };
+  return { status, members: left };
 }
 
 /** The retry action: those that have failed are started again, in the wave they were in. */
-export function retriedStatus(status: RolloutStatus): RolloutStatus {
-  if (!status.members.some((member) => member.state === 'Failed')) return status;
-  const members = status.members.map((member) =>
+export function retried(progress: RolloutProgress): RolloutProgress {
+  const { status, members } = progress;
+  if (!members.some((member) => member.state === 'Failed')) return progress;
+  const again = members.map((member) =>
     member.state === 'Failed'
       ? { ...member, state: 'Pending' as const, reason: RETRYING, message: 'is started again' }
       : member,
   );
-  return { ...status, attempt: status.attempt + 1, members };
+  return { status: { ...status, attempt: status.attempt + 1 }, members: again };
 }
 
 /** Failed members that hold back everything until somebody resumes or retries. */
@@ -84,9 +85,10 @@ type Progressing = Pick<Condition, 'status' | 'reason' | 'message'>;
 export function judgeProgress(
   spec: RolloutSpec,
   acceptance: Acceptance,
-  status: Pick<RolloutStatus, 'members' | 'counts' | 'currentWave' | 'totalWaves'>,
+  progress: RolloutProgress,
 ): { phase: RolloutStatus['phase']; progressing: Progressing } {
-  const { members, counts } = status;
+  const { status, members } = progress;
+  const { counts } = status;
   const no = (reason: string, message: string): Progressing => ({
     status: 'False',
     reason,

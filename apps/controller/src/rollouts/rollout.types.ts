@@ -1,9 +1,26 @@
-import type { Artifact, Device, FleetEvent, Model, Rollout, Target } from '@entrofleet/protocol';
+import type {
+  Artifact,
+  Device,
+  FleetEvent,
+  Member,
+  Model,
+  Rollout,
+  RolloutStatus,
+  Target,
+} from '@entrofleet/protocol';
 import type { RolloutClaim } from './ownership.plan.ts';
+
+/** How far a rollout has come. Members are in the order in which they go. */
+export interface RolloutProgress {
+  readonly status: RolloutStatus;
+  readonly members: readonly Member[];
+}
 
 /** Everything that a plan decides from. */
 export interface RolloutFacts {
   readonly rollout: Rollout;
+  /** In the order in which they go. */
+  readonly members: readonly Member[];
   readonly model: Model | undefined;
   /** What the model's status names for the variant. */
   readonly artifact: Artifact | undefined;
@@ -35,7 +52,6 @@ export type RolloutAction =
       readonly message: string;
     };
 
-export interface RolloutPlan {
-  readonly status: Rollout['status'];
+export interface RolloutPlan extends RolloutProgress {
   readonly actions: readonly RolloutAction[];
 }

@@ -9,7 +9,7 @@ import type { Change, VersionRange } from './change.ts';
 /** The store of one kind, as far as watching needs it. */
 export interface WatchedStore {
   readonly table: ObjectTableName;
-  fromRow(row: Selectable<ObjectTable>): StoredObject<unknown, unknown>;
+  fromRows(rows: readonly Selectable<ObjectTable>[]): Promise<StoredObject<unknown, unknown>[]>;
 }
 
 /** What changed in the tables of objects. */
@@ -20,7 +20,7 @@ export class ObjectChanges {
   /** As ChangeSource wants it. */
   async read(store: WatchedStore, range: VersionRange): Promise<Change[]> {
     const deleted = await this.deletions(store, range);
-    const rows = await this.database.query
+    const live = await this.database.query
       .selectFrom(store.table)
       .selectAll()
       .where('resource_version', '>', String(range.after))
@@ -28,9 +28,21 @@ export class ObjectChanges {
       .orderBy('resource_version')
       .limit(range.limit)
       .execute();
-    const live = rows.map((row) => changeOf(store, row));
     // Each of the two is complete up to its own end, so their first ones are complete together.
-    return [...live, ...deleted].toSorted((a, b) => a.version - b.version).slice(0, range.limit);
+    const first = [
+      ...live.map((row) => ({ row, isDeleted: false })),
+      ...deleted.map((row) => ({ row, isDeleted: true })),
+    ]
+      .toSorted((a, b) => Number(a.row.resource_version) - Number(b.row.resource_version))
+      .slice(0, range.limit);
+    const objects = await store.fromRows(first.map(({ row }) => row));
+    return first.map(({ row, isDeleted }, i) => ({
+      key: row.name,
+      version: Number(row.resource_version),
+      createdVersion: Number(row.created_version),
+      isDeleted,
+      object: objects[i],
+    }));
   }
 
   /**
@@ -52,7 +64,11 @@ export class ObjectChanges {
     return rows.map(({ name }) => name);
   }
 
-  private async deletions(store: WatchedStore, range: VersionRange): Promise<Change[]> {
+  /** Rows as they last were, at the version of their deletion. */
+  private async deletions(
+    store: WatchedStore,
+    range: VersionRange,
+  ): Promise<Selectable<ObjectTable>[]> {
     const rows = await this.database.query
       .selectFrom('tombstones')
       .select(['resource_version', 'document'])
@@ -62,20 +78,9 @@ export class ObjectChanges {
       .orderBy('resource_version')
       .limit(range.limit)
       .execute();
-    return rows.map((row) => {
-      const last = row.document as Selectable<ObjectTable>;
-      const change = changeOf(store, { ...last, resource_version: String(row.resource_version) });
-      return { ...change, isDeleted: true };
-    });
+    return rows.map(({ document, resource_version }) => ({
+      ...(document as Selectable<ObjectTable>),
+      resource_version,
+    }));
   }
-}
-
-function changeOf(store: WatchedStore, row: Selectable<ObjectTable>): Change {
-  return {
-    key: row.name,
-    version: Number(row.resource_version),
-    createdVersion: Number(row.created_version),
-    isDeleted: false,
-    object: store.fromRow(row),
-  };
 }
