@@ -25,6 +25,14 @@ export interface ArtifactTable {
   document: Json;
 }
 
+/** migrations/0020_artifact_deltas.sql explains it. */
+export interface ArtifactDeltaTable {
+  base: string;
+  target: string;
+  id: string | null;
+  document: Json;
+}
+
 export interface EventTable {
   id: Generated<string>;
   resource_version: Generated<string>;
@@ -93,6 +101,7 @@ export interface Schema {
   rollout_members: RolloutMemberTable;
   rollout_revisions: RolloutRevisionTable;
   artifacts: ArtifactTable;
+  artifact_deltas: ArtifactDeltaTable;
   events: EventTable;
   tombstones: TombstoneTable;
   watch_floors: WatchFloorTable;

@@ -3,6 +3,7 @@ import { ArtifactsModule } from '../artifacts/artifacts.module.ts';
 import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
+import { DeltaOffers } from './delta.offers.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutActionController } from './rollout.action.controller.ts';
 import { RolloutController } from './rollout.controller.ts';
@@ -24,6 +25,7 @@ import { RolloutWorker } from './rollout.worker.ts';
     RolloutDryRun,
     ChunkReuse,
     RevisionStore,
+    DeltaOffers,
     RolloutExecutors,
     RolloutReconciler,
     RolloutWorker,
