@@ -9,14 +9,9 @@ import {
   type Target,
 } from '@entrofleet/protocol';
 import type { VariantsAcceptance } from './acceptance.plan.ts';
-<<<<<<< HEAD
 import { unavailableLimit } from './hold.plan.ts';
 import { ownersBefore } from './ownership.plan.ts';
-import type { Reuse } from './reuse.plan.ts';
-=======
-import { ownerBefore } from './ownership.plan.ts';
 import { estimateReuse, type LackingBytes } from './reuse.plan.ts';
->>>>>>> main
 import type { RolloutFacts } from './rollout.types.ts';
 import { openWaves } from './rollout.waves.ts';
 import { type ClassPace, predictUpdate } from './update.prediction.ts';

@@ -4,11 +4,8 @@ import { DesiredStates } from '../devices/desired.states.ts';
 import { DeviceStore } from '../devices/device.store.ts';
 import { NotFound } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
-<<<<<<< HEAD
-import { RevisionStore } from './revision.store.ts';
-=======
 import { DeltaOffers } from './delta.offers.ts';
->>>>>>> main
+import { RevisionStore } from './revision.store.ts';
 import type { RolloutAction } from './rollout.types.ts';
 
 type ActionOf<K extends RolloutAction['kind']> = Extract<RolloutAction, { kind: K }>;
@@ -28,11 +25,12 @@ export class RolloutExecutors {
     @Inject(DesiredStates) desired: DesiredStates,
     @Inject(DeviceStore) devices: DeviceStore,
     @Inject(EventStore) events: EventStore,
-<<<<<<< HEAD
     @Inject(RevisionStore) revisions: RevisionStore,
+    @Inject(DeltaOffers) deltas: DeltaOffers,
   ) {
     this.#table = {
-      SetDesired: (_rollout, actions) => desired.set(actions.map(({ kind, ...change }) => change)),
+      SetDesired: async (_rollout, actions) =>
+        desired.set(await deltas.addTo(actions.map(({ kind, ...change }) => change))),
       SetPenalty: async (_rollout, actions) => {
         for (const { device, penalty } of actions) {
           await ignoreMissing(
@@ -43,13 +41,6 @@ export class RolloutExecutors {
       RecordRevision: async (rollout, actions) => {
         for (const { kind, ...revision } of actions) await revisions.record(rollout, revision);
       },
-=======
-    @Inject(DeltaOffers) deltas: DeltaOffers,
-  ) {
-    this.#table = {
-      SetDesired: async (_rollout, actions) =>
-        desired.set(await deltas.addTo(actions.map(({ kind, ...change }) => change))),
->>>>>>> main
       EmitEvent: async (rollout, actions) => {
         const object = { kind: 'Rollout', name: rollout } as const;
         for (const { kind, ...event } of actions) await events.record({ object, ...event });

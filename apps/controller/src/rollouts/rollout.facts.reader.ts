@@ -15,6 +15,7 @@ import { DeviceStore } from '../devices/device.store.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { artifactTarget, judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
+import { estimateReuse } from './reuse.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts } from './rollout.types.ts';
 import { classPaces, predictUpdate } from './update.prediction.ts';
@@ -103,10 +104,10 @@ export class RolloutFactsReader {
   ): Promise<NonNullable<RolloutFacts['predict']>> {
     const targets =
       acceptance.kind === 'Accepted' ? acceptance.candidates.map(({ target }) => target) : [];
-    const estimate = await this.reuse.estimator(devices, targets);
+    const lackingBytes = await this.reuse.lackingBytes(devices, targets);
     const paces = classPaces(devices);
     return (device, target) => {
-      const reuse = estimate(device, target);
+      const reuse = estimateReuse({ device, target, lackingBytes });
       const { bytesToFetch, seconds } = predictUpdate({ device, target, reuse, paces });
       return { bytesToFetch, seconds };
     };
