@@ -4,7 +4,9 @@ import type { Log } from './log.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
 import { StepRunner } from './step.runner.ts';
-import { UpdateEvidence } from './update.evidence.ts';
+import { StepTimeouts } from './step.timeouts.ts';
+import { TrialTimer } from './trial.timer.ts';
+import { isNewUpdate, UpdateEvidence } from './update.evidence.ts';
 import type { Evidence, JournalRecord } from './update.journal.ts';
 import type { Effect, Outcome, Situation, UpdateEvent } from './update.states.ts';
 import type { DownloadContext, SelfTestResult, UpdateSteps } from './update.steps.ts';
@@ -21,12 +23,20 @@ export interface AgentOptions<M extends HeldModel> {
   readonly onChange: () => void;
   /** A download went on. */
   readonly onProgress: () => void;
+  /** Whether the broker can be reached. Default: it can. */
+  readonly isOnline?: () => boolean;
+  /** What a new model must serve for to be trusted. */
+  readonly trialMs?: number;
+  /** A measurement of the model that serves is good enough to compare with for so long. */
+  readonly baselineFreshMs?: number;
   /** First wait before a journal that could not be written is tried again. */
   readonly journalRetryMs?: number;
 }
 
 type DownloadEffect = Extract<Effect, { kind: 'Download' }>;
 
+const TRIAL_MS = 600_000;
+const BASELINE_FRESH_MS = 300_000;
 const JOURNAL_RETRY_MS = 1000;
 const JOURNAL_RETRY_MAX_MS = 30_000;
 
@@ -40,6 +50,8 @@ export class Agent<M extends HeldModel> {
   readonly #evidence: UpdateEvidence;
   readonly #step: StepRunner<UpdateEvent>;
   readonly #restore: StepRunner<UpdateEvent>;
+  readonly #timeouts: StepTimeouts;
+  readonly #trial: TrialTimer;
   #situation: Situation;
   #candidate: M | null = null;
   #events: Promise<void> = Promise.resolve();
@@ -53,6 +65,14 @@ export class Agent<M extends HeldModel> {
     this.#evidence = new UpdateEvidence(options.last.evidence);
     this.#step = new StepRunner((event) => this.post(event));
     this.#restore = new StepRunner((event) => this.post(event));
+    this.#timeouts = new StepTimeouts({
+      situation: () => this.#situation,
+      isOnline: options.isOnline ?? (() => true),
+    });
+    this.#trial = new TrialTimer({
+      trialMs: options.trialMs ?? TRIAL_MS,
+      onPassed: () => this.post({ kind: 'TrialPassed' }),
+    });
   }
 
   get situation(): Situation {
@@ -99,6 +119,7 @@ export class Agent<M extends HeldModel> {
   /** Ends all steps where they are and journals that the agent ends on purpose. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#trial.stop();
     this.#step.cancel();
     this.#restore.cancel();
     await Promise.all([this.#step.idle(), this.#restore.idle()]);
@@ -132,6 +153,7 @@ export class Agent<M extends HeldModel> {
     const after = outcome.situation;
     if (options.always || before !== after) {
       this.#evidence.moved(before, after);
+      if (isNewUpdate(before, after)) this.#timeouts.reset();
       this.#situation = after;
       this.#announce(before, after);
       await this.#save();
@@ -140,6 +162,7 @@ export class Agent<M extends HeldModel> {
       if (current !== null && current.target.artifact.id === active?.artifact.id) {
         current.target = active;
       }
+      this.#trial.follow(after);
       this.#options.onChange();
     }
     for (const effect of outcome.effects) await this.#carryOut(effect);
@@ -213,7 +236,7 @@ export class Agent<M extends HeldModel> {
   #run(step: (signal: AbortSignal) => Promise<UpdateEvent>): void {
     this.#step.start(async (signal) => {
       try {
-        return await step(signal);
+        return await this.#timeouts.run(signal, step);
       } catch (error) {
         return { kind: 'StepFailed', failure: failureOf(error) };
       }
@@ -226,8 +249,14 @@ export class Agent<M extends HeldModel> {
       this.#evidence.downloaded(progress);
       this.#options.onProgress();
     };
+    const onDelta: DownloadContext['onDelta'] = (report) => {
+      if (signal.aborted) return;
+      this.#evidence.rebuilt(report);
+      this.#options.onChange();
+    };
     const { target, keep, loadAhead } = effect;
-    await this.#options.steps.download(target, { signal, keep, loadAhead, onProgress });
+    const context = { signal, keep, loadAhead, onProgress, onDelta };
+    await this.#options.steps.download(target, context);
     return { kind: 'Downloaded' };
   }
 
@@ -238,17 +267,41 @@ export class Agent<M extends HeldModel> {
 
   async #load(target: Target, signal: AbortSignal): Promise<UpdateEvent> {
     const model = await this.#options.steps.load(target, { signal });
-    if (signal.aborted) model.close();
-    else this.#candidate = model;
+    if (signal.aborted) {
+      model.close();
+      throw signal.reason;
+    }
+    this.#candidate = model;
     return { kind: 'Loaded' };
   }
 
   async #test(signal: AbortSignal): Promise<UpdateEvent> {
     const model = this.#candidate;
     if (model === null) throw new Error('there is no candidate to test');
+    await this.#measureBaseline(signal);
     const result = await this.#options.steps.test(model, { signal, kind: 'Activation' });
-    if (!signal.aborted) this.#evidence.tested(result);
+    signal.throwIfAborted();
+    this.#evidence.tested(result);
     return { kind: 'Tested' };
+  }
+
+  /**
+   * The model that serves is measured by the same method under the same conditions as the one that
+   * is to replace it, unless that was done a moment ago. Without its figures the update goes on.
+   */
+  async #measureBaseline(signal: AbortSignal): Promise<void> {
+    const { slot, steps, log, baselineFreshMs = BASELINE_FRESH_MS } = this.#options;
+    const lease = slot.acquire();
+    if (lease === null) return;
+    try {
+      if (this.#evidence.isFresh(lease.model.target, baselineFreshMs)) return;
+      this.#evidence.measured(await steps.test(lease.model, { signal, kind: 'Periodic' }));
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn(`the model that serves could not be measured: ${failureOf(error).message}`);
+    } finally {
+      lease.release();
+    }
   }
 
   /** Handled in one go: no other event may come between the switch and its place in the journal. */

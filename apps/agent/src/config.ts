@@ -77,6 +77,18 @@ const OPTIONS = {
     schema: integer(0, 1024 * 1024).default(64),
     help: 'MiB that downloads leave free on the disk. Default: 64',
   },
+  DISK_BUDGET_MIB: {
+    schema: integer(1, 1024 * 1024 * 1024).optional(),
+    help:
+      'MiB for artifacts. With it, older ones stay for what later ones share with them, oldest ' +
+      'deleted first. Default: no limit, and only those in use, before and wanted stay',
+  },
+  TRIAL_SECONDS: {
+    schema: integer(1, DAY_SECONDS).default(600),
+    help:
+      'Seconds that a new model must serve for: when it crashes the agent or fails requests again ' +
+      'and again before, the one before it serves again. Default: 600',
+  },
   MEMORY_BUDGET_MIB: {
     schema: integer(1, 1024 * 1024).optional(),
     help:
@@ -136,6 +148,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     windowChunks: options.WINDOW_CHUNKS,
     stallMs: options.STALL_MS,
     diskMarginBytes: options.DISK_MARGIN_MIB * MIB,
+    diskBudgetBytes: options.DISK_BUDGET_MIB === undefined ? null : options.DISK_BUDGET_MIB * MIB,
+    trialMs: options.TRIAL_SECONDS * 1000,
     memoryBudgetBytes:
       options.MEMORY_BUDGET_MIB === undefined ? null : options.MEMORY_BUDGET_MIB * MIB,
     httpConcurrency: options.HTTP_CONCURRENCY,

@@ -1,9 +1,11 @@
-import { chunkTable, parseHeader } from '@entrofleet/artifact';
+import { machineRates } from '@entrofleet/engine';
 import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
 import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
+import { readMemory } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
+import { readChunkTables } from './chunk.tables.ts';
 import type { AgentConfig } from './config.ts';
 import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
@@ -19,6 +21,7 @@ import { startHttpServer } from './serve/http.server.ts';
 import { ModelSlot } from './serve/model.slot.ts';
 import { RequestGate } from './serve/request.gate.ts';
 import { ServingMetrics } from './serve/serving.metrics.ts';
+import { ServingHealth } from './serving.health.ts';
 import { UpdateJournal } from './update.journal.ts';
 
 /** Reports about progress, a few per second at most. */
@@ -26,6 +29,7 @@ const PROGRESS_REPORT_MS = 300;
 /** For health checks and connections that clients keep open, besides the requests themselves. */
 const SPARE_CONNECTIONS = 64;
 const MQTT_OVERHEAD_BYTES = 64 * 1024;
+const READ_SAMPLE_BYTES = 256 * 1024 * 1024;
 
 /** A running agent. */
 export interface Daemon {
@@ -76,7 +80,7 @@ async function assemble(use: {
   const store = await ChunkStore.open({
     folder: config.dataFolder,
     marginBytes: config.diskMarginBytes,
-    reader: (header) => chunkTable(parseHeader(header)),
+    reader: readChunkTables,
   });
   const slot = new ModelSlot<LoadedModel>();
   const gate = new RequestGate({
@@ -97,24 +101,37 @@ async function assemble(use: {
     maximumPacketBytes: LIMITS.chunkSizeBytesMax + MQTT_OVERHEAD_BYTES,
     receiveMaximum: LIMITS.windowChunksMax,
   });
-  const steps = createDeviceSteps({ config, store, bus, log });
+  const health = new ServingHealth((failure) => agent.post({ kind: 'ServingFailed', failure }));
+  const onServed = (model: LoadedModel, error: unknown) => {
+    if (model !== slot.current) return;
+    if (error === null) health.succeeded(model);
+    else health.failed(model, error);
+  };
+  const steps = createDeviceSteps({ config, store, bus, log, onServed });
   const agent: Agent<LoadedModel> = new Agent({
     steps,
     slot,
     journal,
     last,
     log,
+    isOnline: () => bus.connected,
+    trialMs: config.trialMs,
+    baselineFreshMs: config.measureIntervalMs,
     onChange: () => reporter.changed(),
     onProgress: () => reporter.progressed(),
   });
   const isa = native.cpu().features;
   const { endpoint } = http;
+  const readBytesPerSecond = await readingRate(config, log);
   const reporter = new Reporter({
     device,
     boot: agent.boot,
     bus,
     log,
-    read: () => readDeviceState({ config, agent, slot, endpoint, agentVersion, isa }),
+    read: () =>
+      readDeviceState({
+        ...{ config, agent, slot, endpoint, agentVersion, isa, readBytesPerSecond },
+      }),
     heartbeatMs: config.reportIntervalMs,
     progressMs: PROGRESS_REPORT_MS,
   });
@@ -123,6 +140,7 @@ async function assemble(use: {
     slot,
     steps,
     log,
+    health,
     intervalMs: config.measureIntervalMs,
   });
   agent.start();
@@ -143,4 +161,17 @@ async function assemble(use: {
       await bus.end();
     },
   };
+}
+
+/** Measured before a model serves, which would spoil it. @returns null when it cannot be. */
+async function readingRate(config: AgentConfig, log: Log): Promise<number | null> {
+  const { threads, memoryBudgetBytes } = config;
+  const { availableBytes } = readMemory({ root: '/', budgetBytes: memoryBudgetBytes });
+  try {
+    const memoryBytes = (availableBytes ?? READ_SAMPLE_BYTES) / 4;
+    return (await machineRates({ threads, memoryBytes })).readBytesPerSecond;
+  } catch (error) {
+    log.warn(`the memory's speed could not be measured: ${failureOf(error).message}`);
+    return null;
+  }
 }

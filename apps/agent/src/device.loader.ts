@@ -14,16 +14,19 @@ export class DeviceLoader {
   readonly #config: AgentConfig;
   readonly #store: ChunkStore;
   readonly #log: Log;
+  readonly #onServed: LoadTarget['onServed'];
   readonly #ahead: AheadLoad<LoadedModel>;
 
   constructor(use: {
     readonly config: AgentConfig;
     readonly store: ChunkStore;
     readonly log: Log;
+    readonly onServed?: LoadTarget['onServed'];
   }) {
     this.#config = use.config;
     this.#store = use.store;
     this.#log = use.log;
+    this.#onServed = use.onServed;
     this.#ahead = new AheadLoad(use.log);
   }
 
@@ -78,7 +81,8 @@ export class DeviceLoader {
   #loadOf(target: Target, use: { path: string; signal: AbortSignal }): LoadTarget {
     const { threads, httpConcurrency: sequences, keyValueBytes } = this.#config;
     const budgetBytes = modelBudgetBytes(this.#availableBytes());
-    return { target, threads, limits: { sequences, keyValueBytes }, budgetBytes, ...use };
+    const limits = { sequences, keyValueBytes };
+    return { target, threads, limits, budgetBytes, onServed: this.#onServed, ...use };
   }
 
   #explained(model: LoadedModel): LoadedModel {

@@ -5,6 +5,7 @@ import type { AgentConfig } from './config.ts';
 import type { ReportedState } from './reporter.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
+import type { Evidence } from './update.journal.ts';
 import type { Situation } from './update.states.ts';
 
 export interface DeviceStateSource {
@@ -14,19 +15,31 @@ export interface DeviceStateSource {
   readonly endpoint: string;
   readonly agentVersion: string;
   readonly isa: readonly string[];
+  /** Memory bandwidth as measured at start; null: it could not be. */
+  readonly readBytesPerSecond: number | null;
 }
 
 /** The whole state of this device, as it is at this moment. */
 export async function readDeviceState(source: DeviceStateSource): Promise<ReportedState> {
-  const { config, agent, slot, endpoint, agentVersion, isa } = source;
+  const { config, isa, readBytesPerSecond } = source;
   const { dataFolder, memoryBudgetBytes, labels } = config;
-  const capabilities = await readCapabilities({ dataFolder, isa, memoryBudgetBytes });
+  const readings = await readCapabilities({ dataFolder, isa, memoryBudgetBytes });
+  return stateOf({ ...source, labels, capabilities: { ...readings, readBytesPerSecond } });
+}
+
+/** The same with what was read of the system given. */
+export function stateOf(
+  source: Pick<DeviceStateSource, 'agent' | 'slot' | 'endpoint' | 'agentVersion'> &
+    Pick<ReportedState, 'labels' | 'capabilities'>,
+): ReportedState {
+  const { agent, slot, endpoint, agentVersion, labels } = source;
   const { situation, evidence } = agent;
+  const { linkBytesPerSecond } = evidence;
   const active = slot.current?.target ?? null;
   return {
     agentVersion,
     labels,
-    capabilities,
+    capabilities: { ...source.capabilities, linkBytesPerSecond },
     observedRevision: situation.desired?.revision ?? 0,
     observedAttempt: situation.desired?.attempt ?? 0,
     phase: reportedPhase(situation),
@@ -34,8 +47,11 @@ export async function readDeviceState(source: DeviceStateSource): Promise<Report
     active: identity(active),
     endpoint,
     download: evidence.download,
+    delta: evidence.delta ?? null,
     phaseSeconds: evidence.phaseSeconds,
     measurement: evidence.measurement,
+    baseline: evidence.baseline,
+    rolledBack: reportedRollBack(situation, evidence),
     sample: evidence.sample,
     error: reportedError(situation, agent.journalFailure),
   };
@@ -44,6 +60,16 @@ export async function readDeviceState(source: DeviceStateSource): Promise<Report
 /** Right after a start the active model is not active yet: it is being decoded again. */
 function reportedPhase(situation: Situation): Phase {
   return situation.restoring && situation.state === 'Active' ? 'Decoding' : situation.state;
+}
+
+function reportedRollBack(
+  { rolledBack }: Situation,
+  { rolledBackAt }: Evidence,
+): ReportedState['rolledBack'] {
+  if (rolledBack === null || rolledBackAt === null) return null;
+  const { reason, message } = rolledBack;
+  const from = identity(rolledBack.from);
+  return from === null ? null : { from, reason, message, at: rolledBackAt };
 }
 
 function reportedError(

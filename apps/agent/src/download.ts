@@ -8,6 +8,7 @@ import {
 import type { Bus, Subscription } from './bus.ts';
 import type { ChunkStore } from './chunk.store.ts';
 import { AgentError, failureOf } from './errors.ts';
+import { LinkMeter } from './link.meter.ts';
 import type { Log } from './log.ts';
 import type { PartialArtifact } from './partial.artifact.ts';
 import type { TransferCounters } from './progress.file.ts';
@@ -17,6 +18,8 @@ export interface DownloadProgress extends TransferCounters {
   readonly chunksHeld: number;
   readonly bytesTotal: number;
   readonly bytesHeld: number;
+  /** Of this download so far; null: not known. */
+  readonly linkBytesPerSecond: number | null;
 }
 
 export interface DownloadOptions {
@@ -54,7 +57,7 @@ export async function download(options: DownloadOptions): Promise<DownloadProgre
     await transfer.run();
     signal.throwIfAborted();
     await partial.finish();
-    return progressOf(partial);
+    return transfer.progress;
   } catch (error) {
     if (signal.aborted || failureOf(error).reason !== 'DiskFull') {
       await partial.close();
@@ -76,6 +79,7 @@ class Transfer {
   #stallTimer: NodeJS.Timeout | undefined;
   #reusing: Promise<void> | undefined;
   #isReusing = false;
+  readonly #link = new LinkMeter();
   readonly #accepting = new Set<Promise<void>>();
 
   constructor(partial: PartialArtifact, options: DownloadOptions) {
@@ -114,6 +118,11 @@ class Transfer {
     }
   }
 
+  get progress(): DownloadProgress {
+    const { bytesPerSecond: linkBytesPerSecond } = this.#link;
+    return { ...progressOf(this.#partial), linkBytesPerSecond };
+  }
+
   #take(topic: string, payload: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
     const ours = parsed?.kind === 'chunk' && parsed.artifact === this.#options.ref.id;
@@ -124,6 +133,7 @@ class Transfer {
   }
 
   async #accept(index: number, payload: Uint8Array): Promise<void> {
+    this.#link.arrived(payload.length);
     const hadHeader = this.#partial.headerComplete;
     const verdict = await this.#partial.accept(index, payload);
     if (verdict === 'Corrupt' || verdict === 'Foreign') {
@@ -194,7 +204,7 @@ class Transfer {
   }
 
   #report(): void {
-    if (!this.#over) this.#options.onProgress(progressOf(this.#partial));
+    if (!this.#over) this.#options.onProgress(this.progress);
   }
 
   #end(): void {
@@ -208,7 +218,7 @@ class Transfer {
   }
 }
 
-function progressOf(partial: PartialArtifact): DownloadProgress {
+function progressOf(partial: PartialArtifact): Omit<DownloadProgress, 'linkBytesPerSecond'> {
   return {
     chunksTotal: partial.ref.chunkCount,
     chunksHeld: partial.chunksHeld,
@@ -235,5 +245,6 @@ function settled(ref: ArtifactRef): DownloadProgress {
     bytesReceived: 0,
     bytesDuplicate: 0,
     chunksCorrupt: 0,
+    linkBytesPerSecond: null,
   };
 }

@@ -45,6 +45,7 @@ export class LoadedModel implements ServedModel {
   readonly loadFigures: LoadFigures;
   readonly #chatTemplate: ChatTemplate | AgentError;
   readonly #batch: GenerationBatch;
+  readonly #onServed: LoadTarget['onServed'];
 
   constructor(use: {
     target: Target;
@@ -54,11 +55,13 @@ export class LoadedModel implements ServedModel {
     chatTemplate: ChatTemplate | AgentError;
     figures: LoadFigures;
     limits: ServingLimits;
+    onServed: LoadTarget['onServed'];
   }) {
     const { target, language: model, tokenizer, limits } = use;
     this.target = target;
     this.language = model;
     this.tokenizer = tokenizer;
+    this.#onServed = use.onServed;
     this.loadFigures = use.figures;
     this.#chatTemplate = use.chatTemplate;
     this.#batch = new GenerationBatch({
@@ -99,8 +102,15 @@ export class LoadedModel implements ServedModel {
     return describeToken(this.tokenizer, token);
   }
 
-  generate(request: BatchRequest): AsyncGenerator<GeneratedPiece> {
-    return this.#batch.generate(request);
+  /** A request that is given up by whoever asked tells nothing about the model. */
+  async *generate(request: BatchRequest): AsyncGenerator<GeneratedPiece> {
+    try {
+      yield* this.#batch.generate(request);
+    } catch (error) {
+      this.#onServed?.(this, error);
+      throw error;
+    }
+    this.#onServed?.(this, null);
   }
 
   close(): void {
@@ -117,6 +127,8 @@ export interface LoadTarget {
   /** For the model with its KV caches; undefined: no limit. */
   readonly budgetBytes: number | undefined;
   readonly signal: AbortSignal;
+  /** Told of each request that has ended, with its error or null. */
+  readonly onServed?: ((model: LoadedModel, error: unknown) => void) | undefined;
   /** Of a file that is still being filled; without it, all of it is there. */
   readonly arriving?: {
     readonly arrivals: ChunkArrivals;
@@ -172,7 +184,10 @@ export async function loadArtifact(use: LoadTarget): Promise<LoadedModel> {
     const figures = { loadedAt, loadSeconds, entropyDecodeGigabytesPerSecond: rate };
     const { tokenizer } = text;
     const chatTemplate = chatTemplateOf(text);
-    return new LoadedModel({ target, language, tokenizer, chatTemplate, figures, limits });
+    const { onServed } = use;
+    return new LoadedModel({
+      ...{ target, language, tokenizer, chatTemplate, figures, limits, onServed },
+    });
   } catch (error) {
     failed.abort(error);
     throw error;

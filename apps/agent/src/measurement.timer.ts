@@ -3,6 +3,7 @@ import { failureOf } from './errors.ts';
 import type { Log } from './log.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
+import type { ServingHealth } from './serving.health.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
 export interface MeasurementTimerOptions<M extends HeldModel> {
@@ -10,6 +11,8 @@ export interface MeasurementTimerOptions<M extends HeldModel> {
   readonly slot: ModelSlot<M>;
   readonly steps: Pick<UpdateSteps<M>, 'test'>;
   readonly log: Log;
+  /** Told when a model does not compute what it should. */
+  readonly health?: Pick<ServingHealth, 'failed'>;
   readonly intervalMs: number;
 }
 
@@ -33,7 +36,7 @@ export class MeasurementTimer<M extends HeldModel> {
 
   /** Measures now, unless the device is busy. */
   async measure(): Promise<void> {
-    const { agent, slot, steps, log } = this.#options;
+    const { agent, slot, steps, log, health } = this.#options;
     if (this.#stopping.signal.aborted || agent.working || slot.leases > 0) return;
     const lease = slot.acquire();
     if (lease === null) return;
@@ -43,7 +46,9 @@ export class MeasurementTimer<M extends HeldModel> {
       if (!signal.aborted && slot.current === lease.model) agent.measured(result);
     } catch (error) {
       const { reason, message } = failureOf(error);
-      if (!this.#stopping.signal.aborted) log.warn(`measurement failed: ${reason}: ${message}`);
+      if (this.#stopping.signal.aborted) return;
+      log.warn(`measurement failed: ${reason}: ${message}`);
+      health?.failed(lease.model, error);
     } finally {
       lease.release();
     }

@@ -1,4 +1,4 @@
-import { complete, runProbe } from '@entrofleet/engine';
+import { complete, perplexity, runProbe } from '@entrofleet/engine';
 import { LIMITS, type Measurement, type Report } from '@entrofleet/protocol';
 import { readPeakRssBytes, readTemperatureCelsius } from './capabilities.ts';
 import { AgentError } from './errors.ts';
@@ -40,9 +40,18 @@ export async function selfTest(
     residency: language.residency?.explanation ?? null,
     peakRssBytes: readPeakRssBytes(),
     temperatureCelsius: readTemperatureCelsius(),
+    p95TokenSeconds: result.p95TokenSeconds,
+    perplexity: await probePerplexity(model, signal),
     fingerprintDeviation: result.deviation,
   };
   return { measurement, sample: await continuePrompt(model, signal) };
+}
+
+/** Of the probe's prompt; null when it is too short to have one. */
+async function probePerplexity(model: LoadedModel, signal: AbortSignal): Promise<number | null> {
+  const { promptTokens } = model.target.probe;
+  if (promptTokens.length < 2) return null;
+  return (await perplexity(model.language, [promptTokens], { signal })).perplexity;
 }
 
 /** The likeliest continuation of the rollout's sample prompt. */

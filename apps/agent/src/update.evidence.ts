@@ -1,4 +1,6 @@
-import type { Phase, Report } from '@entrofleet/protocol';
+import type { Measurement, Phase, Target } from '@entrofleet/protocol';
+import type { DeltaReport } from './delta.download.ts';
+import type { DownloadProgress } from './download.ts';
 import { type Evidence, NO_EVIDENCE } from './update.journal.ts';
 import type { Situation } from './update.states.ts';
 import type { SelfTestResult } from './update.steps.ts';
@@ -11,12 +13,18 @@ export class UpdateEvidence {
   #evidence: Evidence;
   #tested: SelfTestResult | null = null;
   #enteredMs: number;
+  #measuredMs = Number.NEGATIVE_INFINITY;
   readonly #nowMs: () => number;
+  readonly #now: () => Date;
 
-  constructor(evidence: Evidence, nowMs: () => number = () => performance.now()) {
+  constructor(
+    evidence: Evidence,
+    clock: { readonly nowMs?: () => number; readonly now?: () => Date } = {},
+  ) {
     this.#evidence = evidence;
-    this.#nowMs = nowMs;
-    this.#enteredMs = nowMs();
+    this.#nowMs = clock.nowMs ?? (() => performance.now());
+    this.#now = clock.now ?? (() => new Date());
+    this.#enteredMs = this.#nowMs();
   }
 
   get current(): Evidence {
@@ -27,17 +35,28 @@ export class UpdateEvidence {
   moved(from: Situation, to: Situation): void {
     if (isNewUpdate(from, to)) {
       this.#tested = null;
-      const { measurement, sample } = this.#evidence;
-      this.#evidence = { ...NO_EVIDENCE, measurement, sample };
+      const { measurement, baseline, sample, linkBytesPerSecond } = this.#evidence;
+      const kept = { measurement, baseline, sample, linkBytesPerSecond };
+      this.#evidence = { ...NO_EVIDENCE, ...kept };
       this.#enteredMs = this.#nowMs();
     } else if (from.state !== to.state) {
       this.#spend(from.state);
     }
-    if (to.active === null) this.#evidence = { ...this.#evidence, measurement: null, sample: null };
+    if (to.rolledBack !== from.rolledBack) {
+      const rolledBackAt = to.rolledBack === null ? null : this.#now().toISOString();
+      this.#evidence = { ...this.#evidence, rolledBackAt };
+    }
+    if (to.active?.artifact.id !== from.active?.artifact.id) this.#follow(to.active);
   }
 
-  downloaded(progress: NonNullable<Report['download']>): void {
-    this.#evidence = { ...this.#evidence, download: progress };
+  downloaded({ linkBytesPerSecond, ...download }: DownloadProgress): void {
+    const link = linkBytesPerSecond ?? this.#evidence.linkBytesPerSecond;
+    this.#evidence = { ...this.#evidence, download, linkBytesPerSecond: link };
+  }
+
+  /** Whether a delta has saved the download, or why not. */
+  rebuilt(delta: DeltaReport): void {
+    this.#evidence = { ...this.#evidence, delta };
   }
 
   /** The candidate has passed its self-test. */
@@ -45,14 +64,37 @@ export class UpdateEvidence {
     this.#tested = result;
   }
 
-  /** The candidate serves now. */
+  /** The candidate serves now; what it replaces is what it is compared with. */
   activated(): void {
+    const before = this.#evidence.measurement;
     if (this.#tested !== null) this.measured(this.#tested);
+    const isOther = before?.artifactId !== this.#evidence.measurement?.artifactId;
+    if (isOther) this.#evidence = { ...this.#evidence, baseline: before };
     this.#tested = null;
   }
 
   measured(result: SelfTestResult): void {
     this.#evidence = { ...this.#evidence, ...result };
+    this.#measuredMs = this.#nowMs();
+  }
+
+  /** Whether the target has been measured in this process, and not longer ago than that. */
+  isFresh(target: Target, withinMs: number): boolean {
+    const isSame = this.#evidence.measurement?.artifactId === target.artifact.id;
+    return isSame && this.#nowMs() - this.#measuredMs <= withinMs;
+  }
+
+  /** Figures belong to a model: when another one is active, they do not tell of it. */
+  #follow(active: Situation['active']): void {
+    const { measurement, baseline, sample } = this.#evidence;
+    const isOf = (figures: Measurement | null) => figures?.artifactId === active?.artifact.id;
+    if (active !== null && isOf(measurement)) return;
+    this.#evidence = {
+      ...this.#evidence,
+      measurement: active !== null && isOf(baseline) ? baseline : null,
+      baseline: null,
+      sample: active !== null && isOf(measurement) ? sample : null,
+    };
   }
 
   #spend(state: Phase): void {
@@ -66,7 +108,12 @@ export class UpdateEvidence {
   }
 }
 
-/** A target was set, or set again, that is to be fetched from the start. */
-function isNewUpdate(from: Situation, to: Situation): boolean {
-  return to.state === 'Downloading' && from.desired !== to.desired;
+/**
+ * A target was set, or set again, that is to be fetched from the start. One that was only held, let
+ * go or found damaged on the disk is the same update still.
+ */
+export function isNewUpdate(from: Situation, to: Situation): boolean {
+  if (to.state !== 'Downloading' || from.desired === to.desired) return false;
+  const isSame = from.desired?.target?.artifact.id === to.desired?.target?.artifact.id;
+  return from.state !== 'Downloading' || !isSame;
 }

@@ -3,6 +3,7 @@ import { readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   desiredSchema,
+  instantSchema,
   measurementSchema,
   phaseSchema,
   reportSchema,
@@ -13,25 +14,40 @@ import { syncFolder, writeSynced } from './durable.file.ts';
 import { systemCode } from './errors.ts';
 import { INITIAL_SITUATION } from './update.states.ts';
 
+const failureSchema = z.strictObject({ reason: z.string(), message: z.string() });
+
+/** Fields with a default are not in records of earlier versions. */
 const situationSchema = z.strictObject({
   state: phaseSchema,
   desired: desiredSchema.nullable(),
+  next: desiredSchema.nullable().default(null),
   active: targetSchema.nullable(),
   previous: targetSchema.nullable(),
   restoring: z.boolean(),
   restoreStarts: z.int().min(0),
   crashes: z.int().min(0),
-  // Records of earlier versions do not have it.
   loadAhead: z.boolean().default(true),
   repairs: z.int().min(0),
-  failure: z.strictObject({ reason: z.string(), message: z.string() }).nullable(),
+  failure: failureSchema.nullable(),
+  trial: z
+    .strictObject({ crashes: z.int().min(0) })
+    .nullable()
+    .default(null),
+  rolledBack: z
+    .strictObject({ ...failureSchema.shape, from: targetSchema })
+    .nullable()
+    .default(null),
 });
 
 /** What has been measured on the way; it is reported, but decides nothing. */
 const evidenceSchema = z.strictObject({
   phaseSeconds: reportSchema.shape.phaseSeconds,
   download: reportSchema.shape.download,
+  delta: reportSchema.shape.delta.default(null),
   measurement: measurementSchema.nullable(),
+  baseline: measurementSchema.nullable().default(null),
+  rolledBackAt: instantSchema.nullable().default(null),
+  linkBytesPerSecond: z.number().min(0).nullable().default(null),
   sample: reportSchema.shape.sample,
 });
 export type Evidence = z.infer<typeof evidenceSchema>;
@@ -39,7 +55,11 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export const NO_EVIDENCE: Evidence = {
   phaseSeconds: {},
   download: null,
+  delta: null,
   measurement: null,
+  baseline: null,
+  rolledBackAt: null,
+  linkBytesPerSecond: null,
   sample: null,
 };
 
@@ -53,7 +73,7 @@ const recordSchema = z.strictObject({
 export type JournalRecord = z.infer<typeof recordSchema>;
 
 /** A first record. Its boot counter is the next start's, less one. */
-function firstRecord(nowMs: number): JournalRecord {
+export function firstRecord(nowMs: number): JournalRecord {
   // A device whose disk was wiped starts anew, yet its reports must count as newer than those of
   // its former life; seconds since 1970 are greater than any number of starts so far.
   const boot = Math.max(1, Math.floor(nowMs / 1000));

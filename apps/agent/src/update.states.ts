@@ -9,6 +9,8 @@ export interface Situation {
   readonly state: Phase;
   /** The newest desired state accepted; the update in progress is about its target. */
   readonly desired: Desired | null;
+  /** A newer one that waits until the update in progress has ended, as it asks for. */
+  readonly next: Desired | null;
   /** The model that serves, or that is being loaded again after a start. */
   readonly active: Target | null;
   /** The model that served before; its artifact is kept for a quick way back. */
@@ -27,11 +29,19 @@ export interface Situation {
   /** Times a downloaded artifact was found damaged on disk and mended by fetching again. */
   readonly repairs: number;
   readonly failure: Failure | null;
+  /** The active model is new: when it does not hold, the one before it serves again. */
+  readonly trial: {
+    /** Times the agent died while it served. */
+    readonly crashes: number;
+  } | null;
+  /** The model that was given up after it had served, and why. */
+  readonly rolledBack: (Failure & { readonly from: Target }) | null;
 }
 
 export const INITIAL_SITUATION: Situation = {
   state: 'Idle',
   desired: null,
+  next: null,
   active: null,
   previous: null,
   restoring: false,
@@ -40,6 +50,8 @@ export const INITIAL_SITUATION: Situation = {
   loadAhead: true,
   repairs: 0,
   failure: null,
+  trial: null,
+  rolledBack: null,
 };
 
 /** What can happen to an update. A step that was cancelled sends no event. */
@@ -53,7 +65,11 @@ export type UpdateEvent =
   | { readonly kind: 'Switched' }
   | { readonly kind: 'StepFailed'; readonly failure: Failure }
   | { readonly kind: 'Restored' }
-  | { readonly kind: 'RestoreFailed'; readonly failure: Failure };
+  | { readonly kind: 'RestoreFailed'; readonly failure: Failure }
+  /** The model that serves fails one request after the other. */
+  | { readonly kind: 'ServingFailed'; readonly failure: Failure }
+  /** The new model has served for long enough. */
+  | { readonly kind: 'TrialPassed' };
 
 export type UpdateEventKind = UpdateEvent['kind'];
 

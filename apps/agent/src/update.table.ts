@@ -1,4 +1,5 @@
 import type { Desired, Phase, Target } from '@entrofleet/protocol';
+import { holdOf, holdsDownload } from './update.hold.ts';
 import type { Effect, Outcome, Situation, UpdateEvent, UpdateEventKind } from './update.states.ts';
 
 /** A model that takes the process down so often while it is new is given up. */
@@ -12,12 +13,13 @@ type Row = { readonly [K in UpdateEventKind]: Transition<K> };
 
 /**
  * The transition table of the update. A row is a state, a column an event. Every state takes a
- * desired state and the end of a restore at any time; all else belongs to one state.
+ * desired state, the end of a restore, and what becomes of the model that serves, at any time; all
+ * else belongs to one state.
  */
 export const TABLE: Readonly<Record<Phase, Row>> = {
   Idle: row({}),
   Downloading: row({ Downloaded: to('Verifying'), StepFailed: fail }),
-  Verifying: row({ Verified: to('Decoding'), FoundDamaged: mend, StepFailed: fail }),
+  Verifying: row({ Verified: stage, FoundDamaged: mend, StepFailed: fail }),
   Staged: row({}),
   Decoding: row({ Loaded: to('Testing'), StepFailed: fail }),
   Testing: row({ Tested: to('Activating'), StepFailed: fail }),
@@ -55,18 +57,38 @@ export function transition(situation: Situation, event: UpdateEvent): Outcome {
  * @param options.clean the last process ended on purpose, so nothing is counted as a crash
  */
 export function resume(last: Situation, options: { clean: boolean }): Outcome {
-  const plan = RESUME[last.state];
-  const crashes = last.crashes + (plan.guarded && !options.clean ? 1 : 0);
-  const restoreStarts = options.clean ? 0 : last.restoreStarts;
-  const loadAhead = last.loadAhead && options.clean;
-  const resumed: Situation = { ...last, state: plan.state, crashes, restoreStarts, loadAhead };
-  const guarded = crashes < CRASHES_MAX ? resumed : failed(resumed, crashLoop(resumed));
-  if (guarded.active === null) return entered({ ...guarded, restoring: false });
-  if (restoreStarts >= CRASHES_MAX) {
-    const message = `the agent died ${restoreStarts} times while it loaded ${nameOf(guarded.active)}`;
-    return fallBack(guarded, { reason: 'CrashLoop', message });
+  const guarded = guardCandidate(last, options);
+  const watched = options.clean || RESUME[last.state].guarded ? guarded : guardActive(guarded);
+  if (watched.active === null) return entered({ ...watched, restoring: false });
+  if (watched.restoreStarts >= CRASHES_MAX) {
+    const { restoreStarts, active } = watched;
+    const message = `the agent died ${restoreStarts} times while it loaded ${nameOf(active)}`;
+    return fallBack(watched, { reason: 'CrashLoop', message });
   }
-  return restore(guarded, guarded.active);
+  return restore(watched, watched.active);
+}
+
+/** Counts a crash in a guarded state against the model that was being tried. */
+function guardCandidate(last: Situation, { clean }: { clean: boolean }): Situation {
+  const plan = RESUME[last.state];
+  const crashes = last.crashes + (plan.guarded && !clean ? 1 : 0);
+  const restoreStarts = clean ? 0 : last.restoreStarts;
+  const loadAhead = last.loadAhead && clean;
+  const resumed: Situation = { ...last, state: plan.state, crashes, restoreStarts, loadAhead };
+  if (crashes < CRASHES_MAX) return resumed;
+  const given = failed(resumed, crashLoop(resumed));
+  return given.next === null ? given : take(given, given.next).situation;
+}
+
+/** Counts a crash against a model that serves and is new. */
+function guardActive(last: Situation): Situation {
+  const { trial, active } = last;
+  if (trial === null || active === null) return last;
+  const crashes = trial.crashes + 1;
+  const counted = { ...last, trial: { crashes } };
+  if (crashes < CRASHES_MAX || !hasPrevious(last)) return counted;
+  const message = `the agent died ${crashes} times while ${nameOf(active)} was new and served`;
+  return rolledBack(counted, { reason: 'CrashLoop', message });
 }
 
 /** A desired state counts when its revision is higher, or the same with a higher attempt. */
@@ -80,6 +102,8 @@ function row(own: Partial<Row>): Row {
     DesiredReceived: accept,
     Restored: restored,
     RestoreFailed: restoreFailed,
+    ServingFailed: rollBack,
+    TrialPassed: endTrial,
     Downloaded: ignore,
     Verified: ignore,
     FoundDamaged: ignore,
@@ -109,11 +133,9 @@ function effectsOn(situation: Situation): Effect[] {
   const target = situation.desired?.target ?? null;
   switch (situation.state) {
     case 'Downloading':
-      return target === null ? [] : [downloadOf(situation, target)];
+      return target === null || holdsDownload(situation) ? [] : [downloadOf(situation, target)];
     case 'Verifying':
       return target === null ? [] : [{ kind: 'Verify', target }];
-    case 'Staged':
-      return [];
     case 'Decoding':
       return target === null ? [] : [{ kind: 'Load', target }];
     case 'Testing':
@@ -122,6 +144,7 @@ function effectsOn(situation: Situation): Effect[] {
       return target === null ? [] : [{ kind: 'Switch', target }];
     case 'Active':
       return [{ kind: 'Collect', keep: kept(situation) }];
+    case 'Staged':
     case 'Failed':
       return [{ kind: 'DropCandidate' }];
     case 'Idle':
@@ -129,39 +152,78 @@ function effectsOn(situation: Situation): Effect[] {
   }
 }
 
+/** What is loaded ahead takes memory, so not for a device that is to wait before activation. */
 function downloadOf(situation: Situation, target: Target): Effect {
-  const { loadAhead } = situation;
+  const loadAhead = situation.loadAhead && holdOf(situation) === 'None';
   return { kind: 'Download', target, keep: kept(situation), loadAhead };
 }
 
 /** Artifacts that stay on disk: what serves, what served before, what is wanted. */
 export function kept(situation: Situation): string[] {
-  const targets = [situation.active, situation.previous, situation.desired?.target ?? null];
+  const { active, previous, desired, next } = situation;
+  const targets = [active, previous, desired?.target ?? null, next?.target ?? null];
   return [...new Set(targets.flatMap((target) => (target === null ? [] : [target.artifact.id])))];
 }
 
+const ACTIVATING: ReadonlySet<Phase> = new Set(['Decoding', 'Testing', 'Activating']);
 const IN_PROGRESS: ReadonlySet<Phase> = new Set([
   'Downloading',
   'Verifying',
-  'Decoding',
-  'Testing',
-  'Activating',
+  'Staged',
+  ...ACTIVATING,
 ]);
 
 function accept(situation: Situation, event: EventOf<'DesiredReceived'>): Outcome {
   const { desired } = event;
-  if (!isNewer(desired, situation.desired)) return { situation, effects: [{ kind: 'Publish' }] };
-  const untried = { failure: null, crashes: 0, repairs: 0, loadAhead: true };
-  const fresh = { ...situation, desired, ...untried };
+  if (!isNewer(desired, situation.next ?? situation.desired)) {
+    return { situation, effects: [{ kind: 'Publish' }] };
+  }
+  if (isSameTask(situation, desired)) return goOn(situation, desired);
+  if (ACTIVATING.has(situation.state) && desired.onAbandon === 'Finish') {
+    return { situation: { ...situation, next: desired }, effects: [{ kind: 'Publish' }] };
+  }
+  return take(situation, desired);
+}
+
+/**
+ * The desired state asks for what is under way, or for what has failed and is not to be tried
+ * again: it may only be held or let go, or given other timeouts.
+ */
+function isSameTask(situation: Situation, desired: Desired): boolean {
+  const before = situation.desired;
+  if (before?.target == null || desired.target === null) return false;
+  if (IN_PROGRESS.has(situation.state)) {
+    return before.target.artifact.id === desired.target.artifact.id;
+  }
+  return (
+    situation.state === 'Failed' &&
+    before.rollout === desired.rollout &&
+    before.attempt === desired.attempt &&
+    JSON.stringify(before.target) === JSON.stringify(desired.target)
+  );
+}
+
+function goOn(before: Situation, desired: Desired): Outcome {
+  const situation = { ...before, desired, next: null };
+  const publish: Effect = { kind: 'Publish' };
+  const isHeld = holdOf(situation) !== 'None';
+  if (situation.state === 'Staged' && !isHeld) return entered({ ...situation, state: 'Decoding' });
+  if (situation.state === 'Downloading' && holdsDownload(situation) !== holdsDownload(before)) {
+    return entered(situation, [{ kind: 'CancelStep' }, { kind: 'DropCandidate' }, publish]);
+  }
+  const waits = situation.state === 'Downloading' || situation.state === 'Verifying';
+  const forget: Effect[] = waits && isHeld ? [{ kind: 'DropCandidate' }] : [];
+  return { situation, effects: [...forget, publish] };
+}
+
+/** Sets out for another target; whatever was under way is dropped. */
+function take(situation: Situation, desired: Desired): Outcome {
+  const untried = { failure: null, crashes: 0, repairs: 0, loadAhead: true, rolledBack: null };
+  const fresh = { ...situation, desired, next: null, ...untried };
   const abandon: Effect[] = [{ kind: 'CancelStep' }, { kind: 'DropCandidate' }];
   if (desired.target === null) return stop(fresh, abandon);
-  const wanted = desired.target.artifact.id;
-  if (situation.active?.artifact.id === wanted) {
+  if (situation.active?.artifact.id === desired.target.artifact.id) {
     return entered({ ...fresh, state: 'Active', active: desired.target }, abandon);
-  }
-  const current = situation.desired?.target?.artifact.id;
-  if (IN_PROGRESS.has(situation.state) && current === wanted) {
-    return { situation: { ...situation, desired }, effects: [{ kind: 'Publish' }] };
   }
   return entered({ ...fresh, state: 'Downloading' }, abandon);
 }
@@ -174,16 +236,27 @@ function stop(situation: Situation, abandon: readonly Effect[]): Outcome {
     previous: situation.active ?? situation.previous,
     restoring: false,
     restoreStarts: 0,
+    trial: null,
   };
   return entered(next, [...abandon, { kind: 'StopServing' }]);
 }
 
+/** The update has ended: a desired state that has waited for it has its turn. */
+function ended(situation: Situation): Outcome {
+  return situation.next === null ? entered(situation) : take(situation, situation.next);
+}
+
 function fail(situation: Situation, event: EventOf<'StepFailed'>): Outcome {
-  return entered(failed(situation, event.failure));
+  return ended(failed(situation, event.failure));
 }
 
 function failed(situation: Situation, failure: Situation['failure']): Situation {
   return { ...situation, state: 'Failed', failure };
+}
+
+function stage(situation: Situation): Outcome {
+  const state = holdOf(situation) === 'None' ? 'Decoding' : 'Staged';
+  return entered({ ...situation, state });
 }
 
 function mend(situation: Situation, event: EventOf<'FoundDamaged'>): Outcome {
@@ -197,13 +270,14 @@ function commit(situation: Situation): Outcome {
   const target = situation.desired?.target ?? null;
   const replaced = situation.active ?? situation.previous;
   const previous = replaced?.artifact.id === target?.artifact.id ? situation.previous : replaced;
-  return entered({
+  return ended({
     ...situation,
     state: 'Active',
     active: target,
     previous,
     crashes: 0,
     repairs: 0,
+    trial: { crashes: 0 },
   });
 }
 
@@ -224,23 +298,51 @@ function restoreFailed(situation: Situation, event: EventOf<'RestoreFailed'>): O
   return situation.restoring ? fallBack(situation, event.failure) : ignore(situation);
 }
 
+function endTrial(situation: Situation): Outcome {
+  return situation.trial === null ? ignore(situation) : ignore({ ...situation, trial: null });
+}
+
+/** A new model that serves badly goes on serving until the one before it is loaded again. */
+function rollBack(situation: Situation, event: EventOf<'ServingFailed'>): Outcome {
+  if (situation.trial === null || situation.restoring || !hasPrevious(situation)) {
+    return ignore(situation);
+  }
+  const back = rolledBack(situation, event.failure);
+  return back.active === null ? ignore(situation) : restore(back, back.active);
+}
+
+/** The model given up stays at hand in case the one before it cannot be loaded at all. */
+function rolledBack(situation: Situation, failure: NonNullable<Situation['failure']>): Situation {
+  const { active, previous } = situation;
+  if (active === null) return situation;
+  const settled = situation.state === 'Active' ? failed(situation, failure) : situation;
+  const change = { active: previous, previous: active, trial: null, restoreStarts: 0 };
+  return { ...settled, ...change, rolledBack: { ...failure, from: active } };
+}
+
+function hasPrevious({ active, previous }: Situation): boolean {
+  return previous !== null && previous.artifact.id !== active?.artifact.id;
+}
+
 /**
  * The active model cannot be loaded again. The one before it serves instead; when the lost one is
  * still wanted, its artifact is checked and mended, unless it crashed the process.
  */
 function fallBack(situation: Situation, failure: NonNullable<Situation['failure']>): Outcome {
-  const settled =
-    situation.state !== 'Active'
-      ? situation
-      : failure.reason === 'CrashLoop'
-        ? failed(situation, failure)
-        : { ...situation, state: 'Verifying' as const };
-  const next = { ...settled, restoreStarts: 0, previous: null };
-  const previous = situation.previous;
-  if (previous !== null && previous.artifact.id !== situation.active?.artifact.id) {
-    return restore(next, previous);
+  const { active, previous } = situation;
+  const isGivenUp = situation.state === 'Active' && failure.reason === 'CrashLoop';
+  const settled = isGivenUp
+    ? failed(situation, failure)
+    : { ...situation, state: situation.state === 'Active' ? 'Verifying' : situation.state };
+  const next: Situation = { ...settled, restoreStarts: 0, previous: null, trial: null };
+  if (previous === null || !hasPrevious(situation)) {
+    return entered({ ...next, active: null, restoring: false });
   }
-  return entered({ ...next, active: null, restoring: false });
+  if (isGivenUp && active !== null) {
+    return restore({ ...next, rolledBack: { ...failure, from: active } }, previous);
+  }
+  const isBack = previous.artifact.id === next.rolledBack?.from.artifact.id;
+  return restore(isBack ? { ...next, rolledBack: null } : next, previous);
 }
 
 function crashLoop(situation: Situation): NonNullable<Situation['failure']> {

@@ -1485,21 +1485,6 @@ export interface components {
                 resourceVersion?: string;
             };
         };
-        Event: {
-            id: number;
-            /** Format: date-time */
-            at: string;
-            object: {
-                /** @enum {string} */
-                kind: "Model" | "Rollout" | "Device";
-                /** @description DNS-1123 label */
-                name: string;
-            };
-            /** @enum {string} */
-            type: "Normal" | "Warning";
-            reason: string;
-            message: string;
-        };
         Member: {
             /** @description DNS-1123 label */
             device: string;
@@ -1577,6 +1562,21 @@ export interface components {
                 /** @description One wave after another; null: not known of every device */
                 seconds: number | null;
             };
+        };
+        Event: {
+            id: number;
+            /** Format: date-time */
+            at: string;
+            object: {
+                /** @enum {string} */
+                kind: "Model" | "Rollout" | "Device";
+                /** @description DNS-1123 label */
+                name: string;
+            };
+            /** @enum {string} */
+            type: "Normal" | "Warning";
+            reason: string;
+            message: string;
         };
         EventList: {
             items: components["schemas"]["Event"][];

@@ -7,6 +7,8 @@ export interface Throughput {
   readonly generatedTokens: number;
   readonly prefillTokensPerSecond: number;
   readonly decodeTokensPerSecond: number;
+  /** 95 % of the decoded tokens took no longer. */
+  readonly p95TokenSeconds: number;
 }
 
 export interface ThroughputOptions {
@@ -43,8 +45,11 @@ async function timeSession(session: ModelSession, options: ThroughputOptions): P
   const start = now();
   let logits = await session.append(promptTokens, { signal });
   const prefilled = now();
+  const tokenMs: number[] = [];
   for (let i = 0; i < generateTokens; i++) {
+    const begun = now();
     logits = await session.append([argmax(logits)], { signal });
+    tokenMs.push(now() - begun);
   }
   const decoded = now();
   return {
@@ -52,7 +57,14 @@ async function timeSession(session: ModelSession, options: ThroughputOptions): P
     generatedTokens: generateTokens,
     prefillTokensPerSecond: perSecond(promptTokens.length, prefilled - start),
     decodeTokensPerSecond: perSecond(generateTokens, decoded - prefilled),
+    p95TokenSeconds: percentile95(tokenMs) / 1000,
   };
+}
+
+/** The least of the values that 95 % of them are not greater than. */
+function percentile95(values: number[]): number {
+  values.sort((a, b) => a - b);
+  return values[Math.ceil(0.95 * values.length) - 1] ?? 0;
 }
 
 /** The clock may be too coarse for a tiny model; a microsecond is the least that counts. */

@@ -25,6 +25,14 @@ export interface ArtifactTable {
   document: Json;
 }
 
+/** migrations/0020_artifact_deltas.sql explains it. */
+export interface ArtifactDeltaTable {
+  base: string;
+  target: string;
+  id: string | null;
+  document: Json;
+}
+
 export interface EventTable {
   id: Generated<string>;
   resource_version: Generated<string>;
@@ -34,21 +42,6 @@ export interface EventTable {
   type: string;
   reason: string;
   message: string;
-}
-
-/** Objects that were deleted; `document` is the whole row as it was. */
-export interface TombstoneTable {
-  kind: string;
-  resource_version: string;
-  name: string;
-  deleted_at: Date;
-  document: Json;
-}
-
-/** Up to which version tombstones of a kind are forgotten. */
-export interface WatchFloorTable {
-  kind: string;
-  resource_version: string;
 }
 
 /** migrations/0002_rollout_members.sql explains it. */
@@ -76,6 +69,21 @@ export interface DeviceLivenessTable {
   reports: string;
 }
 
+/** Objects that were deleted; `document` is the whole row as it was. */
+export interface TombstoneTable {
+  kind: string;
+  resource_version: string;
+  name: string;
+  deleted_at: Date;
+  document: Json;
+}
+
+/** Up to which version tombstones of a kind are forgotten. */
+export interface WatchFloorTable {
+  kind: string;
+  resource_version: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
@@ -84,6 +92,7 @@ export interface Schema {
   rollouts: ObjectTable;
   rollout_members: RolloutMemberTable;
   artifacts: ArtifactTable;
+  artifact_deltas: ArtifactDeltaTable;
   events: EventTable;
   tombstones: TombstoneTable;
   watch_floors: WatchFloorTable;

@@ -81,7 +81,18 @@ export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
     return this.read(rows);
   }
 
-  protected override async pack(status: Device['status']): Promise<unknown> {
+  /** Those of the devices that are known, in no order. */
+  async findAll(names: readonly string[]): Promise<Device[]> {
+    if (names.length === 0) return [];
+    const rows = await this.database.query
+      .selectFrom('devices')
+      .selectAll()
+      .where('name', 'in', names)
+      .execute();
+    return this.read(rows);
+  }
+
+  override async pack(status: Device['status']): Promise<unknown> {
     const { desired } = status;
     if (desired === null || desired.target === null) return status;
     return { ...status, desired: { ...desired, target: await this.targets.keep(desired.target) } };

@@ -45,7 +45,7 @@ export class ObjectStore<Spec, Status> {
     return this.#kind.table;
   }
 
-  /** Objects from their rows, wherever those were kept. */
+  /** Objects from their rows, wherever those were kept, in their order. */
   fromRows(rows: readonly Selectable<ObjectTable>[]): Promise<StoredObject<Spec, Status>[]> {
     return this.read(rows);
   }
@@ -232,7 +232,7 @@ export class ObjectStore<Spec, Status> {
   }
 
   /** A status as its row has it. */
-  protected async pack(status: Status): Promise<unknown> {
+  async pack(status: Status): Promise<unknown> {
     return status;
   }
 

@@ -10,7 +10,7 @@ import {
 } from '@entrofleet/protocol';
 import type { VariantsAcceptance } from './acceptance.plan.ts';
 import { ownerBefore } from './ownership.plan.ts';
-import type { Reuse } from './reuse.plan.ts';
+import { estimateReuse, type LackingBytes } from './reuse.plan.ts';
 import type { RolloutFacts } from './rollout.types.ts';
 import { openWaves } from './rollout.waves.ts';
 import { type ClassPace, predictUpdate } from './update.prediction.ts';
@@ -19,7 +19,7 @@ import { chooseVariant } from './variant.choice.plan.ts';
 export interface DryRunFacts {
   readonly rollout: RolloutFacts;
   readonly acceptance: VariantsAcceptance;
-  readonly reuse: (device: Device, target: Target) => Reuse;
+  readonly lackingBytes: LackingBytes;
   readonly paces: ReadonlyMap<string, ClassPace>;
 }
 
@@ -81,6 +81,8 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
     return nothing('Pinned', `is ${device.spec.quarantined ? 'quarantined' : 'pinned'}`);
   }
   if (acceptance.kind !== 'Accepted') return nothing('NotAccepted', acceptance.message);
+  const { lackingBytes } = facts;
+  const reuseOf = (target: Target) => estimateReuse({ device, target, lackingBytes });
   const choice = chooseVariant({
     device,
     candidates: acceptance.candidates,
@@ -88,13 +90,13 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
     footprints: rollout.footprints,
     isForced: spec.force,
     timeouts: spec.strategy.timeouts,
-    bytesToFetch: (target) => facts.reuse(device, target).bytesToFetch,
+    bytesToFetch: (target) => reuseOf(target).bytesToFetch,
   });
   const target = choice.chosen;
   if (target === undefined) {
     return nothing('Unfit', choice.rejected.map(({ message }) => message).join('; '));
   }
-  const reuse = facts.reuse(device, target);
+  const reuse = reuseOf(target);
   const { bytesToFetch, seconds, explanation } = predictUpdate({
     ...{ device, target, reuse },
     paces: facts.paces,

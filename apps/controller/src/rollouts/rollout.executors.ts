@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DesiredStates } from '../devices/desired.states.ts';
 import { EventStore } from '../events/event.store.ts';
+import { DeltaOffers } from './delta.offers.ts';
 import type { RolloutAction } from './rollout.types.ts';
 
 type ActionOf<K extends RolloutAction['kind']> = Extract<RolloutAction, { kind: K }>;
@@ -19,9 +20,11 @@ export class RolloutExecutors {
   constructor(
     @Inject(DesiredStates) desired: DesiredStates,
     @Inject(EventStore) events: EventStore,
+    @Inject(DeltaOffers) deltas: DeltaOffers,
   ) {
     this.#table = {
-      SetDesired: (_rollout, actions) => desired.set(actions.map(({ kind, ...change }) => change)),
+      SetDesired: async (_rollout, actions) =>
+        desired.set(await deltas.addTo(actions.map(({ kind, ...change }) => change))),
       EmitEvent: async (rollout, actions) => {
         const object = { kind: 'Rollout', name: rollout } as const;
         for (const { kind, ...event } of actions) await events.record({ object, ...event });

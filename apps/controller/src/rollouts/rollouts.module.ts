@@ -3,6 +3,7 @@ import { ArtifactsModule } from '../artifacts/artifacts.module.ts';
 import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
+import { DeltaOffers } from './delta.offers.ts';
 import { RolloutController } from './rollout.controller.ts';
 import { RolloutDryRunController } from './rollout.dry.run.controller.ts';
 import { RolloutDryRun } from './rollout.dry.run.ts';
@@ -21,6 +22,7 @@ import { RolloutWorker } from './rollout.worker.ts';
     RolloutFactsReader,
     RolloutDryRun,
     ChunkReuse,
+    DeltaOffers,
     RolloutExecutors,
     RolloutReconciler,
     RolloutWorker,

@@ -20,7 +20,7 @@ export class ObjectChanges {
   /** As ChangeSource wants it. */
   async read(store: WatchedStore, range: VersionRange): Promise<Change[]> {
     const deleted = await this.deletions(store, range);
-    const live = await this.database.query
+    const rows = await this.database.query
       .selectFrom(store.table)
       .selectAll()
       .where('resource_version', '>', String(range.after))
@@ -28,21 +28,9 @@ export class ObjectChanges {
       .orderBy('resource_version')
       .limit(range.limit)
       .execute();
+    const live = await changesOf(store, rows);
     // Each of the two is complete up to its own end, so their first ones are complete together.
-    const first = [
-      ...live.map((row) => ({ row, isDeleted: false })),
-      ...deleted.map((row) => ({ row, isDeleted: true })),
-    ]
-      .toSorted((a, b) => Number(a.row.resource_version) - Number(b.row.resource_version))
-      .slice(0, range.limit);
-    const objects = await store.fromRows(first.map(({ row }) => row));
-    return first.map(({ row, isDeleted }, i) => ({
-      key: row.name,
-      version: Number(row.resource_version),
-      createdVersion: Number(row.created_version),
-      isDeleted,
-      object: objects[i],
-    }));
+    return [...live, ...deleted].toSorted((a, b) => a.version - b.version).slice(0, range.limit);
   }
 
   /**
@@ -64,11 +52,7 @@ export class ObjectChanges {
     return rows.map(({ name }) => name);
   }
 
-  /** Rows as they last were, at the version of their deletion. */
-  private async deletions(
-    store: WatchedStore,
-    range: VersionRange,
-  ): Promise<Selectable<ObjectTable>[]> {
+  private async deletions(store: WatchedStore, range: VersionRange): Promise<Change[]> {
     const rows = await this.database.query
       .selectFrom('tombstones')
       .select(['resource_version', 'document'])
@@ -78,9 +62,25 @@ export class ObjectChanges {
       .orderBy('resource_version')
       .limit(range.limit)
       .execute();
-    return rows.map(({ document, resource_version }) => ({
-      ...(document as Selectable<ObjectTable>),
-      resource_version,
+    const last = rows.map((row) => ({
+      ...(row.document as Selectable<ObjectTable>),
+      resource_version: String(row.resource_version),
     }));
+    const changes = await changesOf(store, last);
+    return changes.map((change) => ({ ...change, isDeleted: true }));
   }
+}
+
+async function changesOf(
+  store: WatchedStore,
+  rows: readonly Selectable<ObjectTable>[],
+): Promise<Change[]> {
+  const objects = await store.fromRows(rows);
+  return rows.map((row, at) => ({
+    key: row.name,
+    version: Number(row.resource_version),
+    createdVersion: Number(row.created_version),
+    isDeleted: false,
+    object: objects[at],
+  }));
 }
