@@ -319,8 +319,7 @@ function overdueOf(
   const where = member.message === '' ? member.reason : `${member.reason}, ${member.message}`;
   const stillMs = Date.parse(lastSeen) - Date.parse(member.progressAt ?? lastSeen);
   if (stillMs > progressDeadlineSeconds * 1000) {
-    const message =
-      `no progress for more than ${progressDeadlineSeconds} s (progressDeadlineSeconds): ` + where;
+    const message = `no progress for more than ${progressDeadlineSeconds} s (progressDeadlineSeconds): ${where}`;
     return { reason: 'ProgressDeadlineExceeded', message };
   }
   const { wholeSeconds } = timeouts;
