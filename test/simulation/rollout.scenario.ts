@@ -1,10 +1,13 @@
+import { artifactTarget } from '../../apps/controller/src/rollouts/acceptance.plan.ts';
+import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
 import type {
   RolloutFacts,
   RolloutPlan,
   RolloutProgress,
 } from '../../apps/controller/src/rollouts/rollout.types.ts';
-import type { Device, Report } from '../../libs/protocol/src/index.ts';
+import { type Device, type Report, strategySchema } from '../../libs/protocol/src/index.ts';
 import {
+  digest,
   exampleArtifact,
   exampleDevice,
   exampleModel,
@@ -98,4 +101,66 @@ export function answered(
     return { ...device, status: { ...device.status, report, ...status } };
   });
   return { ...before, devices };
+}
+
+export const OLD = { model: 'stories', variant: 'u8', artifactId: digest('old') };
+export const NEW = { ...OLD, artifactId: digest('artifact') };
+export const FAILED: Partial<Report> = {
+  phase: 'Failed',
+  error: { reason: 'DiskFull', message: 'no space left' },
+};
+
+export function at(seconds: number): string {
+  return new Date(Date.parse(NOW) + seconds * 1000).toISOString();
+}
+
+export function running(name: string, change: Partial<Device['status']> = {}): Device {
+  return exampleDevice(name, { report: exampleReport(name, { active: OLD }), ...change });
+}
+
+/** A rollout over devices that run another model. */
+export function world(strategy: object, names = ['a', 'b', 'c']): RolloutFacts {
+  const artifact = exampleArtifact({ id: OLD.artifactId });
+  const target = artifactTarget(artifact, { contextLength: 1024, samplePrompt: null });
+  return facts({
+    rollout: exampleRollout({ strategy: strategySchema.parse(strategy) }),
+    devices: names.map((name) => running(name)),
+    earlierTargets: new Map([[OLD.artifactId, target]]),
+  });
+}
+
+/** One look at the rollout, carried out. */
+export function look(before: RolloutFacts, seconds = 0): { plan: RolloutPlan; now: RolloutFacts } {
+  const current = { ...before, now: at(seconds) };
+  const plan = planRollout(current);
+  return { plan, now: carriedOut(current, plan) };
+}
+
+export function says(before: RolloutFacts, name: string, change: Partial<Report>, seconds = 0) {
+  return answered(before, name, { active: OLD, ...change }, { lastSeen: at(seconds) });
+}
+
+export function runs(
+  before: RolloutFacts,
+  name: string,
+  seconds = 0,
+  change: Partial<Report> = {},
+) {
+  return says(before, name, { phase: 'Active', active: NEW, ...change }, seconds);
+}
+
+export function reason(plan: RolloutPlan) {
+  return condition(plan, 'Progressing')?.reason;
+}
+
+export function message(plan: RolloutPlan): string {
+  return condition(plan, 'Progressing')?.message ?? '';
+}
+
+export function member(plan: RolloutPlan, device: string) {
+  return plan.members.find((each) => each.device === device);
+}
+
+export function told(plan: RolloutPlan, device: string) {
+  return plan.actions.find((a) => a.kind === 'SetDesired' && a.device === device);
 }
