@@ -124,7 +124,8 @@ describe('power cut between a write and its sync', () => {
             const { offset, sizeBytes } = artifact.chunks[index] ?? { offset: 0, sizeBytes: 0 };
             expect(data?.subarray(offset, offset + sizeBytes)).toEqual(artifact.chunk(index));
           }
-          if (data !== undefined && isClaimed) expect(progress.held.count).toBeGreaterThanOrEqual(claimed);
+          if (data !== undefined && isClaimed)
+            expect(progress.held.count).toBeGreaterThanOrEqual(claimed);
         }
         const store = await ChunkStore.open(options);
         if (!(await store.has(ref))) await fetchInto(store, () => undefined);
