@@ -10,6 +10,7 @@ const ALLOWED = {
   'libs/artifact': ['libs/native', 'libs/codec'],
   'libs/engine': ['libs/native'],
   'libs/calibration': ['libs/native', 'libs/artifact', 'libs/engine'],
+  'libs/client': [],
   'apps/controller': [
     'libs/protocol',
     'libs/artifact',
@@ -23,6 +24,7 @@ const ALLOWED = {
     'libs/protocol',
     'libs/artifact',
     'libs/calibration',
+    'libs/client',
     'libs/codec',
     'libs/engine',
     'libs/native',

@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.cache/node/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
-export MODEL ONCE DEMO_JSON
+export MODEL ONCE DEMO_JSON CHAOS_SECONDS CHAOS_SEED CHAOS_AGENTS CHAOS_GAP_MS
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -84,6 +84,10 @@ bench-limit: setup ## The same under a memory limit that holds coded weights but
 	@$(MAKE) --silent -C libs/native bench
 	@exec node test/bench/limit.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: bench-delta
+bench-delta: setup ## Size of deltas between models beside that of the artifacts, over how much changed
+	@exec node test/bench/delta.bench.ts
+
 .PHONY: bench-compress
 bench-compress: setup ## Speed of compressing 1 GB from file to file, and what bounds it (ROUNDS=3)
 	@$(MAKE) --silent -C libs/native bench
@@ -92,6 +96,10 @@ bench-compress: setup ## Speed of compressing 1 GB from file to file, and what b
 .PHONY: fuzz
 fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
+
+.PHONY: chaos
+chaos: setup ## Kill, freeze, cut off and fill up a real fleet at random (CHAOS_SECONDS=600 CHAOS_SEED=n)
+	@exec node --conditions=entrofleet-source test/chaos/chaos.main.ts
 
 .PHONY: bench-memory
 bench-memory: setup ## Measure the peak memory of compression on a checkpoint of 2.2 GB (5 GB of disk)

@@ -1,4 +1,4 @@
-import type { Device, Model, Rollout } from '@entrofleet/protocol';
+import type { Device, Member, Model, Rollout } from '@entrofleet/protocol';
 import { DemoError } from './demo.options.ts';
 import { type RolloutEvidence, rolloutEvidence } from './demo.summary.ts';
 import { until } from './demo.waiting.ts';
@@ -123,19 +123,23 @@ export async function rollOut(
   const { generation } = accepted.metadata;
   const state = await until({
     what: `rolling out ${of.variant}`,
-    read: async () => ({ rollout: await client.rollout(ROLLOUT), devices: await client.devices() }),
+    read: async () => ({
+      rollout: await client.rollout(ROLLOUT),
+      members: await client.members(ROLLOUT),
+      devices: await client.devices(),
+    }),
     done: ({ rollout }) => rollout.status.observedGeneration === generation && isSettled(rollout),
-    mark: ({ rollout, devices }) => `${rolloutLine(rollout, devices)}${bytesHeld(devices)}`,
-    show: ({ rollout, devices }) => {
-      const isCurrent = rollout.status.observedGeneration === generation;
-      progress.show(isCurrent ? rolloutLine(rollout, devices) : 'planning');
+    mark: (seen) => `${rolloutLine(seen)}${bytesHeld(seen.devices)}`,
+    show: (seen) => {
+      const isCurrent = seen.rollout.status.observedGeneration === generation;
+      progress.show(isCurrent ? rolloutLine(seen) : 'planning');
     },
     describe: ({ rollout }) => conditionsOf(rollout),
     stallMs: STALL_MS,
     signal,
   });
   if (state.rollout.status.phase !== 'Complete') {
-    const members = state.rollout.status.members.map((m) => `${m.device} ${m.state}: ${m.message}`);
+    const members = state.members.map((m) => `${m.device} ${m.state}: ${m.message}`);
     const text = `${conditionsOf(state.rollout)}; ${members.join('; ')}`;
     throw new DemoError(`Rollout${state.rollout.status.phase}`, text);
   }
@@ -159,10 +163,14 @@ function rolloutInput(of: { name: string; model: string; variant: DemoVariant })
   };
 }
 
-function rolloutLine(rollout: Rollout, devices: readonly Device[]): string {
-  const { status } = rollout;
-  const members = status.members.map((member) => {
-    const report = devices.find((d) => d.metadata.name === member.device)?.status.report;
+function rolloutLine(seen: {
+  readonly rollout: Rollout;
+  readonly members: readonly Member[];
+  readonly devices: readonly Device[];
+}): string {
+  const { status } = seen.rollout;
+  const members = seen.members.map((member) => {
+    const report = seen.devices.find((d) => d.metadata.name === member.device)?.status.report;
     if (member.state !== 'Updating') return `${member.device} ${member.state}`;
     const download = member.reason === 'Downloading' ? report?.download : null;
     const percent =

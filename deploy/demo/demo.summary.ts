@@ -72,15 +72,16 @@ export function variantEvidence(variant: VariantStatus): VariantEvidence[] {
 export function rolloutEvidence(state: {
   readonly model: Model;
   readonly rollout: Rollout;
+  readonly members: readonly Member[];
   readonly devices: readonly Device[];
 }): RolloutEvidence {
-  const { model, rollout, devices } = state;
+  const { model, rollout, members, devices } = state;
   const variant = model.status.variants.find((v) => v.name === rollout.spec.variant);
   return {
     variant: rollout.spec.variant ?? '',
     artifactId: variant?.artifactId ?? null,
     generation: rollout.metadata.generation,
-    devices: rollout.status.members.map((member) => {
+    devices: members.map((member) => {
       const device = devices.find((d) => d.metadata.name === member.device);
       return deviceEvidence({ member, device, variant });
     }),

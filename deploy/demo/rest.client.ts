@@ -1,6 +1,7 @@
-import type { Device, Model, Rollout } from '@entrofleet/protocol';
+import type { Device, Member, Model, Rollout } from '@entrofleet/protocol';
 import {
   deviceSchema,
+  memberSchema,
   modelSchema,
   type Problem,
   problemSchema,
@@ -10,6 +11,7 @@ import { z } from 'zod';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const deviceListSchema = z.object({ items: z.array(deviceSchema) });
+const memberListSchema = z.object({ items: z.array(memberSchema) });
 
 /** The controller refused a request; `problem` is its RFC 9457 answer. */
 export class RequestRefused extends Error {
@@ -61,6 +63,11 @@ export class RestClient {
 
   async rollout(name: string): Promise<Rollout> {
     return rolloutSchema.parse(await this.#ask({ method: 'GET', path: `rollouts/${name}` }));
+  }
+
+  async members(name: string): Promise<Member[]> {
+    const answer = await this.#ask({ method: 'GET', path: `rollouts/${name}/members` });
+    return memberListSchema.parse(answer).items;
   }
 
   async deleteRollout(name: string): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   type Device,
   deviceSchema,
+  type Member,
   problemSchema,
   type Rollout,
   rolloutSchema,
@@ -123,6 +124,10 @@ describe('a fleet over real MQTT', () => {
     }
   }
 
+  function members(name = 'rollout', query = ''): Promise<Member[]> {
+    return items<Member>(`${ROLLOUTS}/${name}/members${query}`);
+  }
+
   function condition(rollout: Rollout, type: string) {
     return rollout.status.conditions.find((c) => c.type === type);
   }
@@ -172,7 +177,7 @@ describe('a fleet over real MQTT', () => {
     await roll({ strategy: { waves: [{ count: 1 }, { percent: 100 }] } });
     const done = await rolloutWhere((r) => r.status.phase === 'Complete');
     expect(done.status.counts).toMatchObject({ selected: 6, active: 6 });
-    expect(done.status.members.map((m) => m.wave)).toEqual([0, 1, 1, 1, 1, 1]);
+    expect((await members()).map((m) => m.wave)).toEqual([0, 1, 1, 1, 1, 1]);
     expect(condition(done, 'Complete')?.status).toBe('True');
     const chunks = devices[0]?.seen[0]?.target?.artifact.chunkCount ?? 0;
     expect(chunks).toBeGreaterThan(20);
@@ -182,8 +187,13 @@ describe('a fleet over real MQTT', () => {
     await watcher.endAsync();
     const late = await start('a-late-one');
     await eventually('the late joiner', () => late.active, WAIT);
-    const joined = await rolloutWhere((r) => r.status.counts.active === 7);
-    expect(joined.status.members.at(-1)?.device).toBe('a-late-one');
+    await rolloutWhere((r) => r.status.counts.active === 7);
+    expect((await members()).at(-1)?.device).toBe('a-late-one');
+    const { body: page } = await api.get(`${ROLLOUTS}/rollout/members?limit=5&state=Active`);
+    const { continue: token } = (page as { metadata: { continue: string } }).metadata;
+    const rest = await members('rollout', `?limit=5&state=Active&continue=${token}`);
+    expect(rest.map((m) => m.device)).toEqual(['d6', 'a-late-one']);
+    expect(await members('rollout', '?state=Failed')).toEqual([]);
     const { body: events } = await api.get('/api/v1/events?kind=Rollout&name=rollout');
     expect(JSON.stringify(events)).toContain('WaveStarted');
   });
@@ -228,8 +238,8 @@ describe('a fleet over real MQTT', () => {
     expect(condition(nobody, 'Progressing')?.message).toContain('site=moon');
     await api.delete(`${ROLLOUTS}/unknown`);
     await roll({}, 'unfit');
-    const unfit = await rolloutWhere((r) => r.status.counts.unfit === 1, 'unfit');
-    expect(unfit.status.members[0]?.message).toContain('of memory');
+    await rolloutWhere((r) => r.status.counts.unfit === 1, 'unfit');
+    expect((await members('unfit'))[0]?.message).toContain('of memory');
     const malformed = await api.post(ROLLOUTS, { metadata: { name: 'X' }, spec: {} });
     expect(malformed.status).toBe(422);
   });
@@ -251,8 +261,8 @@ describe('a fleet over real MQTT', () => {
     await roll({}, 'older');
     await rolloutWhere((r) => r.status.phase === 'Complete', 'older');
     await roll({}, 'newer');
-    const newer = await rolloutWhere((r) => r.status.counts.conflict === 1, 'newer');
-    expect(newer.status.members[0]?.message).toContain('"older" is older');
+    await rolloutWhere((r) => r.status.counts.conflict === 1, 'newer');
+    expect((await members('newer'))[0]?.message).toContain('"older" is older');
     await api.delete(`${ROLLOUTS}/older`);
     await rolloutWhere((r) => r.status.phase === 'Complete', 'newer');
   });
@@ -278,7 +288,7 @@ describe('a fleet over real MQTT', () => {
     await redis.kill9();
     await redis.restart();
     await controller.restart();
-    const done = await rolloutWhere((r) => r.status.counts.active === 4);
-    expect(done.status.members.every((m) => m.state === 'Active')).toBe(true);
+    await rolloutWhere((r) => r.status.counts.active === 4);
+    expect((await members()).map((m) => m.state)).toEqual(Array(4).fill('Active'));
   });
 });

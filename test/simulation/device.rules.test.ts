@@ -6,8 +6,7 @@ import {
 } from '../../apps/controller/src/devices/device.messages.ts';
 import {
   effectiveLabels,
-  isSilent,
-  lagsBehind,
+  silentBefore,
   withPresence,
   withReport,
 } from '../../apps/controller/src/devices/device.plan.ts';
@@ -61,30 +60,9 @@ describe('presence', () => {
   });
 
   it('silence counts only while all would have been heard', () => {
-    const device = exampleDevice('a');
-    const nowMs = Date.parse(NOW) + 100_000;
-    const at = { nowMs, reportIntervalMs: 30_000 };
-    expect(isSilent(device, { ...at, listeningSinceMs: 0 })).toBe(true);
-    expect(isSilent(device, { ...at, listeningSinceMs: nowMs - 1000 })).toBe(false);
-    expect(isSilent(exampleDevice('a', { online: false }), { ...at, listeningSinceMs: 0 })).toBe(
-      false,
-    );
-  });
-
-  it('a device that is there but has not heard what is asked of it lags behind', () => {
-    const desired = {
-      schemaVersion: 1 as const,
-      device: 'a',
-      revision: 2,
-      rollout: null,
-      attempt: 0,
-      target: null,
-      issuedAt: NOW,
-    };
-    const at = { nowMs: Date.parse(NOW) + 6000, patienceMs: 5000 };
-    expect(lagsBehind(exampleDevice('a', { desired }), at)).toBe(true);
-    const report = exampleReport('a', { observedRevision: 2 });
-    expect(lagsBehind(exampleDevice('a', { desired, report }), at)).toBe(false);
+    const at = { nowMs: 100_000, reportIntervalMs: 30_000 };
+    expect(silentBefore({ ...at, listeningSinceMs: 0 })).toEqual(new Date(10_000));
+    expect(silentBefore({ ...at, listeningSinceMs: 10_000 })).toBeUndefined();
   });
 });
 

@@ -1,13 +1,18 @@
+import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
-import {
-  resumedStatus,
-  retriedStatus,
-} from '../../apps/controller/src/rollouts/rollout.status.plan.ts';
 import type {
   RolloutAction,
   RolloutPlan,
+  RolloutProgress,
 } from '../../apps/controller/src/rollouts/rollout.types.ts';
-import type { Desired, Device, Report, Rollout, WaveSpec } from '../../libs/protocol/src/index.ts';
+import type {
+  Desired,
+  Device,
+  Member,
+  Report,
+  Rollout,
+  WaveSpec,
+} from '../../libs/protocol/src/index.ts';
 import {
   exampleArtifact,
   exampleDevice,
@@ -47,6 +52,7 @@ const START_MS = Date.parse('2026-11-21T08:00:00.000Z');
 export class SimulatedFleet {
   readonly devices: SimulatedDevice[] = [];
   rollout: Rollout;
+  members: readonly Member[] = [];
   #nowMs = START_MS;
 
   constructor(options: { devices: number; unfit: number; waves: WaveSpec[] }) {
@@ -63,31 +69,37 @@ export class SimulatedFleet {
       if (device !== undefined) this.#runOn(device, step.kind);
       return undefined;
     }
-    const { spec, status } = this.rollout;
+    const { spec } = this.rollout;
     if (step.kind === 'Join') this.#join(false);
     if (step.kind === 'Pause') this.rollout = { ...this.rollout, spec: { ...spec, paused: true } };
-    if (step.kind === 'Retry') this.rollout = { ...this.rollout, status: retriedStatus(status) };
+    if (step.kind === 'Retry') this.#save(retried(this.progress, this.#now()));
     if (step.kind === 'Resume') {
-      const running = { ...spec, paused: false };
-      this.rollout = { ...this.rollout, spec: running, status: resumedStatus(status) };
+      this.rollout = { ...this.rollout, spec: { ...spec, paused: false } };
+      this.#save(resumed(this.progress, this.#now()));
     }
     return undefined;
+  }
+
+  get progress(): RolloutProgress {
+    return { status: this.rollout.status, members: this.members };
   }
 
   reconcile(crash: 'no' | 'before-save' | 'half-way' = 'no'): RolloutPlan {
     const plan = planRollout({
       rollout: this.rollout,
+      members: this.members,
       model: exampleModel(),
-      artifact: exampleArtifact(),
+      artifacts: new Map([['u8', exampleArtifact()]]),
       devices: this.devices.map((device) => this.#object(device)),
       others: [],
       footprints: new Map(),
+      earlierTargets: new Map(),
       specDigest: 'one',
       now: this.#now(),
     });
     const done = crash === 'half-way' ? Math.floor(plan.actions.length / 2) : plan.actions.length;
     for (const action of plan.actions.slice(0, done)) this.#carryOut(action);
-    if (crash === 'no') this.rollout = { ...this.rollout, status: plan.status };
+    if (crash === 'no') this.#save(plan);
     return plan;
   }
 
@@ -104,6 +116,11 @@ export class SimulatedFleet {
       this.run({ kind: 'Reconcile', crash: 'no' });
       if (this.rollout.status.phase === 'Complete' && !this.#isBehind()) return;
     }
+  }
+
+  #save({ status, members }: RolloutProgress): void {
+    this.rollout = { ...this.rollout, status };
+    this.members = members;
   }
 
   #isBehind(): boolean {

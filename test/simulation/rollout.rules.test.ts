@@ -1,12 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
-import {
-  resumedStatus,
-  retriedStatus,
-} from '../../apps/controller/src/rollouts/rollout.status.plan.ts';
 import type {
   RolloutFacts,
   RolloutPlan,
+  RolloutProgress,
 } from '../../apps/controller/src/rollouts/rollout.types.ts';
 import { workDigest } from '../../apps/controller/src/rollouts/work.digest.ts';
 import type { Device, Report } from '../../libs/protocol/src/index.ts';
@@ -24,11 +22,13 @@ import {
 function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
   return {
     rollout: exampleRollout(),
+    members: [],
     model: exampleModel(),
-    artifact: exampleArtifact(),
+    artifacts: new Map([['u8', exampleArtifact()]]),
     devices: [exampleDevice('a'), exampleDevice('b'), exampleDevice('c')],
     others: [],
     footprints: new Map(),
+    earlierTargets: new Map(),
     specDigest: 'one',
     now: NOW,
     ...change,
@@ -44,7 +44,7 @@ function condition(plan: RolloutPlan, type: string) {
 }
 
 function stateOf(plan: RolloutPlan, device: string) {
-  return plan.status.members.find((m) => m.device === device)?.state;
+  return plan.members.find((m) => m.device === device)?.state;
 }
 
 /** The facts after the plan was carried out. */
@@ -65,7 +65,17 @@ function carriedOut(before: RolloutFacts, plan: RolloutPlan): RolloutFacts {
     };
     return { ...device, status: { ...device.status, desired } };
   });
-  return { ...before, rollout: { ...before.rollout, status: plan.status }, devices };
+  return { ...saved(before, plan), devices };
+}
+
+/** The facts after status and members were saved. */
+function saved(before: RolloutFacts, { status, members }: RolloutProgress): RolloutFacts {
+  return { ...before, rollout: { ...before.rollout, status }, members };
+}
+
+/** What an action on a rollout starts from. */
+function progress({ rollout, members }: RolloutFacts): RolloutProgress {
+  return { status: rollout.status, members };
 }
 
 /** The device has answered what was asked of it. */
@@ -129,7 +139,7 @@ describe('acceptance', () => {
       'NaN in wte',
     ],
     ['VariantNotReady', facts({ model: exampleModel({ phase: 'Compressing' }) }), 'Compressing'],
-    ['ArtifactMissing', facts({ artifact: undefined }), 'u8'],
+    ['ArtifactMissing', facts({ artifacts: new Map() }), 'u8'],
   ])('waits with %s', (reason, given, text) => {
     const plan = planRollout(given);
     expect(plan.status.phase).toBe('Pending');
@@ -211,7 +221,7 @@ describe('waves', () => {
     expect(plan.status).toMatchObject({ phase: 'Complete', revision: 2 });
     expect(startedIn(plan)).toEqual([]);
     const other = exampleArtifact({ id: digest('other') });
-    const next = planRollout({ ...changed, artifact: other });
+    const next = planRollout({ ...changed, artifacts: new Map([['u8', other]]) });
     expect(startedIn(next)).toEqual(['a']);
     expect(next.status).toMatchObject({ phase: 'Progressing', currentWave: 0 });
   });
@@ -263,7 +273,7 @@ describe('failure', () => {
   it('goes on without the failed one on resume', () => {
     const failed = failedCanary();
     let now = carriedOut(failed, planRollout(failed));
-    now = { ...now, rollout: { ...now.rollout, status: resumedStatus(now.rollout.status) } };
+    now = saved(now, resumed(progress(now), NOW));
     const plan = planRollout(now);
     expect(startedIn(plan)).toEqual(['b']);
     expect(stateOf(plan, 'a')).toBe('Failed');
@@ -273,7 +283,7 @@ describe('failure', () => {
   it('starts the failed one again on retry, under a higher attempt, once', () => {
     const failed = failedCanary();
     let now = carriedOut(failed, planRollout(failed));
-    now = { ...now, rollout: { ...now.rollout, status: retriedStatus(now.rollout.status) } };
+    now = saved(now, retried(progress(now), NOW));
     const plan = planRollout(now);
     expect(plan.actions).toContainEqual(
       expect.objectContaining({ kind: 'SetDesired', device: 'a', attempt: 1, seenRevision: 1 }),
@@ -323,7 +333,7 @@ describe('fitness', () => {
     const device = exampleDevice('a', { report: exampleReport('a', { capabilities }) });
     const plan = planRollout(facts({ devices: [device, exampleDevice('b')] }));
     expect(startedIn(plan)).toEqual(['b']);
-    const member = plan.status.members.find((m) => m.device === 'a');
+    const member = plan.members.find((m) => m.device === 'a');
     expect(member).toMatchObject({ state: 'Unfit', reason: 'NotEnoughMemory', wave: null });
     expect(member?.message).toContain('20.0 MiB for weights + 10.0 MiB for the KV cache');
     expect(member?.message).toContain('= 30.0 MiB; the device has 24.0 MiB');
@@ -335,7 +345,7 @@ describe('fitness', () => {
     const report = exampleReport('a', { capabilities, active });
     const footprints = new Map([[digest('old'), 40 * 1024 * 1024]]);
     const plan = planRollout(facts({ devices: [exampleDevice('a', { report })], footprints }));
-    expect(plan.status.members[0]?.message).toContain('+ 40.0 MiB of old until then = 70.0 MiB');
+    expect(plan.members[0]?.message).toContain('+ 40.0 MiB of old until then = 70.0 MiB');
     expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDeviceFits' });
   });
 
@@ -343,7 +353,7 @@ describe('fitness', () => {
     const capabilities = { ...small, diskFreeBytes: 1024 * 1024 };
     const device = exampleDevice('a', { report: exampleReport('a', { capabilities }) });
     const plan = planRollout(facts({ devices: [device] }));
-    expect(plan.status.members[0]).toMatchObject({ state: 'Unfit', reason: 'NotEnoughDisk' });
+    expect(plan.members[0]).toMatchObject({ state: 'Unfit', reason: 'NotEnoughDisk' });
   });
 });
 
@@ -358,8 +368,8 @@ describe('two rollouts that select one device', () => {
   it('the older keeps it, the newer says so', () => {
     const plan = planRollout(facts({ others: [other] }));
     expect(startedIn(plan)).toEqual([]);
-    expect(plan.status.members[0]).toMatchObject({ state: 'Conflict' });
-    expect(plan.status.members[0]?.message).toContain('"older"');
+    expect(plan.members[0]).toMatchObject({ state: 'Conflict' });
+    expect(plan.members[0]?.message).toContain('"older"');
   });
 
   it('the newer has no say, nor has one that was turned down', () => {

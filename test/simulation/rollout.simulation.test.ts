@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { RolloutPlan } from '../../apps/controller/src/rollouts/rollout.types.ts';
+import type {
+  RolloutPlan,
+  RolloutProgress,
+} from '../../apps/controller/src/rollouts/rollout.types.ts';
 import { waveCapacity } from '../../apps/controller/src/rollouts/rollout.waves.ts';
-import type { RolloutStatus, WaveSpec } from '../../libs/protocol/src/index.ts';
+import type { WaveSpec } from '../../libs/protocol/src/index.ts';
 import { SimulatedFleet, type Step } from './rollout.fleet.ts';
 
 const device = fc.nat({ max: 11 });
@@ -32,10 +35,10 @@ const world = fc
   .record({ devices: fc.integer({ min: 1, max: 8 }), unfit: fc.nat({ max: 2 }), waves })
   .filter((w) => w.unfit < w.devices);
 
-function check(before: RolloutStatus, plan: RolloutPlan, spec: readonly WaveSpec[]): void {
-  const after = plan.status;
+function check(before: RolloutProgress, plan: RolloutPlan, spec: readonly WaveSpec[]): void {
+  const { status: after, members } = plan;
   const waveBefore = new Map(before.members.map((m) => [m.device, m.wave]));
-  const started = after.members.filter(
+  const started = members.filter(
     (m) => m.wave !== null && (waveBefore.get(m.device) ?? null) === null,
   );
   const asked = plan.actions.filter((action) => action.kind === 'SetDesired');
@@ -43,19 +46,19 @@ function check(before: RolloutStatus, plan: RolloutPlan, spec: readonly WaveSpec
     expect(started).toEqual([]);
     expect(asked).toEqual([]);
   }
-  const selected = after.members.filter((m) => m.state !== 'Conflict').length;
+  const selected = members.filter((m) => m.state !== 'Conflict').length;
   for (const { wave, state } of started) {
-    const inWave = after.members.filter((m) => m.wave === wave && m.state !== 'Offline');
+    const inWave = members.filter((m) => m.wave === wave && m.state !== 'Offline');
     expect(inWave.length).toBeLessThanOrEqual(waveCapacity(spec, wave ?? 0, selected));
     if (state === 'Active') continue;
     expect(wave).toBe(after.currentWave);
-    const early = after.members.filter((m) => m.wave !== null && m.wave < (wave ?? 0));
+    const early = members.filter((m) => m.wave !== null && m.wave < (wave ?? 0));
     expect(early.filter((m) => m.state === 'Updating')).toEqual([]);
   }
-  for (const member of after.members.filter((m) => m.state === 'Unfit')) {
+  for (const member of members.filter((m) => m.state === 'Unfit')) {
     expect(asked.map((a) => a.device)).not.toContain(member.device);
   }
-  const isMoving = after.members.some((m) => m.state === 'Updating');
+  const isMoving = members.some((m) => m.state === 'Updating');
   const progressing = after.conditions.find((c) => c.type === 'Progressing');
   if (isMoving || after.phase === 'Complete') return;
   expect(progressing?.status).toBe('False');
@@ -67,7 +70,7 @@ it('never starts more than the open wave, says why it waits, and converges', () 
     fc.property(world, fc.array(step, { maxLength: 150 }), (given, steps) => {
       const fleet = new SimulatedFleet(given);
       for (const next of steps) {
-        const before = fleet.rollout.status;
+        const before = fleet.progress;
         const plan = fleet.run(next);
         if (plan !== undefined) check(before, plan, given.waves);
       }

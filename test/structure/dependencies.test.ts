@@ -12,6 +12,7 @@ const PACKAGES = [
   'libs/artifact',
   'libs/engine',
   'libs/calibration',
+  'libs/client',
 ];
 const APPS = ['apps/controller', 'apps/agent', 'apps/cli'];
 
@@ -23,6 +24,7 @@ const VIOLATIONS = [
   ['libs/artifact/src/a.ts', `import '@entrofleet/engine';`, 'direction-of-libs-artifact'],
   ['libs/calibration/src/a.ts', `import '@entrofleet/codec';`, 'direction-of-libs-calibration'],
   ['libs/engine/src/a.ts', `import '@entrofleet/protocol';`, 'direction-of-libs-engine'],
+  ['libs/client/src/a.ts', `import '@entrofleet/protocol';`, 'direction-of-libs-client'],
   [
     'libs/engine/src/b.ts',
     `import type { A } from '@entrofleet/protocol';\nexport type B = A;`,

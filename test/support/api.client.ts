@@ -10,9 +10,11 @@ export interface ApiAnswer {
 /** The controller's REST API as a client sees it. */
 export class ApiClient {
   readonly #url: string;
+  readonly #timeoutMs: number;
 
-  constructor(url: string) {
+  constructor(url: string, options: { readonly timeoutMs?: number } = {}) {
     this.#url = url;
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
   }
 
   get(path: string): Promise<ApiAnswer> {
@@ -41,7 +43,7 @@ export class ApiClient {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(`${this.#url}${path}`, {
       method,
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(this.#timeoutMs),
       ...(body === undefined ? {} : { body: text, headers }),
     });
     const contentType = response.headers.get('content-type') ?? '';

@@ -4,6 +4,7 @@ import {
   Bitmap,
   type Desired,
   desiredSchema,
+  type Measurement,
   type Phase,
   parseTopic,
   type Report,
@@ -21,6 +22,15 @@ export interface FakeDeviceOptions {
   readonly capabilities?: Partial<Report['capabilities']>;
 }
 
+/** What it says each step took. */
+const PHASE_SECONDS = {
+  Downloading: 2,
+  Verifying: 0.5,
+  Decoding: 1,
+  Testing: 0.5,
+  Activating: 0.1,
+};
+
 /** A device without an engine: it speaks the protocol over real MQTT and checks what it gets. */
 export class FakeDevice {
   readonly name: string;
@@ -28,6 +38,8 @@ export class FakeDevice {
   failure: Report['error'] = null;
   /** It says nothing about desired states while this is set. */
   isStuck = false;
+  /** What it measures of a model that it activates; null: nothing. */
+  measure: (target: Target) => Partial<Measurement> | null = () => null;
   readonly seen: Desired[] = [];
   chunksReceived = 0;
   chunksDuplicate = 0;
@@ -39,6 +51,9 @@ export class FakeDevice {
   #active: Target | undefined;
   #phase: Phase = 'Idle';
   #chunks = new Map<number, Uint8Array>();
+  #measurement: Measurement | null = null;
+  #baseline: Measurement | null = null;
+  #download: Report['download'] = null;
   #window = 8;
   #arrivedSinceWant = 0;
   #stallTimer: NodeJS.Timeout | undefined;
@@ -106,10 +121,21 @@ export class FakeDevice {
       phase: this.#phase,
       target: identity(this.#desired?.target),
       active: identity(this.#active),
+      download: this.#download,
+      phaseSeconds: this.#phase === 'Active' ? PHASE_SECONDS : {},
+      measurement: this.#measurement,
+      baseline: this.#baseline,
       error: this.#phase === 'Failed' ? this.failure : null,
       ...change,
     };
     this.#publish(topics.report(this.name), message);
+  }
+
+  /** Measures what it runs, and reports it. */
+  measureAgain(): void {
+    const target = this.#active;
+    if (target !== undefined) this.#measurement = this.#measured(target);
+    this.report();
   }
 
   /** Publishes anything, as a broken device would. */
@@ -122,7 +148,7 @@ export class FakeDevice {
     if (client === undefined) return;
     client.publish(topics.presence(this.name), presence, { qos: 1, retain: true });
     await client.subscribeAsync(topics.desired(this.name), { qos: 1 });
-    if (this.#phase === 'Downloading') await this.#download();
+    if (this.#phase === 'Downloading') await this.#fetch();
     this.report();
   }
 
@@ -147,12 +173,12 @@ export class FakeDevice {
     else {
       this.#phase = 'Downloading';
       this.#chunks = new Map();
-      await this.#download();
+      await this.#fetch();
     }
     this.report();
   }
 
-  async #download(): Promise<void> {
+  async #fetch(): Promise<void> {
     const ref = this.#desired?.target?.artifact;
     if (ref === undefined) return;
     await this.#client?.subscribeAsync(topics.chunksOf(ref.id), { qos: 1 });
@@ -206,10 +232,48 @@ export class FakeDevice {
       chunkTable(parseHeader(header)).every(
         (chunk) => sha256(this.#chunks.get(chunk.index) ?? new Uint8Array()) === chunk.sha256,
       );
-    if (isIntact) this.#active = this.#desired?.target ?? undefined;
+    if (isIntact) this.#activate();
     else this.failure = { reason: 'HashMismatch', message: 'a chunk is damaged' };
     this.#phase = isIntact ? 'Active' : 'Failed';
     this.report();
+  }
+
+  #activate(): void {
+    const target = this.#desired?.target ?? undefined;
+    if (target === undefined) return;
+    this.#active = target;
+    this.#baseline = this.#measurement;
+    this.#measurement = this.#measured(target);
+    const { chunkCount, sizeBytes } = target.artifact;
+    const chunks = [...this.#chunks.values()];
+    this.#download = {
+      chunksTotal: chunkCount,
+      chunksHeld: chunkCount,
+      bytesTotal: sizeBytes,
+      bytesHeld: sizeBytes,
+      bytesReceived: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
+      bytesDuplicate: 0,
+      chunksCorrupt: 0,
+    };
+  }
+
+  #measured(target: Target): Measurement | null {
+    const change = this.measure(target);
+    if (change === null) return null;
+    return {
+      kind: 'Activation',
+      measuredAt: new Date().toISOString(),
+      artifactId: target.artifact.id,
+      threads: 1,
+      prefillTokensPerSecond: null,
+      decodeTokensPerSecond: null,
+      entropyDecodeGigabytesPerSecond: null,
+      loadSeconds: null,
+      peakRssBytes: null,
+      temperatureCelsius: null,
+      fingerprintDeviation: null,
+      ...change,
+    };
   }
 
   #publish(topic: string, message: object): void {

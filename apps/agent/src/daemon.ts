@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { chunkTable, parseHeader } from '@entrofleet/artifact';
 import { machineRates } from '@entrofleet/engine';
 import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
@@ -7,12 +6,13 @@ import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
 import { readMemory } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
+import { readChunkTables } from './chunk.tables.ts';
 import type { AgentConfig } from './config.ts';
 import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
 import { createDeviceSteps } from './device.steps.ts';
 import { makeFolder } from './durable.file.ts';
-import { failureOf } from './errors.ts';
+import { AgentError, failureOf } from './errors.ts';
 import type { LoadedModel } from './loaded.model.ts';
 import { lockFolder } from './lock.file.ts';
 import type { Log } from './log.ts';
@@ -42,7 +42,7 @@ export interface Daemon {
 /**
  * Puts the agent together and starts it: lock, journal, HTTP, then the model that served before,
  * whether or not the broker can be reached.
- * @throws AgentError `DataFolderInUse`, `PortUnavailable`, or the system's error.
+ * @throws AgentError `DataFolderUnusable`, `DataFolderInUse`, `PortUnavailable`, or the system's error.
  */
 export async function startDaemon(use: {
   readonly config: AgentConfig;
@@ -50,7 +50,11 @@ export async function startDaemon(use: {
   readonly agentVersion: string;
 }): Promise<Daemon> {
   const { config, log, agentVersion } = use;
-  await makeFolder(config.dataFolder);
+  await makeFolder(config.dataFolder).catch((cause: unknown) => {
+    const { message } = failureOf(cause);
+    const where = `cannot use ENTROFLEET_DATA_DIR ${config.dataFolder}`;
+    throw new AgentError('DataFolderUnusable', `${where}: ${message}`, { cause });
+  });
   const lock = await lockFolder(config.dataFolder);
   try {
     const daemon = await assemble({ config, log, agentVersion });
@@ -78,7 +82,7 @@ async function assemble(use: {
   const store = await ChunkStore.open({
     folder: config.dataFolder,
     marginBytes: config.diskMarginBytes,
-    reader: (header) => chunkTable(parseHeader(header)),
+    reader: readChunkTables,
   });
   const ring = await ReportRing.open(join(config.dataFolder, 'reports'));
   const slot = new ModelSlot<LoadedModel>();

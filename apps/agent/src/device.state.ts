@@ -21,19 +21,25 @@ export interface DeviceStateSource {
 
 /** The whole state of this device, as it is at this moment. */
 export async function readDeviceState(source: DeviceStateSource): Promise<ReportedState> {
-  const { config, agent, slot, endpoint, agentVersion, isa } = source;
+  const { config, isa, readBytesPerSecond } = source;
   const { dataFolder, memoryBudgetBytes, labels } = config;
+  const readings = await readCapabilities({ dataFolder, isa, memoryBudgetBytes });
+  return stateOf({ ...source, labels, capabilities: { ...readings, readBytesPerSecond } });
+}
+
+/** The same with what was read of the system given. */
+export function stateOf(
+  source: Pick<DeviceStateSource, 'agent' | 'slot' | 'endpoint' | 'agentVersion'> &
+    Pick<ReportedState, 'labels' | 'capabilities'>,
+): ReportedState {
+  const { agent, slot, endpoint, agentVersion, labels } = source;
   const { situation, evidence } = agent;
-  const capabilities = {
-    ...(await readCapabilities({ dataFolder, isa, memoryBudgetBytes })),
-    linkBytesPerSecond: evidence.linkBytesPerSecond,
-    readBytesPerSecond: source.readBytesPerSecond,
-  };
+  const { linkBytesPerSecond } = evidence;
   const active = slot.current?.target ?? null;
   return {
     agentVersion,
     labels,
-    capabilities,
+    capabilities: { ...source.capabilities, linkBytesPerSecond },
     observedRevision: situation.desired?.revision ?? 0,
     observedAttempt: situation.desired?.attempt ?? 0,
     phase: reportedPhase(situation),
@@ -41,6 +47,7 @@ export async function readDeviceState(source: DeviceStateSource): Promise<Report
     active: identity(active),
     endpoint,
     download: evidence.download,
+    delta: evidence.delta ?? null,
     phaseSeconds: evidence.phaseSeconds,
     measurement: evidence.measurement,
     baseline: evidence.baseline,

@@ -43,6 +43,7 @@ const situationSchema = z.strictObject({
 const evidenceSchema = z.strictObject({
   phaseSeconds: reportSchema.shape.phaseSeconds,
   download: reportSchema.shape.download,
+  delta: reportSchema.shape.delta.default(null),
   measurement: measurementSchema.nullable(),
   baseline: measurementSchema.nullable().default(null),
   rolledBackAt: instantSchema.nullable().default(null),
@@ -54,6 +55,7 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export const NO_EVIDENCE: Evidence = {
   phaseSeconds: {},
   download: null,
+  delta: null,
   measurement: null,
   baseline: null,
   rolledBackAt: null,
@@ -71,7 +73,7 @@ const recordSchema = z.strictObject({
 export type JournalRecord = z.infer<typeof recordSchema>;
 
 /** A first record. Its boot counter is the next start's, less one. */
-function firstRecord(nowMs: number): JournalRecord {
+export function firstRecord(nowMs: number): JournalRecord {
   // A device whose disk was wiped starts anew, yet its reports must count as newer than those of
   // its former life; seconds since 1970 are greater than any number of starts so far.
   const boot = Math.max(1, Math.floor(nowMs / 1000));

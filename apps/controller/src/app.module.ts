@@ -11,6 +11,7 @@ import { HttpModule } from './http/http.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { SweepModule } from './sweep/sweep.module.ts';
+import { WatchModule } from './watch/watch.module.ts';
 
 @Module({})
 class ConfigModule {}
@@ -32,6 +33,7 @@ export function appModule(config: Config): DynamicModule {
       AdaptersModule,
       HttpModule,
       HealthModule,
+      WatchModule,
       EventsModule,
       ModelsModule,
       ArtifactsModule,

@@ -80,6 +80,15 @@ const environmentSchema = z.object({
   SWEEP_INTERVAL_SECONDS: whole({ min: 1, max: 3600 })
     .prefault('5')
     .describe('How often every unfinished object is enqueued again'),
+  WATCH_HISTORY_SECONDS: whole({ min: 1, max: 604_800 })
+    .prefault('3600')
+    .describe('A watch resumes after so long at most; deletions are forgotten then'),
+  WATCH_STALL_SECONDS: whole({ min: 1, max: 3600 })
+    .prefault('30')
+    .describe('A watching client that takes nothing for so long is cut'),
+  EVENT_HISTORY_HOURS: whole({ min: 1, max: 87_600 })
+    .prefault('336')
+    .describe('Events are kept for so long, the latest 200 of each object'),
   COMPRESSION_CONCURRENCY: whole({ min: 1, max: 64 })
     .prefault('1')
     .describe('Tensor groups or variants worked on at the same time in this process'),
@@ -121,6 +130,9 @@ export interface Config {
   readonly workFolder: string;
   readonly roles: ReadonlySet<Role>;
   readonly sweepIntervalMs: number;
+  readonly watchHistoryMs: number;
+  readonly watchStallMs: number;
+  readonly eventHistoryMs: number;
   readonly compressionConcurrency: number;
   readonly compressionThreads: number;
   readonly compressionGroupBytes: number;
@@ -166,6 +178,9 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     workFolder: join(blobFolder, 'work'),
     roles: env.ENTROFLEET_ROLES,
     sweepIntervalMs: env.SWEEP_INTERVAL_SECONDS * 1000,
+    watchHistoryMs: env.WATCH_HISTORY_SECONDS * 1000,
+    watchStallMs: env.WATCH_STALL_SECONDS * 1000,
+    eventHistoryMs: env.EVENT_HISTORY_HOURS * 3_600_000,
     compressionConcurrency: env.COMPRESSION_CONCURRENCY,
     compressionThreads: env.COMPRESSION_THREADS || availableParallelism(),
     compressionGroupBytes: env.COMPRESSION_GROUP_BYTES,

@@ -15,6 +15,8 @@ export type ArtifactReason =
   | 'Closed'
   | 'BadArgument'
   | 'BadPart'
+  | 'BadDelta'
+  | 'WrongBase'
   | 'ReadFailed'
   | 'WriteFailed'
   | 'DiskFull';

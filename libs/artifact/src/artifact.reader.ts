@@ -17,7 +17,6 @@ import { forEachParallel } from './bounded.parallel.ts';
 import { chunkTable, itemChunks } from './chunk.table.ts';
 import { dequantize } from './dequantize.ts';
 import { type EvaluationRecord, writeEvaluation } from './evaluation.record.ts';
-import { parseBf16 } from './float.bits.ts';
 import {
   type CodedMatrix,
   codedMatrices,
@@ -28,6 +27,7 @@ import {
 } from './matrix.loader.ts';
 import { decodeSymbols } from './symbol.coding.ts';
 import { elementCount, matrixShape } from './tensor.shape.ts';
+import { tensorSteps } from './tensor.steps.ts';
 
 /** Chunks hashed at a time: the width of libuv's thread pool, where the hashing happens. */
 const HASHES_IN_FLIGHT = 4;
@@ -260,7 +260,7 @@ export class ArtifactReader {
     run: { threads: number; seed: number; signal: AbortSignal | undefined },
   ): Promise<PlainTensor> {
     const begin = stepBytes(entry);
-    const steps = rowSteps(entry, payload.subarray(0, begin));
+    const steps = tensorSteps(entry, payload.subarray(0, begin));
     const symbols = native.allocateOutput({ sizeBytes: symbolCount(entry) });
     const seconds = await decodeSymbols(entry, {
       payload: payload.subarray(begin),
@@ -309,15 +309,4 @@ async function readRaw(
 ): Promise<PlainTensor> {
   const data = await native.toFloat32({ weights, type: entry.type, threads });
   return { format: 'f32', ...matrixShape(entry.shape), data };
-}
-
-function rowSteps(entry: CodedTensorEntry, bytes: Uint8Array): Float32Array {
-  if (entry.step !== null) return Float32Array.of(entry.step);
-  const steps = parseBf16(bytes);
-  const bad = steps.findIndex((step) => !(Number.isFinite(step) && step > 0));
-  if (bad === -1) return steps;
-  throw new ArtifactError(
-    'BadTensor',
-    `tensor "${entry.name}" has step ${steps[bad]} in row ${bad}; encode the model again`,
-  );
 }

@@ -43,9 +43,29 @@ export class ChunkSource {
  * @throws ArtifactError as openArtifact, and `HashMismatch` when the file is another artifact.
  */
 export async function openChunks(path: string, ref: Pick<ArtifactRef, 'id'>): Promise<ChunkSource> {
+  return new ChunkSource(await openExpected(path, ref));
+}
+
+/**
+ * Which chunks an artifact has; its payload is not read.
+ * @throws ArtifactError as {@link openChunks}.
+ */
+export async function readChunkTable(
+  path: string,
+  ref: Pick<ArtifactRef, 'id'>,
+): Promise<readonly ChunkLocation[]> {
+  const file = await openExpected(path, ref);
+  try {
+    return chunkTable(file.header);
+  } finally {
+    await file.close();
+  }
+}
+
+async function openExpected(path: string, ref: Pick<ArtifactRef, 'id'>): Promise<ArtifactFile> {
   const file = await ArtifactFile.open(path);
   const { id } = file.header.ref;
-  if (id === ref.id) return new ChunkSource(file);
+  if (id === ref.id) return file;
   await file.close();
   throw new ArtifactError('HashMismatch', `${path} holds artifact ${id}, not ${ref.id}`);
 }

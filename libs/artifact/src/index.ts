@@ -14,7 +14,25 @@ export * from './checkpoint.error.ts';
 export type { CheckpointOptions, TensorInfo } from './checkpoint.reader.ts';
 export { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
 export * from './chunk.source.ts';
-export { type ChunkLocation, type ChunkRange, chunkTable } from './chunk.table.ts';
+export {
+  type ChunkLocation,
+  type ChunkRange,
+  chunkTable,
+} from './chunk.table.ts';
+export * from './delta.apply.ts';
+export {
+  type DeltaItemStats,
+  type DeltaWork,
+  type EncodedDelta,
+  encodeDelta,
+} from './delta.encoder.ts';
+export { DeltaFile, openDeltaChunks } from './delta.file.ts';
+export {
+  type DeltaHeader,
+  deltaChunkTable,
+  isDeltaHeader,
+  parseDeltaHeader,
+} from './delta.header.ts';
 export * from './dequantize.ts';
 export { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
 export type * from './encode.types.ts';

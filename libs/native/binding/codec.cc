@@ -10,6 +10,7 @@
 #include "binding/codec_arguments.h"
 #include "binding/codec_call.h"
 #include "binding/parts.h"
+#include "kernels/codec_residuals.h"
 #include "kernels/codec_row_quantizer.h"
 #include "kernels/codec_segments.h"
 
@@ -162,9 +163,16 @@ Napi::Value encode_lanes_call(const Napi::CallbackInfo& info) {
     const std::span<uint8_t> symbols = arguments.bytes("symbols");
     const size_t segment_symbols = segment_symbols_of(arguments);
     const size_t threads = arguments.threads();
+    std::optional<std::vector<uint8_t>> given;
+    if (arguments.has("code")) {
+      const std::span<uint8_t> code = arguments.bytes("code");
+      given.emplace(code.begin(), code.end());
+    }
     return run(
         env, arguments.buffers(),
-        [=] { return encode_lanes(symbols.data(), symbols.size(), segment_symbols, threads); },
+        [=] {
+          return encode_lanes(symbols.data(), symbols.size(), segment_symbols, threads, given);
+        },
         [](Napi::Env env, LaneCodedSymbols& coded) -> Napi::Value {
           Napi::Object value = segments_value(env, coded);
           value.Set("code", copied<Napi::Uint8Array>(env, coded.code));
@@ -239,6 +247,82 @@ Napi::Value decode_lanes_call(const Napi::CallbackInfo& info) {
   });
 }
 
+// All fields of a residual call but what is coded. The ratios are a copy, so that no one changes
+// them after they were checked.
+struct ResidualCall {
+  ResidualBlock block;
+  std::vector<int32_t> ratios;
+  size_t symbols;
+
+  explicit ResidualCall(CodecArguments& arguments) {
+    constexpr uint64_t kMostColumns = uint64_t{1} << 35;
+    ResidualGrids& grids = block.grids;
+    grids.bits = static_cast<int>(arguments.integer("bits", 4, 8));
+    if (grids.bits != 4 && grids.bits != 8) arguments.refuse("bits", "8 or 4");
+    const uint64_t most_level = (1u << grids.bits) - 1;
+    grids.base_zero = static_cast<int>(arguments.integer("baseZeroPoint", 0, most_level));
+    grids.target_zero = static_cast<int>(arguments.integer("targetZeroPoint", 0, most_level));
+    grids.columns = static_cast<size_t>(arguments.integer("columns", 1, kMostColumns));
+    block.first_column = static_cast<size_t>(arguments.integer("firstColumn", 0, grids.columns - 1));
+    block.weights = static_cast<size_t>(arguments.integer("weights", 1, kMostResidualWeights));
+    symbols = grids.bits == 8 ? block.weights : (block.weights + 1) / 2;
+    block.base = symbols_of(arguments, "base").data();
+    ratios = arguments.integers("ratios", kMostRatio);
+    const size_t rows = residual_rows(grids.columns, block.first_column, block.weights);
+    if (ratios.size() != 1 && ratios.size() != rows) {
+      arguments.refuse("ratios", "1 or " + std::to_string(rows) + " integers");
+    }
+  }
+
+  std::span<uint8_t> symbols_of(CodecArguments& arguments, const char* field) const {
+    const std::span<uint8_t> bytes = arguments.bytes(field);
+    if (bytes.size() != symbols) {
+      arguments.refuse(field, std::to_string(symbols) + " bytes, not " + std::to_string(bytes.size()));
+    }
+    return bytes;
+  }
+
+  ResidualBlock with_ratios() const {
+    ResidualBlock complete = block;
+    complete.grids.ratios = ratios;
+    return complete;
+  }
+};
+
+Napi::Value encode_residuals_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return rejecting(env, [&] {
+    CodecArguments arguments(info, "encodeResiduals");
+    const ResidualCall call(arguments);
+    const std::span<uint8_t> target = call.symbols_of(arguments, "target");
+    return run(
+        env, arguments.buffers(),
+        [=] { return encode_residuals(call.with_ratios(), target.data()); },
+        [](Napi::Env env, std::vector<uint8_t>& coded) -> Napi::Value {
+          return copied<Napi::Uint8Array>(env, coded);
+        });
+  });
+}
+
+Napi::Value decode_residuals_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return rejecting(env, [&] {
+    CodecArguments arguments(info, "decodeResiduals");
+    const ResidualCall call(arguments);
+    const std::span<uint8_t> coded = arguments.bytes("coded");
+    return run(
+        env, arguments.buffers(),
+        [=] {
+          OwnedArray<uint8_t> target(call.symbols);
+          decode_residuals(call.with_ratios(), coded, target.elements.get());
+          return target;
+        },
+        [](Napi::Env env, OwnedArray<uint8_t>& target) -> Napi::Value {
+          return hand_over<uint8_t, Napi::Uint8Array>(env, target);
+        });
+  });
+}
+
 // Fresh memory in whole pages: zero, aligned for any store, and in huge pages where the system has
 // them, since touching it for the first time page by page takes longer than decoding into it.
 Napi::Value allocate_output_call(const Napi::CallbackInfo& info) {
@@ -303,6 +387,8 @@ void add_codec(Napi::Env env, Napi::Object exports) {
   add("decodeHuffman", decode_huffman_call);
   add("encodeLanes", encode_lanes_call);
   add("decodeLanes", decode_lanes_call);
+  add("encodeResiduals", encode_residuals_call);
+  add("decodeResiduals", decode_residuals_call);
   add("allocateOutput", allocate_output_call);
   add("toFloat32", to_float32_call);
 }

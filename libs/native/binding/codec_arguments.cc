@@ -240,6 +240,16 @@ std::span<uint32_t> CodecArguments::indices(const char* name) {
   return elements<Napi::Uint32Array, uint32_t>(name, napi_uint32_array, "a Uint32Array");
 }
 
+std::vector<int32_t> CodecArguments::integers(const char* name, int32_t most) {
+  const std::span<int32_t> given =
+      elements<Napi::Int32Array, int32_t>(name, napi_int32_array, "an Int32Array");
+  const auto is_bounded = [=](int32_t value) { return -most <= value && value <= most; };
+  if (!std::all_of(given.begin(), given.end(), is_bounded)) {
+    refuse(name, "integers from -" + std::to_string(most) + " to " + std::to_string(most));
+  }
+  return {given.begin(), given.end()};
+}
+
 bool CodecArguments::has(const char* name) const {
   const Napi::Value value = field(name);
   return !value.IsUndefined() && !value.IsNull();

@@ -54,6 +54,8 @@ class CodecArguments {
   std::span<float> floats(const char* field);
   std::span<double> doubles(const char* field);
   std::span<uint32_t> indices(const char* field);
+  // The integers of an Int32Array, from -most to most.
+  std::vector<int32_t> integers(const char* field, int32_t most);
   // None, or `rows` of the field `spreads`, all finite and above 0.
   std::span<const float> spreads(size_t rows);
 

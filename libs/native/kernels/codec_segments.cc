@@ -62,12 +62,23 @@ bool encode_segment(const CodecKernels& kernels, const EncodeTable& table, const
   return true;
 }
 
+[[noreturn]] void refuse_symbol(size_t symbol) {
+  throw CodecFailure{"BadCodeTable", "symbol " + std::to_string(symbol) + " occurs and has no code",
+                     symbol};
+}
+
 void require_codes(const CodeLengths& lengths, const Histogram& counts) {
   require_prefix_code(lengths);
   for (size_t symbol = 0; symbol < counts.size(); ++symbol) {
-    if (counts[symbol] == 0 || lengths[symbol] != 0) continue;
-    throw CodecFailure{"BadCodeTable",
-                       "symbol " + std::to_string(symbol) + " occurs and has no code", symbol};
+    if (counts[symbol] > 0 && lengths[symbol] == 0) refuse_symbol(symbol);
+  }
+}
+
+void require_words(const LaneCode& code, const Histogram& counts) {
+  std::array<bool, 256> known{};
+  for (const uint8_t symbol : code.symbols) known[symbol] = true;
+  for (size_t symbol = 0; symbol < counts.size(); ++symbol) {
+    if (counts[symbol] > 0 && !known[symbol]) refuse_symbol(symbol);
   }
 }
 
@@ -142,13 +153,15 @@ void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, ui
 }
 
 LaneCodedSymbols encode_lanes(const uint8_t* symbols, size_t count, size_t segment_symbols,
-                              size_t threads) {
+                              size_t threads,
+                              const std::optional<std::vector<uint8_t>>& given) {
   const CodecKernels& kernels = codec_kernels(active_isa());
   const SegmentCut cut{count, segment_symbols};
   const size_t segments = cut.segments();
   ThreadTeam team(encoding_threads(threads, cut));
   const Histogram counts = count_symbols(kernels, team, symbols, count);
-  const LaneCode code = optimal_lane_code(counts);
+  const LaneCode code = given.has_value() ? read_lane_code(*given) : optimal_lane_code(counts);
+  if (given.has_value()) require_words(code, counts);
   const LaneEncodeTable table(code);
   LaneCodedSymbols result;
   result.code = lane_code_bytes(code);

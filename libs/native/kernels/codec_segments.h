@@ -52,9 +52,10 @@ CodedSymbols encode_huffman(const uint8_t* symbols, size_t count, size_t segment
 void decode_huffman(const CodedInput& input, uint8_t* output, size_t threads, uint64_t seed,
                     const SegmentWatch& watch = {});
 
-// As encode_huffman, with the optimal code.
+// As encode_huffman; the code is in the byte form of LANES.md.
 LaneCodedSymbols encode_lanes(const uint8_t* symbols, size_t count, size_t segment_symbols,
-                              size_t threads);
+                              size_t threads,
+                              const std::optional<std::vector<uint8_t>>& given = std::nullopt);
 
 // Throws what decode_segments does, or BadCodeTable.
 void decode_lanes(const LaneCodedInput& input, uint8_t* output, size_t threads, uint64_t seed,

@@ -28,6 +28,8 @@ namespace {
 
 #include "kernels/activations.body.h"
 
+#include "kernels/window_ahead.body.h"
+
 #include "kernels/window_exceptions.body.h"
 
 #include ENTROFLEET_WINDOW_TILES

@@ -87,7 +87,7 @@ inline void unpack_codes(const uint8_t* tile, const Codebook& codebook, uint8_t*
 // positions.
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead&, int64_t (&sums)[kPositions][kWindowRows]) {
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
   }

@@ -213,8 +213,8 @@ inline void code_tile(const uint8_t* symbols, const CodebookCodes& codes, uint8_
 
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_codes(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
   with_code_tiles(*group.codebook, [&](auto type) {
-    dot_tiles<typename decltype(type)::Type, kSymbolBits>(group, tiles, inputs, sums);
+    dot_tiles<typename decltype(type)::Type, kSymbolBits>(group, tiles, inputs, ahead, sums);
   });
 }

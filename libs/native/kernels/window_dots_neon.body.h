@@ -70,7 +70,7 @@ inline void dot_tiles(const WindowGroup& group, size_t tiles, const Activations&
 
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead&, int64_t (&sums)[kPositions][kWindowRows]) {
   for (size_t p = 0; p < kPositions; ++p) {
     const int64_t offset = group.window.bits == 8 ? kSymbolOffset * inputs.sums[p] : 0;
     for (int64_t& sum : sums[p]) sum = offset;

@@ -89,6 +89,7 @@ class WindowPacker {
   bool pack_coded(const SymbolBlock& block, size_t group);
   void pack_window(const SymbolBlock& block, size_t group, Window window);
   void keep(WindowGroup packed, size_t group, size_t tile_bytes);
+  void move_run();
 
   WindowMatrix& matrix_;
   const EngineKernels& kernels_;
@@ -96,6 +97,16 @@ class WindowPacker {
   std::unique_ptr<uint8_t, void (*)(void*)> tiles_;
   std::vector<uint16_t> exceptions_;
   std::vector<uint8_t> unpacked_;
+  // Groups that follow each other and are to do so in memory. Their pointers are set when the run
+  // is moved there.
+  struct PackedGroup {
+    size_t index;
+    WindowGroup group;
+    size_t begin;
+    size_t tiles_at;
+  };
+  std::vector<uint8_t> run_;
+  std::vector<PackedGroup> run_groups_;
 };
 
 struct WindowSource {

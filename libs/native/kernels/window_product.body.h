@@ -33,16 +33,16 @@ inline void finish_sums(const WindowProduct& product, size_t row, size_t positio
 
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_any_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                          int64_t (&sums)[kPositions][kWindowRows]) {
+                          ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
   if (group.codebook != nullptr) {
-    dot_codes<kSymbolBits>(group, tiles, inputs, sums);
+    dot_codes<kSymbolBits>(group, tiles, inputs, ahead, sums);
   } else {
-    dot_group<kSymbolBits>(group, tiles, inputs, sums);
+    dot_group<kSymbolBits>(group, tiles, inputs, ahead, sums);
   }
 }
 
 template <size_t kPositions>
-inline void multiply_group(const WindowProduct& product, size_t index) {
+inline void multiply_group(const WindowProduct& product, size_t index, ReadAhead& ahead) {
   const WindowView& weights = *product.weights;
   const Activations& inputs = *product.inputs;
   const WindowGroup& group = weights.groups[index];
@@ -51,9 +51,9 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
   // Indices stand for symbols themselves, windows for what they are above `low`.
   const bool coded = group.codebook != nullptr;
   if (weights.symbol_bits == 4) {
-    dot_any_group<4>(group, tiles, inputs, sums);
+    dot_any_group<4>(group, tiles, inputs, ahead, sums);
   } else {
-    dot_any_group<8>(group, tiles, inputs, sums);
+    dot_any_group<8>(group, tiles, inputs, ahead, sums);
   }
   for (size_t p = 0; p < kPositions; ++p) {
     const int64_t base = coded ? 0 : group.window.low * inputs.sums[p];
@@ -63,7 +63,11 @@ inline void multiply_group(const WindowProduct& product, size_t index) {
 
 template <size_t kPositions>
 inline void multiply_groups(const WindowProduct& product, size_t begin, size_t end) {
-  for (size_t index = begin; index < end; ++index) multiply_group<kPositions>(product, index);
+  if (begin == end) return;
+  ReadAhead ahead(*product.weights, begin, kPrefetchBytes);
+  for (size_t index = begin; index < end; ++index) {
+    multiply_group<kPositions>(product, index, ahead);
+  }
 }
 
 // Where the exceptions of a group continue when its next panel is unpacked.

@@ -2,6 +2,9 @@
 // are made of, in plain C++. An instruction set that has better defines the same functions in its
 // own window_tiles_<isa>.body.h (engine_kernels.body.h says how it is chosen).
 
+// How far ahead memory is read; it is not.
+constexpr size_t kPrefetchBytes = 0;
+
 // windows[i] = q - low (mod 256) of place i of a tile. `symbols` is the first of 16 x 32.
 inline void load_tile(const uint8_t* symbols, size_t row_stride, uint8_t low, uint8_t* windows) {
   for (size_t step = 0; step < kTileSteps; ++step) {
@@ -109,7 +112,7 @@ inline void dot_steps(const uint8_t* symbols, size_t steps, const int16_t* whole
 // the first kPositions positions.
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead&, int64_t (&sums)[kPositions][kWindowRows]) {
   const Window window = {group.window.bits, 0};
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;

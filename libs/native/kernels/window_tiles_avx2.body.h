@@ -190,7 +190,7 @@ inline void add_run(unsigned bits, const uint8_t* tile, size_t tiles, const int1
 
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead&, int64_t (&sums)[kPositions][kWindowRows]) {
   for (auto& of_position : sums) {
     for (int64_t& sum : of_position) sum = 0;
   }

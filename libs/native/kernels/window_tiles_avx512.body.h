@@ -1,13 +1,18 @@
 // What products with windows and their packing are made of (window_tiles.body.h), for AVX-512 with
 // VNNI: a step is one register, whose 32-bit lanes are rows.
 
-// How far ahead memory is read: on from a group's exceptions to its tiles and to the next group.
+// How far ahead memory is read.
 constexpr size_t kPrefetchBytes = 8192;
 
-// As an instruction, for GCC 12 takes a function that only prefetches for one without effect and
-// drops the calls. Never faults.
-inline void prefetch_stream(const uint8_t* at) {
-  asm volatile("prefetcht0 %0" : : "m"(at[kPrefetchBytes]));
+// The next kBytes. As an instruction, for GCC 12 takes a function that only prefetches for one
+// without effect and drops the calls. Never faults.
+template <size_t kBytes>
+[[gnu::always_inline]] inline void prefetch(ReadAhead& ahead) {
+#pragma GCC unroll 8
+  for (size_t line = 0; line < kBytes; line += 64) {
+    asm volatile("prefetcht0 %0" : : "m"(ahead.at()[line]));
+  }
+  ahead.advance(kBytes);
 }
 
 inline __m512i load_step(const uint8_t* from) {
@@ -171,9 +176,8 @@ struct WindowTiles {
 template <typename Tiles, size_t kPositions>
 [[gnu::always_inline]] inline void add_tile(const Tiles& tiles, const uint8_t* tile,
                                             const Activations& inputs, size_t at,
-                                            GroupSums<kPositions>& sums) {
-#pragma GCC unroll 8
-  for (size_t line = 0; line < Tiles::kBytes; line += kStepBytes) prefetch_stream(tile + line);
+                                            ReadAhead& ahead, GroupSums<kPositions>& sums) {
+  prefetch<Tiles::kBytes>(ahead);
   Steps step;
   tiles.load(tile, step);
   const int8_t* high[kPositions];
@@ -204,12 +208,11 @@ template <typename Tiles, size_t kPositions>
 // A function of its own for each, for with all of them in one place GCC stops inlining.
 template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
 [[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                                 int64_t (&sums)[kPositions][kWindowRows]) {
+                                 ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
   const Tiles held(group);
-  // The exceptions lie before the tiles, which go on from here as far ahead as before.
-  const uint8_t* const entries = reinterpret_cast<const uint8_t*>(group.exceptions);
+  // What lies before the tiles.
   for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
-    prefetch_stream(entries + i);
+    prefetch<64>(ahead);
   }
   ExceptionReader reader = read_exceptions(group);
   int32_t part[kPositions][kWindowRows] = {};
@@ -221,7 +224,7 @@ template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
   for (size_t i = 0; i < tiles;) {
     const size_t run_end = tiles - i < run ? tiles : i + run;
     for (; i < run_end; ++i) {
-      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, dense);
+      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, ahead, dense);
       const size_t left = static_cast<size_t>(reader.end - reader.next);
       add_exceptions<kSymbolBits>(reader, reader.next + (left < each ? left : each), inputs.whole,
                                   inputs.stride, part);
@@ -236,19 +239,19 @@ template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
 
 template <unsigned kSymbolBits, size_t kPositions>
 inline void dot_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                      int64_t (&sums)[kPositions][kWindowRows]) {
+                      ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
   switch (group.window.bits) {
-    case 1: return dot_tiles<WindowTiles<1>, kSymbolBits>(group, tiles, inputs, sums);
-    case 2: return dot_tiles<WindowTiles<2>, kSymbolBits>(group, tiles, inputs, sums);
-    case 3: return dot_tiles<WindowTiles<3>, kSymbolBits>(group, tiles, inputs, sums);
-    case 4: return dot_tiles<WindowTiles<4>, kSymbolBits>(group, tiles, inputs, sums);
+    case 1: return dot_tiles<WindowTiles<1>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+    case 2: return dot_tiles<WindowTiles<2>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+    case 3: return dot_tiles<WindowTiles<3>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+    case 4: return dot_tiles<WindowTiles<4>, kSymbolBits>(group, tiles, inputs, ahead, sums);
   }
   if constexpr (kSymbolBits == 8) {
     switch (group.window.bits) {
-      case 5: return dot_tiles<WindowTiles<5>, kSymbolBits>(group, tiles, inputs, sums);
-      case 6: return dot_tiles<WindowTiles<6>, kSymbolBits>(group, tiles, inputs, sums);
-      case 7: return dot_tiles<WindowTiles<7>, kSymbolBits>(group, tiles, inputs, sums);
-      default: return dot_tiles<WindowTiles<8>, kSymbolBits>(group, tiles, inputs, sums);
+      case 5: return dot_tiles<WindowTiles<5>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+      case 6: return dot_tiles<WindowTiles<6>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+      case 7: return dot_tiles<WindowTiles<7>, kSymbolBits>(group, tiles, inputs, ahead, sums);
+      default: return dot_tiles<WindowTiles<8>, kSymbolBits>(group, tiles, inputs, ahead, sums);
     }
   }
 }

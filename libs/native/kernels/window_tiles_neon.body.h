@@ -6,7 +6,9 @@ constexpr size_t kQuads = 4;
 constexpr size_t kQuadBytes = kStepBytes / kQuads;
 
 // Ahead of the stream of a group's tiles and exceptions, and on into the next group's.
-inline void prefetch_stream(const uint8_t* at) { __builtin_prefetch(at + 1024); }
+constexpr size_t kPrefetchBytes = 1024;
+
+inline void prefetch_stream(const uint8_t* at) { __builtin_prefetch(at + kPrefetchBytes); }
 
 // Rows 4 * quad to 4 * quad + 3 of 16 columns, as the quad's part of four steps.
 inline void load_quad(const uint8_t* symbols, size_t row_stride, uint8x16_t low, uint8_t* windows) {

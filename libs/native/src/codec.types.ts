@@ -79,6 +79,27 @@ export interface DecodeInput {
   control?: Int32Array;
 }
 
+/** Consecutive weights of a matrix, and how the base's levels become levels of the target. */
+export interface ResidualInput {
+  /** Symbols of the base for these weights. */
+  base: Uint8Array;
+  /** Of a level; with 4, a symbol holds two. */
+  bits: 8 | 4;
+  baseZeroPoint: number;
+  targetZeroPoint: number;
+  /** Weights in a row of the matrix. */
+  columns: number;
+  /** Where in its row the first weight stands. */
+  firstColumn: number;
+  /** At most 2^25. */
+  weights: number;
+  /**
+   * Steps of the base over steps of the target, times 2^16, at most 2^22 in magnitude: one for each
+   * row that the weights touch, or one for all.
+   */
+  ratios: Int32Array;
+}
+
 /**
  * Codec half of the addon. Every call runs on worker threads and leaves the event loop free.
  * Calls reject with an Error whose `code` is a CamelCase reason: `BadArgument`, `NonFiniteWeight`
@@ -166,12 +187,29 @@ export interface CodecBinding {
    */
   decodeHuffman(input: DecodeInput & { codeLengths: Uint8Array }): Promise<number>;
 
-  /** The grouped prefix code in 64 interleaved lanes, over segments as {@link encodeHuffman}. */
+  /**
+   * The grouped prefix code in 64 interleaved lanes, over segments as {@link encodeHuffman}: with
+   * the optimal code unless `code` is given, in its byte form.
+   */
   encodeLanes(input: {
     symbols: Uint8Array;
     segmentSymbols: number;
     threads: number;
+    code?: Uint8Array;
   }): Promise<LaneEncodedSymbols>;
+
+  /**
+   * Symbols of a matrix coded by what those of a similar matrix predict (libs/artifact/DELTA.md):
+   * a few hundredths of a bit a weight when they hardly differ. About 10 ns a weight, one thread.
+   */
+  encodeResiduals(input: ResidualInput & { target: Uint8Array }): Promise<Uint8Array<ArrayBuffer>>;
+
+  /**
+   * Reads nothing outside `coded` and `base`, whatever they hold; rejects with `CorruptSegment` for
+   * what no encoder wrote.
+   * @returns the symbols of the target.
+   */
+  decodeResiduals(input: ResidualInput & { coded: Uint8Array }): Promise<Uint8Array<ArrayBuffer>>;
 
   /** As {@link decodeHuffman}. */
   decodeLanes(input: DecodeInput & { code: Uint8Array }): Promise<number>;

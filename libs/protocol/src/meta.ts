@@ -63,6 +63,10 @@ export function listSchema<T extends z.ZodType>(item: T) {
     items: z.array(item),
     metadata: z.strictObject({
       continue: z.string().optional().describe('Pass as ?continue= to read the next page'),
+      resourceVersion: z
+        .string()
+        .optional()
+        .describe('Of a first page: watch from here to miss nothing after it'),
     }),
   });
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { messageOf, StartupError } from '../errors.ts';
+import { makeFolder } from './folder.ts';
 
 const ARTIFACT_FILE = /^([0-9a-f]{64})\.efa$/;
 const DRAFT_FILE = /\.(?<pid>\d+)\.[0-9a-f-]{36}\.draft/;
@@ -19,7 +20,7 @@ export class BlobStore {
   /** @throws StartupError `BlobFolderUnusable`. */
   static async open(folder: string): Promise<BlobStore> {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
     } catch (cause) {
       throw new StartupError(
         'BlobFolderUnusable',
@@ -62,8 +63,8 @@ export class BlobStore {
     for (const name of await readdir(this.folder)) {
       const id = ARTIFACT_FILE.exec(name)?.[1];
       if (id === undefined) continue;
-      const age = Date.now() - (await stat(join(this.folder, name))).mtimeMs;
-      if (age > ageMs) ids.push(id);
+      const age = await ageOf(join(this.folder, name));
+      if (age !== undefined && age > ageMs) ids.push(id);
     }
     return ids;
   }
@@ -93,11 +94,17 @@ export class BlobStore {
       const pid = DRAFT_FILE.exec(name)?.groups?.pid;
       if (pid === undefined) continue;
       const path = join(this.folder, name);
-      const isOld = Date.now() - (await stat(path)).mtimeMs > DRAFT_OLD_MS;
+      const isOld = ((await ageOf(path)) ?? 0) > DRAFT_OLD_MS;
       const isOurs = name.startsWith(`${hostname()}.`);
       if (isOld || (isOurs && !isOtherAlive(Number(pid)))) await rm(path, { force: true });
     }
   }
+}
+
+/** Milliseconds since it was written, or `undefined` when another worker has removed it meanwhile. */
+async function ageOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found === undefined ? undefined : Date.now() - found.mtimeMs;
 }
 
 /** In a container the killed process often had our own pid. */

@@ -18,7 +18,7 @@ describe('lockFile', () => {
     await expect(lockFile(path)).rejects.toThrow(String(process.pid));
     await unlock();
     await (await lockFile(path))();
-    expect(await readdir(join(path, '..'))).toEqual([]);
+    expect(await readdir(join(path, '..'))).toEqual(['db.lock.2']);
   });
 
   it.each([
@@ -31,5 +31,19 @@ describe('lockFile', () => {
     const unlock = await lockFile(path);
     await expect(lockFile(path)).rejects.toMatchObject({ reason: 'DataFolderInUse' });
     await unlock();
+  });
+
+  it('lets exactly one of many in over a stale lock, also while owners die', async () => {
+    const path = await lockPath();
+    await writeFile(path, JSON.stringify({ pid: 4_194_300, boot: 'any', startTicks: '1' }));
+    for (let round = 0; round < 30; round++) {
+      const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFile(path)));
+      expect(tries.filter((t) => t.status === 'fulfilled')).toHaveLength(1);
+      const [name = ''] = await readdir(join(path, '..'));
+      expect(await readdir(join(path, '..'))).toHaveLength(1);
+      // Its owner is killed: nobody gives it back.
+      const dead = JSON.stringify({ pid: 4_194_300, boot: 'any', startTicks: '1' });
+      await writeFile(join(path, '..', name), dead);
+    }
   });
 });

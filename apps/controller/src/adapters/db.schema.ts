@@ -10,6 +10,8 @@ export interface ObjectTable {
   labels: Json;
   generation: number;
   resource_version: Generated<string>;
+  /** migrations/0005_watch.sql explains it. */
+  created_version: Generated<string>;
   created_at: Date;
   spec: Json;
   status: Json;
@@ -23,8 +25,17 @@ export interface ArtifactTable {
   document: Json;
 }
 
+/** migrations/0020_artifact_deltas.sql explains it. */
+export interface ArtifactDeltaTable {
+  base: string;
+  target: string;
+  id: string | null;
+  document: Json;
+}
+
 export interface EventTable {
   id: Generated<string>;
+  resource_version: Generated<string>;
   at: Date;
   kind: string;
   name: string;
@@ -33,12 +44,67 @@ export interface EventTable {
   message: string;
 }
 
+/** migrations/0002_rollout_members.sql explains it. */
+export interface RolloutMemberTable {
+  rollout: string;
+  device: string;
+  position: number;
+  state: string;
+  resource_version: Generated<string>;
+  document: Json;
+}
+
+/** migrations/0006_rollout_revisions.sql explains it. */
+export interface RolloutRevisionTable {
+  rollout: string;
+  revision: number;
+  outcome: string;
+  document: Json;
+}
+
+/** migrations/0003_device_rows.sql explains these two. */
+export interface TargetTable {
+  digest: string;
+  document: Json;
+}
+
+export interface DeviceLivenessTable {
+  device: string;
+  online: boolean;
+  boot: string;
+  sequence: string;
+  last_seen: Date | null;
+  reports: string;
+}
+
+/** Objects that were deleted; `document` is the whole row as it was. */
+export interface TombstoneTable {
+  kind: string;
+  resource_version: string;
+  name: string;
+  deleted_at: Date;
+  document: Json;
+}
+
+/** Up to which version tombstones of a kind are forgotten. */
+export interface WatchFloorTable {
+  kind: string;
+  resource_version: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
+  device_liveness: DeviceLivenessTable;
+  targets: TargetTable;
   rollouts: ObjectTable;
+  rollout_members: RolloutMemberTable;
+  rollout_revisions: RolloutRevisionTable;
   artifacts: ArtifactTable;
+  artifact_deltas: ArtifactDeltaTable;
   events: EventTable;
+  tombstones: TombstoneTable;
+  watch_floors: WatchFloorTable;
 }
 
 export type ObjectTableName = 'models' | 'devices' | 'rollouts';

@@ -1,15 +1,16 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { PGlite } from '@electric-sql/pglite';
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely';
-import pg from 'pg';
 import type { Config } from '../config.ts';
 import { messageOf, StartupError, Unavailable } from '../errors.ts';
 import { lockFile } from './db.lock.ts';
 import type { Schema } from './db.schema.ts';
+import { makeFolder } from './folder.ts';
 import type { Log } from './log.ts';
+import { openPostgresPool } from './postgres.pool.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations/', import.meta.url));
 const RETRY_MS = { first: 500, last: 10_000 };
@@ -43,13 +44,8 @@ export class Database {
    */
   static async open(config: Config, log: Log): Promise<Database> {
     if (config.databaseUrl !== undefined) {
-      const pool = new pg.Pool({
-        connectionString: config.databaseUrl,
-        max: config.databasePoolSize,
-        connectionTimeoutMillis: 5000,
-        application_name: 'entrofleet-controller',
-      });
-      pool.on('error', (error) => log.warn('database connection lost', { error: error.message }));
+      const { databaseUrl: url, databasePoolSize: size } = config;
+      const pool = openPostgresPool({ url, size, log });
       return new Database(new PostgresDialect({ pool }), async () => undefined, log);
     }
     const unlock = await openFolder(config.dataFolder);
@@ -111,7 +107,7 @@ export class Database {
         this.#migrated = true;
         if (lastError !== '') this.#log.info('database reachable');
       } catch (error) {
-        const message = messageOf(error);
+        const message = messageOf(error instanceof Unavailable ? error.cause : error);
         if (message !== lastError) this.#log.warn('database not usable yet', { error: message });
         lastError = message;
         await sleep(pauseMs, undefined, { signal: this.#stop.signal });
@@ -123,7 +119,7 @@ export class Database {
 
 async function openFolder(dataFolder: string): Promise<() => Promise<void>> {
   try {
-    await mkdir(dataFolder, { recursive: true });
+    await makeFolder(dataFolder);
     return await lockFile(join(dataFolder, 'db.lock'));
   } catch (cause) {
     if (cause instanceof StartupError) throw cause;
@@ -139,6 +135,8 @@ async function openFolder(dataFolder: string): Promise<() => Promise<void>> {
 async function migrate(kysely: Kysely<Schema>): Promise<void> {
   const files = (await readdir(MIGRATIONS)).filter((file) => file.endsWith('.sql')).sort();
   await kysely.transaction().execute(async (transaction) => {
+    // Should this machine vanish now, the lock must not stay with the server for hours.
+    await sql`set local idle_in_transaction_session_timeout = '60s'`.execute(transaction);
     await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(transaction);
     await sql`
       create table if not exists migrations (name text primary key, run_at timestamptz not null)
@@ -154,10 +152,15 @@ async function migrate(kysely: Kysely<Schema>): Promise<void> {
   });
 }
 
-/** A migration's statements end with a semicolon at the end of a line. */
+/** A migration's statements end with a semicolon at the end of a line, but not within `$$`. */
 function statements(text: string): string[] {
-  return text
-    .split(/;[ \t]*$/m)
-    .map((statement) => statement.trim())
-    .filter((statement) => statement !== '');
+  const found: string[] = [];
+  let open = '';
+  for (const piece of text.split(/(?<=;)[ \t]*$/m)) {
+    open += piece;
+    if (open.split('$$').length % 2 === 0) continue;
+    if (open.trim() !== '') found.push(open.trim());
+    open = '';
+  }
+  return found;
 }

@@ -1,15 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { LIMITS } from '@entrofleet/protocol';
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import {
+  connect,
+  type IClientOptions,
+  type IConnackPacket,
+  type IPublishPacket,
+  type MqttClient,
+} from 'mqtt';
 import { messageOf } from '../errors.ts';
 import { type Log, maskSecrets } from './log.ts';
+import { Acknowledgements } from './mqtt.acknowledgements.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_SECONDS = 20;
 const RECONNECT_MS = { first: 250, last: 5000 };
 const GOODBYE_MS = 2000;
-/** Messages the broker may have under way to us; more wait at the broker. */
-const RECEIVE_MAXIMUM = 256;
+/**
+ * Messages that we may have taken and not acknowledged; more wait at the broker. It is what bounds
+ * the messages that wait in memory for the database.
+ */
+const RECEIVE_MAXIMUM = 4096;
 /** MQTT 5, section 3.1.2.11.3: what a broker that names no receive maximum takes. */
 const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 const PUBLISH_HEADER_BYTES = 512;
@@ -21,7 +31,11 @@ export interface Publication {
   readonly retain?: boolean;
 }
 
-export type MessageHandler = (topic: string, payload: Uint8Array) => void;
+/** A message is acknowledged at once, or when the promise is settled. */
+export type MessageHandler = (
+  topic: string,
+  payload: Uint8Array,
+) => Promise<void> | undefined | void;
 
 /** The message was not handed to the broker; whoever sent it sends it again when it is due. */
 export class BusError extends Error {
@@ -61,6 +75,7 @@ export class MqttBus extends MessageBus {
   readonly #handlers = new Map<string, MessageHandler>();
   readonly #connectedHandlers = new Set<() => void>();
   readonly #waiting: (() => void)[] = [];
+  readonly #acknowledgements: Acknowledgements;
   #unacknowledged = 0;
   #receiveMaximum = RECEIVE_MAXIMUM_DEFAULT;
   #maximumPacketBytes = Number.POSITIVE_INFINITY;
@@ -74,8 +89,9 @@ export class MqttBus extends MessageBus {
     this.#url = maskSecrets(options.url);
     this.#log = options.log;
     this.#client = connect(options.url, clientOptions());
+    this.#acknowledgements = new Acknowledgements(() => this.#client.stream);
     this.#client.on('connect', (packet) => void this.#welcome(packet));
-    this.#client.on('message', (topic, payload) => this.#dispatch(topic, payload));
+    this.#client.handleMessage = (packet, done) => this.#take(packet, done);
     this.#client.on('error', (error) => this.#complain(describe(error)));
     this.#client.on('disconnect', (packet) => {
       this.#complain(`the broker ended the session, reason code ${packet.reasonCode ?? 'unknown'}`);
@@ -157,15 +173,35 @@ export class MqttBus extends MessageBus {
     }
   }
 
-  #dispatch(topic: string, payload: Uint8Array): void {
+  /** MQTT.js reads on and acknowledges in `done`, and does not acknowledge when it gets an error. */
+  #take(packet: IPublishPacket, done: (error?: Error) => void): void {
+    const payload =
+      typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
+    const underway = this.#dispatch(packet.topic, payload);
+    const { messageId } = packet;
+    if (underway.length === 0 || packet.qos !== 1 || messageId === undefined) {
+      done();
+      return;
+    }
+    this.#acknowledgements.defer(messageId, Promise.all(underway));
+    done(new Error('acknowledged later'));
+  }
+
+  /** @returns what is still to be done before the message may be acknowledged. */
+  #dispatch(topic: string, payload: Uint8Array): Promise<void>[] {
+    const underway: Promise<void>[] = [];
+    const complain = (error: unknown) =>
+      this.#log.error('message handler failed', { topic, error: messageOf(error) });
     for (const [filter, handler] of this.#handlers) {
       if (!filterMatches(filter, topic)) continue;
       try {
-        handler(topic, payload);
+        const work = handler(topic, payload);
+        if (work !== undefined) underway.push(work.catch(complain));
       } catch (error) {
-        this.#log.error('message handler failed', { topic, error: messageOf(error) });
+        complain(error);
       }
     }
+    return underway;
   }
 
   /** Doubles the wait up to its bound and spreads it. */

@@ -6,6 +6,7 @@ import {
   type CompressorTask,
   compressorTaskSchema,
 } from './compressor.messages.ts';
+import { deltaTask } from './delta.task.ts';
 import { assembleTask, encodeTask, planTask } from './encoding.tasks.ts';
 import { peakMemoryBytes } from './process.memory.ts';
 import { checkTask } from './source.checking.ts';
@@ -53,6 +54,10 @@ async function perform(task: CompressorTask): Promise<CompressorReport> {
       const result = await assembleTask(task, sendProgress);
       return { report: 'assembled', peakMemoryBytes: await peakMemoryBytes(), result };
     }
+    case 'delta': {
+      const result = await deltaTask(task, sendProgress);
+      return { report: 'delta', peakMemoryBytes: await peakMemoryBytes(), result };
+    }
     case 'evaluate': {
       const result = await evaluateTask(task, sendProgress);
       return { report: 'evaluated', peakMemoryBytes: await peakMemoryBytes(), result };
@@ -61,7 +66,19 @@ async function perform(task: CompressorTask): Promise<CompressorReport> {
   return { report: 'done', peakMemoryBytes: await peakMemoryBytes() };
 }
 
+/** A plain write has no reason of ours; a full disk is told as the artifact's writer tells it. */
+function fullDisk(error: unknown): CompressorReport | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return undefined;
+  const message =
+    `the disk of ENTROFLEET_BLOB_DIR or ENTROFLEET_DATA_DIR is full (${messageOf(error)}); ` +
+    'free some space';
+  return { report: 'failed', permanent: false, reason: 'DiskFull', message, pointer: '' };
+}
+
 function failed(error: unknown): CompressorReport {
+  const full = fullDisk(error);
+  if (full !== undefined) return full;
   const reason = reasonOf(error);
   return {
     report: 'failed',

@@ -1,24 +1,15 @@
-import {
-  type Desired,
-  type Device,
-  SCHEMA_VERSION,
-  type Target,
-  topics,
-} from '@entrofleet/protocol';
+import { type Desired, type Device, SCHEMA_VERSION, topics } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
 import { MessageBus } from '../adapters/mqtt.ts';
-import { messageOf, NotFound } from '../errors.ts';
-import { DeviceStore } from './device.store.ts';
+import { messageOf } from '../errors.ts';
+import { type DesiredChange, DeviceStore } from './device.store.ts';
 
-export interface DesiredChange {
-  readonly device: string;
-  readonly rollout: string;
-  readonly attempt: number;
-  readonly target: Target;
-  readonly seenRevision: number;
-}
+/** Devices asked by one statement. */
+const RECORDED_AT_ONCE = 500;
+/** Messages handed to the bus at once, so that chunks find a place between them. */
+const PUBLISHED_AT_ONCE = 16;
 
 /** What is asked of devices: recorded first, then retained at the broker. */
 @Injectable()
@@ -31,28 +22,25 @@ export class DesiredStates {
   ) {}
 
   /**
-   * Asks a device for a target, unless its desired state is no longer at `seenRevision` or the
-   * device is gone: then somebody else was faster, and the next reconcile sees what is to be done.
+   * Asks devices for targets. One whose desired state is no longer at `seenRevision`, or that is
+   * gone, is left out: somebody else was faster, and the next reconcile sees what is to be done.
    */
-  async set(change: DesiredChange): Promise<void> {
-    try {
-      const device = await this.devices.updateStatus(change.device, (current) => {
-        const revision = current.status.desired?.revision ?? 0;
-        if (revision !== change.seenRevision) return undefined;
-        return { ...current.status, desired: this.next(current, change) };
+  async set(changes: readonly DesiredChange[]): Promise<void> {
+    const words = { schemaVersion: SCHEMA_VERSION, issuedAt: this.clock.instant() } as const;
+    for (let at = 0; at < changes.length; at += RECORDED_AT_ONCE) {
+      const some = changes.slice(at, at + RECORDED_AT_ONCE);
+      const revisions = await this.devices.setDesired(some, words);
+      const recorded = some.flatMap(({ seenRevision, ...wanted }): Desired[] => {
+        const revision = revisions.get(wanted.device);
+        return revision === undefined ? [] : [{ ...words, ...wanted, revision }];
       });
-      await this.publish(device);
-    } catch (error) {
-      if (!(error instanceof NotFound)) throw error;
+      await this.publishAll(recorded);
     }
   }
 
   /** A publish that is lost is made up for by the sweep. */
-  async publish(device: Device): Promise<void> {
-    const { name } = device.metadata;
-    const { desired } = device.status;
-    if (desired === null) return;
-    await this.retain(topics.desired(name), JSON.stringify(desired));
+  async publish(devices: readonly Device[]): Promise<void> {
+    await this.publishAll(devices.flatMap((device) => device.status.desired ?? []));
   }
 
   /** Takes back what the broker retains about a device that is no longer known. */
@@ -61,19 +49,14 @@ export class DesiredStates {
     await this.retain(topics.presence(device), '');
   }
 
-  private next(device: Device, change: DesiredChange): Desired {
-    const { desired, report } = device.status;
-    // A device that was registered anew may have seen more revisions than this record knows.
-    const last = Math.max(desired?.revision ?? 0, report?.observedRevision ?? 0);
-    return {
-      schemaVersion: SCHEMA_VERSION,
-      device: change.device,
-      revision: last + 1,
-      rollout: change.rollout,
-      attempt: change.attempt,
-      target: change.target,
-      issuedAt: this.clock.instant(),
+  private async publishAll(states: readonly Desired[]): Promise<void> {
+    const left = states.values();
+    const publishSome = async () => {
+      for (const desired of left) {
+        await this.retain(topics.desired(desired.device), JSON.stringify(desired));
+      }
     };
+    await Promise.all(Array.from({ length: PUBLISHED_AT_ONCE }, publishSome));
   }
 
   private async retain(topic: string, payload: string): Promise<void> {

@@ -1,17 +1,30 @@
 import { type Device, devicePatchSchema } from '@entrofleet/protocol';
-import { Controller, Delete, Get, HttpCode, Inject, Param, Patch } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
-  type DeleteQuery,
-  deleteQuerySchema,
-  type ListQuery,
-  listQuerySchema,
-} from '../http/list.query.ts';
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Patch,
+  Res,
+  type StreamableFile,
+} from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import type { HttpResponse } from '../http/http.types.ts';
+import { type DeleteQuery, deleteQuerySchema, objectListQuery } from '../http/list.query.ts';
 import { componentRef } from '../http/openapi.components.ts';
+import { WatchableList } from '../http/watchable.list.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
-import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
+import type { ListAnswer } from '../objects/list.answer.ts';
+import { ObjectLists } from '../objects/object.lists.ts';
+import { DEVICE_FIELDS } from './device.fields.ts';
 import { type DevicePatch, DeviceService } from './device.service.ts';
 import { DeviceStore } from './device.store.ts';
+
+const listQuery = objectListQuery(DEVICE_FIELDS);
 
 @ApiTags('devices')
 @Controller('api/v1/devices')
@@ -19,15 +32,19 @@ export class DeviceController {
   constructor(
     @Inject(DeviceService) private readonly service: DeviceService,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(ObjectLists) private readonly lists: ObjectLists,
   ) {}
 
   @Get()
   @ApiOperation({ summary: 'List devices in the order of names; they register themselves' })
-  @TakesQuery(listQuerySchema)
-  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('DeviceList') })
-  async list(@ZodQuery(listQuerySchema) query: ListQuery): Promise<ListAnswer<Device>> {
-    const { labelSelector: selector, ...page } = query;
-    return listAnswer(await this.devices.list({ ...page, selector }));
+  @TakesQuery(listQuery)
+  @WatchableList('Device')
+  list(
+    @ZodQuery(listQuery) query: z.infer<typeof listQuery>,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Res({ passthrough: true }) response: HttpResponse,
+  ): Promise<ListAnswer<Device> | StreamableFile> {
+    return this.lists.answer(this.devices, query, { lastEventId, response });
   }
 
   @Get(':name')

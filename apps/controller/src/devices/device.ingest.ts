@@ -1,12 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Device,
-  type DeviceStatus,
-  deviceSpecSchema,
-  type Presence,
-  type Report,
-  topics,
-} from '@entrofleet/protocol';
+import { topics } from '@entrofleet/protocol';
 import {
   Inject,
   Injectable,
@@ -17,43 +10,46 @@ import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
 import { MessageBus } from '../adapters/mqtt.ts';
 import { CONFIG, type Config } from '../config.ts';
-import { Conflict, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
-import { BadMessage, readDeviceMessage } from './device.messages.ts';
-import {
-  effectiveLabels,
-  isNewer,
-  UNKNOWN_STATUS,
-  withPresence,
-  withReport,
-} from './device.plan.ts';
-import { DeviceStore } from './device.store.ts';
+import type { Heard } from './device.intake.ts';
+import { BadMessage, type DeviceMessage, readDeviceMessage } from './device.messages.ts';
+import { isNewer } from './device.plan.ts';
+import { DeviceRecorder } from './device.recorder.ts';
 
-/** Reports of one device within this time are written once. */
-const BATCH_MS = 50;
+/** Messages within this time are written together, */
+const BATCH_MS = 100;
+/** unless so many devices are waiting, which the broker may not send more than. */
+const BATCH_EARLY = 100;
+/** Devices written at once. */
+const BATCH_MAX = 500;
 const RETRY_MS = 1000;
-/** Devices whose messages may wait for a database that is away. */
-const PENDING_MAX = 100_000;
 /** Devices whose bad messages are remembered, so that each is logged once and not for ever. */
 const COMPLAINTS_MAX = 1000;
 
-interface Heard {
-  readonly report?: Report;
-  readonly presence?: Presence;
+/** What was heard of a device and is not stored yet. */
+interface Pending extends Heard {
+  /** Acknowledges the messages that `report` and `presence` are from. */
+  readonly acknowledge: { report?: () => void; presence?: () => void };
 }
 
-/** Takes in what devices say, in processes with the role `reconciler`. */
+/**
+ * Takes in what devices say, in processes with the role `reconciler`. A message is acknowledged
+ * when what it says is stored, or when a newer one of the same device says it better, so the bound
+ * on unacknowledged messages bounds what waits here.
+ */
 @Injectable()
 export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
-  #pending = new Map<string, Heard>();
+  readonly #pending = new Map<string, Pending>();
   readonly #complaints = new Map<string, string>();
   #flushing: Promise<void> | undefined;
+  #hurry = Promise.withResolvers<void>();
   #stopped = false;
   #listeningSinceMs: number | undefined;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
-    @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(DeviceRecorder) private readonly recorder: DeviceRecorder,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
     @Inject(MessageBus) private readonly bus: MessageBus,
     @Inject(Clock) private readonly clock: Clock,
@@ -72,6 +68,7 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onModuleDestroy(): Promise<void> {
     this.#stopped = true;
+    this.#hurry.resolve();
     await this.#flushing;
   }
 
@@ -80,24 +77,33 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
     return this.bus.connected ? this.#listeningSinceMs : undefined;
   }
 
-  /** A bad message is logged with its device and dropped. */
-  take(topic: string, payload: Uint8Array): void {
+  /**
+   * A bad message is logged with its device and dropped.
+   * @returns a promise that resolves when the message may be acknowledged, `undefined`: at once.
+   */
+  take(topic: string, payload: Uint8Array): Promise<void> | undefined {
     try {
       const heard = readDeviceMessage(topic, payload);
-      if (heard === undefined || this.#stopped) return;
-      const { device } = heard.message;
-      const known = this.#pending.get(device) ?? {};
-      if (this.#pending.size >= PENDING_MAX && !this.#pending.has(device)) return;
-      if (heard.kind === 'presence') {
-        this.#pending.set(device, { ...known, presence: heard.message });
-      } else if (isNewer(heard.message, known.report ?? null)) {
-        this.#pending.set(device, { ...known, report: heard.message });
-      }
-      this.#flushSoon(BATCH_MS);
+      return heard === undefined ? undefined : this.#wait(heard);
     } catch (error) {
       if (!(error instanceof BadMessage)) throw error;
       this.#complain(topic, error);
+      return undefined;
     }
+  }
+
+  #wait(heard: DeviceMessage): Promise<void> | undefined {
+    const { kind, message } = heard;
+    const known = this.#pending.get(message.device) ?? { reports: 0, acknowledge: {} };
+    if (kind === 'report' && !isNewer(message, known.report ?? null)) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    known.acknowledge[kind]?.();
+    const reports = known.reports + (kind === 'report' ? 1 : 0);
+    const acknowledge = { ...known.acknowledge, [kind]: resolve };
+    this.#pending.set(message.device, { ...known, reports, [kind]: message, acknowledge });
+    if (this.#pending.size >= BATCH_EARLY) this.#hurry.resolve();
+    this.#flushSoon(BATCH_MS);
+    return promise;
   }
 
   #complain(topic: string, error: BadMessage): void {
@@ -109,79 +115,45 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
 
   #flushSoon(delayMs: number): void {
     if (this.#flushing !== undefined || this.#stopped) return;
-    this.#flushing = this.#flush(delayMs).then((failed) => {
+    this.#flushing = this.#flush(delayMs).then((isStored) => {
       this.#flushing = undefined;
-      if (this.#pending.size > 0) this.#flushSoon(failed ? RETRY_MS : BATCH_MS);
+      if (this.#pending.size > 0) this.#flushSoon(isStored ? BATCH_MS : RETRY_MS);
     });
   }
 
-  /** @returns true when the database did not take everything. */
+  /** @returns false when the database did not take everything. */
   async #flush(delayMs: number): Promise<boolean> {
-    await sleep(delayMs);
-    const batch = this.#pending;
-    this.#pending = new Map();
-    const changed: Device[] = [];
-    let failed = false;
-    for (const [name, heard] of batch) {
-      try {
-        changed.push(...(await this.#store(name, heard)));
-      } catch (error) {
-        failed = true;
-        this.log.debug('report not stored', { device: name, error: messageOf(error) });
-        this.#pending.set(name, { ...heard, ...this.#pending.get(name) });
-      }
-    }
+    const pause = delayMs === BATCH_MS ? this.#hurry.promise : new Promise<never>(() => undefined);
+    await Promise.race([sleep(delayMs), pause]);
+    this.#hurry = Promise.withResolvers();
+    const batch = new Map([...this.#pending].slice(0, BATCH_MAX));
+    for (const name of batch.keys()) this.#pending.delete(name);
+    if (this.#pending.size >= BATCH_EARLY) this.#hurry.resolve();
+    const left = new Set(batch.keys());
     try {
-      await this.wakeups.wake(changed);
+      const stored = await this.recorder.store(batch);
+      for (const name of stored.done) left.delete(name);
+      await this.wakeups.wake(stored.changed);
     } catch (error) {
-      this.log.debug('rollouts not woken', { error: messageOf(error) });
+      this.log.debug('reports not stored', { devices: left.size, error: messageOf(error) });
     }
-    return failed;
+    for (const [name, pending] of batch) {
+      if (left.has(name)) this.#putBack(name, pending);
+      else for (const done of Object.values(pending.acknowledge)) done();
+    }
+    return left.size === 0;
   }
 
-  /** @returns the device as it was and as it is, when something changed. */
-  async #store(name: string, heard: Heard): Promise<Device[]> {
-    const known = await this.devices.find(name);
-    if (known === undefined) return this.#register(name, heard);
-    let before: Device = known;
-    const after = await this.devices.update(name, (current) => {
-      before = current;
-      const status = this.#changed(current.status, heard, current.metadata.generation);
-      if (status === undefined) return undefined;
-      const reported = status.report?.labels ?? {};
-      return { labels: effectiveLabels(reported, current.spec.labels), status };
+  /** What came meanwhile is newer. */
+  #putBack(name: string, before: Pending): void {
+    const newer = this.#pending.get(name);
+    if (newer?.report !== undefined) before.acknowledge.report?.();
+    if (newer?.presence !== undefined) before.acknowledge.presence?.();
+    this.#pending.set(name, {
+      ...before,
+      ...newer,
+      reports: before.reports + (newer?.reports ?? 0),
+      acknowledge: { ...before.acknowledge, ...newer?.acknowledge },
     });
-    return after === before ? [] : [before, after];
-  }
-
-  /** The first report of a device makes it known; its presence alone does not. */
-  async #register(name: string, heard: Heard): Promise<Device[]> {
-    const status = this.#changed(UNKNOWN_STATUS, heard, 1);
-    if (heard.report === undefined || status === undefined) return [];
-    try {
-      const labels = effectiveLabels(heard.report.labels, {});
-      const device = await this.devices.create({
-        name,
-        labels,
-        spec: deviceSpecSchema.parse({ labels: {} }),
-        status,
-      });
-      this.log.info('device registered', { device: name });
-      return [device];
-    } catch (error) {
-      if (error instanceof Conflict) return this.#store(name, heard);
-      throw error;
-    }
-  }
-
-  #changed(status: DeviceStatus, heard: Heard, generation: number): DeviceStatus | undefined {
-    const { report, presence } = heard;
-    const now = this.#now();
-    const said = report && withReport(status, { report, generation, now });
-    return (presence && withPresence(said ?? status, presence, now)) ?? said;
-  }
-
-  #now(): string {
-    return this.clock.instant();
   }
 }

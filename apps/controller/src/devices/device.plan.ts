@@ -1,6 +1,5 @@
 import {
   type Condition,
-  type Device,
   type DeviceStatus,
   type Labels,
   LIMITS,
@@ -76,21 +75,16 @@ export function withPresence(
   return { ...status, online: presence.online, lastSeen: presence.online ? now : status.lastSeen };
 }
 
-/** @param listeningSinceMs since when everything the device says would have been heard. */
-export function isSilent(
-  device: Device,
-  heard: { listeningSinceMs: number; nowMs: number; reportIntervalMs: number },
-): boolean {
-  if (!device.status.online) return false;
-  const lastMs = Date.parse(device.status.lastSeen ?? device.metadata.creationTimestamp);
-  const sinceMs = Math.max(lastMs, heard.listeningSinceMs);
-  return heard.nowMs - sinceMs > SILENT_INTERVALS * heard.reportIntervalMs;
-}
-
-/** The device is there, yet speaks of an older desired state than the one it was sent. */
-export function lagsBehind(device: Device, at: { nowMs: number; patienceMs: number }): boolean {
-  const { online, desired, report } = device.status;
-  if (!online || desired === null) return false;
-  const isBehind = (report?.observedRevision ?? 0) < desired.revision;
-  return isBehind && at.nowMs - Date.parse(desired.issuedAt) > at.patienceMs;
+/**
+ * A device of which nothing has been heard since then is silent; `undefined`: it cannot be told yet.
+ *
+ * @param listeningSinceMs since when everything that devices say has been heard.
+ */
+export function silentBefore(heard: {
+  listeningSinceMs: number;
+  nowMs: number;
+  reportIntervalMs: number;
+}): Date | undefined {
+  const beforeMs = heard.nowMs - SILENT_INTERVALS * heard.reportIntervalMs;
+  return heard.listeningSinceMs < beforeMs ? new Date(beforeMs) : undefined;
 }

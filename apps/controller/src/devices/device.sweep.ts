@@ -1,4 +1,3 @@
-import type { Device } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
@@ -7,11 +6,14 @@ import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
 import { Sweep } from '../sweep/sweep.ts';
 import { DesiredStates } from './desired.states.ts';
 import { DeviceIngest } from './device.ingest.ts';
-import { isSilent, lagsBehind } from './device.plan.ts';
+import { DeviceLiveness } from './device.liveness.ts';
+import { silentBefore } from './device.plan.ts';
 import { DeviceStore } from './device.store.ts';
 
 /** A device gets this long to answer a desired state before it is told again. */
 const PATIENCE_MS = 5000;
+/** Devices named in one line of the log. */
+const NAMED_MAX = 10;
 
 /** Makes up for messages that were lost: desired states, and last wills. */
 @Injectable()
@@ -20,6 +22,7 @@ export class DeviceSweep {
     @Inject(Sweep) sweep: Sweep,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(DeviceLiveness) private readonly liveness: DeviceLiveness,
     @Inject(DeviceIngest) private readonly ingest: DeviceIngest,
     @Inject(DesiredStates) private readonly desired: DesiredStates,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
@@ -33,24 +36,20 @@ export class DeviceSweep {
     const listeningSinceMs = this.ingest.listeningSinceMs;
     if (listeningSinceMs === undefined) return;
     const { reportIntervalMs } = this.config;
-    const lost: Device[] = [];
-    for await (const device of this.devices.all()) {
-      const nowMs = this.clock.now().getTime();
-      if (isSilent(device, { listeningSinceMs, nowMs, reportIntervalMs })) {
-        lost.push(await this.setOffline(device));
-      } else if (lagsBehind(device, { nowMs, patienceMs: PATIENCE_MS })) {
-        await this.desired.publish(device);
-      }
-    }
-    await this.wakeups.wake(lost);
+    const nowMs = this.clock.now().getTime();
+    const before = silentBefore({ listeningSinceMs, nowMs, reportIntervalMs });
+    if (before !== undefined) await this.setOffline(before);
+    await this.desired.publish(await this.devices.laggards(new Date(nowMs - PATIENCE_MS)));
   }
 
-  private setOffline(device: Device): Promise<Device> {
-    const { name } = device.metadata;
-    this.log.info('device silent', { device: name, lastSeen: device.status.lastSeen });
-    return this.devices.updateStatus(name, ({ status }) =>
-      // It may have spoken since it was read.
-      status.lastSeen === device.status.lastSeen ? { ...status, online: false } : undefined,
-    );
+  private async setOffline(before: Date): Promise<void> {
+    const silent = await this.liveness.setSilentOffline(before);
+    if (silent.length === 0) return;
+    const names = silent.map((device) => device.metadata.name);
+    this.log.info('devices silent', {
+      count: names.length,
+      devices: names.slice(0, NAMED_MAX).join(','),
+    });
+    await this.wakeups.wake(silent);
   }
 }

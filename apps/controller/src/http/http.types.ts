@@ -16,6 +16,7 @@ export interface HttpResponse {
   set(headers: Readonly<Record<string, string>>): this;
   send(body: string): this;
   destroy(): void;
+  once(event: 'close', listener: () => void): this;
   sendFile(
     name: string,
     options: { root: string; dotfiles: 'allow'; cacheControl: boolean },

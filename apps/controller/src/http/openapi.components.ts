@@ -1,14 +1,20 @@
 import {
+  approveInputSchema,
   artifactSchema,
   devicePatchSchema,
   deviceSchema,
+  dryRunSchema,
   eventSchema,
   listSchema,
+  memberSchema,
   modelInputSchema,
   modelSchema,
   problemSchema,
+  revisionSchema,
+  rollbackInputSchema,
   rolloutInputSchema,
   rolloutSchema,
+  watchEventSchema,
 } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { readinessSchema } from '../health/readiness.ts';
@@ -17,6 +23,8 @@ import { readinessSchema } from '../health/readiness.ts';
 const INPUTS = {
   ModelInput: modelInputSchema,
   RolloutInput: rolloutInputSchema,
+  ApproveInput: approveInputSchema,
+  RollbackInput: rollbackInputSchema,
   DevicePatch: devicePatchSchema,
 } as const;
 
@@ -30,7 +38,17 @@ const OUTPUTS = {
   DeviceList: listSchema(deviceSchema),
   Rollout: rolloutSchema,
   RolloutList: listSchema(rolloutSchema),
+  Member: memberSchema,
+  MemberList: listSchema(memberSchema),
+  Revision: revisionSchema,
+  RevisionList: listSchema(revisionSchema),
+  DryRun: dryRunSchema,
+  Event: eventSchema,
   EventList: listSchema(eventSchema),
+  ModelWatchEvent: watchEventSchema(modelSchema),
+  DeviceWatchEvent: watchEventSchema(deviceSchema),
+  RolloutWatchEvent: watchEventSchema(rolloutSchema),
+  EventWatchEvent: watchEventSchema(eventSchema),
   Readiness: readinessSchema,
   Problem: problemSchema,
 } as const;

@@ -8,6 +8,7 @@ const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   404: 'Not Found',
   409: 'Conflict',
+  410: 'Gone',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',
@@ -21,9 +22,8 @@ const FRAMEWORK_REASONS: Readonly<Record<number, string>> = {
   415: 'UnsupportedMediaType',
 };
 
-/** PostgreSQL error classes (SQLSTATE) of a server that is away, full or shutting down. */
+/** SQLSTATE classes of a database that is away, shutting down, or out of disk or memory. */
 const DATABASE_AWAY = /^(08|53|57P)/;
-const SOCKET_AWAY = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT']);
 
 /** The one place where an error becomes an answer: RFC 9457 problem details. */
 @Catch()
@@ -72,7 +72,7 @@ export function problemOf(error: unknown): Problem {
     return { ...head(status, reason), detail: error.message };
   }
   if (isDatabaseAway(error)) {
-    const detail = 'the database does not answer; try again';
+    const detail = `the database cannot do it now: ${messageOf(error)}; try again`;
     return { ...head(503, 'DatabaseUnavailable'), detail };
   }
   return { ...head(500, 'InternalError'), detail: 'the controller failed; its log says why' };
@@ -87,7 +87,8 @@ function head(status: number, reason: string): Problem {
   };
 }
 
+/** The embedded database; a server's trouble is told by its pool, with the same reason. */
 function isDatabaseAway(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && (DATABASE_AWAY.test(code) || SOCKET_AWAY.has(code));
+  return typeof code === 'string' && DATABASE_AWAY.test(code);
 }

@@ -1,19 +1,32 @@
 import { type Model, modelInputSchema } from '@entrofleet/protocol';
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
-import type { HttpResponse } from '../http/http.types.ts';
 import {
-  type DeleteQuery,
-  deleteQuerySchema,
-  type ListQuery,
-  listQuerySchema,
-} from '../http/list.query.ts';
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Put,
+  Res,
+  type StreamableFile,
+} from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import type { HttpResponse } from '../http/http.types.ts';
+import { type DeleteQuery, deleteQuerySchema, objectListQuery } from '../http/list.query.ts';
 import { componentRef } from '../http/openapi.components.ts';
+import { WatchableList } from '../http/watchable.list.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
-import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
+import type { ListAnswer } from '../objects/list.answer.ts';
 import { assertNamed } from '../objects/object.input.ts';
+import { ObjectLists } from '../objects/object.lists.ts';
+import { MODEL_FIELDS } from './model.fields.ts';
 import { type ModelInput, ModelService } from './model.service.ts';
 import { ModelStore } from './model.store.ts';
+
+const listQuery = objectListQuery(MODEL_FIELDS);
 
 @ApiTags('models')
 @Controller('api/v1/models')
@@ -21,6 +34,7 @@ export class ModelController {
   constructor(
     @Inject(ModelService) private readonly service: ModelService,
     @Inject(ModelStore) private readonly models: ModelStore,
+    @Inject(ObjectLists) private readonly lists: ObjectLists,
   ) {}
 
   @Post()
@@ -34,11 +48,14 @@ export class ModelController {
 
   @Get()
   @ApiOperation({ summary: 'List models in the order of names' })
-  @TakesQuery(listQuerySchema)
-  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('ModelList') })
-  async list(@ZodQuery(listQuerySchema) query: ListQuery): Promise<ListAnswer<Model>> {
-    const { labelSelector: selector, ...page } = query;
-    return listAnswer(await this.models.list({ ...page, selector }));
+  @TakesQuery(listQuery)
+  @WatchableList('Model')
+  list(
+    @ZodQuery(listQuery) query: z.infer<typeof listQuery>,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Res({ passthrough: true }) response: HttpResponse,
+  ): Promise<ListAnswer<Model> | StreamableFile> {
+    return this.lists.answer(this.models, query, { lastEventId, response });
   }
 
   @Get(':name')

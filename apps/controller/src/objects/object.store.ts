@@ -1,19 +1,21 @@
 import { randomUUID } from 'node:crypto';
-import type { Labels, Selector } from '@entrofleet/protocol';
+import type { Labels, ObjectMeta, Selector } from '@entrofleet/protocol';
 import { labelsSchema } from '@entrofleet/protocol';
-import { type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { z } from 'zod';
 import type { Clock } from '../adapters/clock.ts';
-import type { ObjectTable, ObjectTableName } from '../adapters/db.schema.ts';
+import type { ObjectTable, ObjectTableName, Schema } from '../adapters/db.schema.ts';
 import type { Database } from '../adapters/db.ts';
 import { Conflict, NotFound } from '../errors.ts';
+import type { FieldRequirement } from './field.selector.ts';
+import { fieldSql } from './field.sql.ts';
 import type { ObjectChange, ObjectPage, StoredObject } from './object.types.ts';
 import { pageToken, readPageToken } from './page.token.ts';
 import { isSameJson } from './same.json.ts';
 import { selectorSql } from './selector.sql.ts';
 
 /** Two writers of one object each succeed within a few tries; more means a loop. */
-const WRITE_TRIES = 20;
+export const WRITE_TRIES = 20;
 const LIST_LIMIT = 500;
 
 export interface ObjectKind<Spec, Status> {
@@ -39,6 +41,15 @@ export class ObjectStore<Spec, Status> {
     this.#kind = kind;
   }
 
+  get table(): ObjectTableName {
+    return this.#kind.table;
+  }
+
+  /** Objects from their rows, wherever those were kept, in their order. */
+  fromRows(rows: readonly Selectable<ObjectTable>[]): Promise<StoredObject<Spec, Status>[]> {
+    return this.read(rows);
+  }
+
   /** @throws Conflict `AlreadyExists`. */
   async create(object: {
     name: string;
@@ -55,12 +66,12 @@ export class ObjectStore<Spec, Status> {
         generation: 1,
         created_at: this.#clock.now(),
         spec: JSON.stringify(object.spec),
-        status: JSON.stringify(object.status),
+        status: JSON.stringify(await this.pack(object.status)),
       })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .returningAll()
       .executeTakeFirst();
-    if (row !== undefined) return this.#read(row);
+    if (row !== undefined) return this.#readOne(row);
     throw new Conflict('AlreadyExists', `${this.#kind.kind} "${object.name}" exists already`);
   }
 
@@ -70,7 +81,7 @@ export class ObjectStore<Spec, Status> {
       .selectAll()
       .where('name', '=', name)
       .executeTakeFirst();
-    return row === undefined ? undefined : this.#read(row);
+    return row === undefined ? undefined : this.#readOne(row);
   }
 
   /** @throws NotFound */
@@ -87,6 +98,7 @@ export class ObjectStore<Spec, Status> {
   async list(
     options: {
       selector?: Selector | undefined;
+      fields?: readonly FieldRequirement[] | undefined;
       limit?: number | undefined;
       continue?: string | undefined;
     } = {},
@@ -94,6 +106,7 @@ export class ObjectStore<Spec, Status> {
     const limit = Math.min(options.limit ?? LIST_LIMIT, LIST_LIMIT);
     let query = this.#database.query.selectFrom(this.#kind.table).selectAll();
     if (options.selector !== undefined) query = query.where(selectorSql(options.selector));
+    if (options.fields !== undefined) query = query.where(fieldSql(options.fields));
     if (options.continue !== undefined) {
       query = query.where('name', '>', readPageToken(options.continue));
     }
@@ -101,7 +114,7 @@ export class ObjectStore<Spec, Status> {
       .orderBy('name')
       .limit(limit + 1)
       .execute();
-    const items = rows.slice(0, limit).map((row) => this.#read(row));
+    const items = await this.read(rows.slice(0, limit));
     const last = items.at(-1);
     if (rows.length <= limit || last === undefined) return { items };
     return { items, continue: pageToken(last.metadata.name) };
@@ -138,13 +151,10 @@ export class ObjectStore<Spec, Status> {
       }
       const next = change(current);
       if (next === undefined || !differs(current, next)) return current;
-      const written = await this.#write(current, next);
+      const written = await this.write(this.#database.query, current, next);
       if (written !== undefined) return written;
     }
-    throw new Conflict(
-      'TooManyWriters',
-      `${this.#kind.kind} "${name}" was changed ${WRITE_TRIES} times meanwhile; try again`,
-    );
+    throw tooManyWriters(this.#kind.kind, name);
   }
 
   /**
@@ -188,30 +198,59 @@ export class ObjectStore<Spec, Status> {
       query = query.where('resource_version', '=', version);
     }
     const row = await query.returningAll().executeTakeFirst();
-    if (row !== undefined) return this.#read(row);
+    if (row !== undefined) return this.#readOne(row);
     throw this.#conflict(name, version, current.metadata.resourceVersion);
   }
 
-  async #write(
+  /**
+   * Writes what changes, on the version it was computed from and no other, whether or not it differs.
+   * @param query may be a transaction.
+   * @returns the object as it is then, or `undefined` when another write came between.
+   */
+  protected async write(
+    query: Kysely<Schema>,
     current: StoredObject<Spec, Status>,
     next: ObjectChange<Spec, Status>,
   ): Promise<StoredObject<Spec, Status> | undefined> {
     const { name, generation, resourceVersion } = current.metadata;
+    const status = next.status === undefined ? undefined : await this.pack(next.status);
     const specChanges = next.spec !== undefined && !isSameJson(next.spec, current.spec);
-    const row = await this.#database.query
+    const row = await query
       .updateTable(this.#kind.table)
       .set({
         resource_version: sql`nextval('resource_versions')`,
         generation: generation + (specChanges ? 1 : 0),
         ...(next.labels === undefined ? {} : { labels: JSON.stringify(next.labels) }),
         ...(next.spec === undefined ? {} : { spec: JSON.stringify(next.spec) }),
-        ...(next.status === undefined ? {} : { status: JSON.stringify(next.status) }),
+        ...(status === undefined ? {} : { status: JSON.stringify(status) }),
       })
       .where('name', '=', name)
       .where('resource_version', '=', resourceVersion)
       .returningAll()
       .executeTakeFirst();
-    return row === undefined ? undefined : this.#read(row);
+    return row === undefined ? undefined : this.#readOne(row);
+  }
+
+  /** A status as its row has it. */
+  async pack(status: Status): Promise<unknown> {
+    return status;
+  }
+
+  /** The objects of rows, in their order. */
+  protected async read(
+    rows: readonly Selectable<ObjectTable>[],
+  ): Promise<StoredObject<Spec, Status>[]> {
+    return rows.map((row) => ({
+      metadata: metadataOf(row),
+      spec: this.#kind.spec.parse(row.spec),
+      status: this.#kind.status.parse(row.status),
+    }));
+  }
+
+  async #readOne(row: Selectable<ObjectTable>): Promise<StoredObject<Spec, Status>> {
+    const [object] = await this.read([row]);
+    if (object === undefined) throw new NotFound({ kind: this.#kind.kind, name: row.name });
+    return object;
   }
 
   #conflict(name: string, given: string, current: string): Conflict {
@@ -221,24 +260,28 @@ export class ObjectStore<Spec, Status> {
         'read it again and repeat your change',
     );
   }
-
-  #read(row: Selectable<ObjectTable>): StoredObject<Spec, Status> {
-    return {
-      metadata: {
-        name: row.name,
-        uid: row.uid,
-        labels: labelsSchema.parse(row.labels),
-        generation: row.generation,
-        resourceVersion: String(row.resource_version),
-        creationTimestamp: new Date(row.created_at).toISOString(),
-      },
-      spec: this.#kind.spec.parse(row.spec),
-      status: this.#kind.status.parse(row.status),
-    };
-  }
 }
 
-function differs<Spec, Status>(
+export function metadataOf(row: Omit<Selectable<ObjectTable>, 'spec' | 'status'>): ObjectMeta {
+  return {
+    name: row.name,
+    uid: row.uid,
+    labels: labelsSchema.parse(row.labels),
+    generation: row.generation,
+    resourceVersion: String(row.resource_version),
+    creationTimestamp: new Date(row.created_at).toISOString(),
+  };
+}
+
+export function tooManyWriters(kind: string, name: string): Conflict {
+  return new Conflict(
+    'TooManyWriters',
+    `${kind} "${name}" was changed ${WRITE_TRIES} times meanwhile; try again`,
+  );
+}
+
+/** Does the change change anything? */
+export function differs<Spec, Status>(
   current: StoredObject<Spec, Status>,
   next: ObjectChange<Spec, Status>,
 ): boolean {

@@ -9,9 +9,12 @@ export function selectorSql(selector: Selector): RawBuilder<boolean> {
     const present = sql<boolean>`labels ->> ${key}::text is not null`;
     if (operator === 'Exists') return present;
     if (operator === 'DoesNotExist') return sql<boolean>`not (${present})`;
-    const values = sql.join(requirement.values.map((value) => sql`${value}::text`));
-    const among = sql<boolean>`coalesce(labels ->> ${key}::text in (${values}), false)`;
-    return operator === 'In' ? among : sql<boolean>`not (${among})`;
+    // Containment, not equality of one value: that is what the index on labels answers.
+    const each = requirement.values.map(
+      (v) => sql`labels @> ${JSON.stringify({ [key]: v })}::jsonb`,
+    );
+    const among = sql<boolean>`(${sql.join(each, sql` or `)})`;
+    return operator === 'In' ? among : sql<boolean>`not ${among}`;
   });
   return sql<boolean>`${sql.join([equal, ...others], sql` and `)}`;
 }

@@ -1,56 +1,134 @@
-import type { Artifact, Model, RolloutSpec, Target } from '@entrofleet/protocol';
+import type { Artifact, Model, RolloutSpec, Target, VariantStatus } from '@entrofleet/protocol';
+import type { VariantCandidate } from './variant.choice.plan.ts';
 
-/** May this model and variant be rolled out, and as what? */
-export type Acceptance =
-  | { readonly kind: 'Accepted'; readonly target: Target; readonly reason: string; message: string }
-  /** It will be possible without anybody changing the rollout, e.g. after compression. */
-  | { readonly kind: 'Waiting'; readonly reason: string; readonly message: string }
-  /** The rollout or the model must be changed. */
-  | { readonly kind: 'Rejected'; readonly reason: string; readonly message: string }
-  /** Only `spec.force` makes it possible. */
-  | { readonly kind: 'Refused'; readonly reason: string; readonly message: string };
+interface Verdict {
+  readonly reason: string;
+  readonly message: string;
+}
 
-/** @param artifact what the model's status names for the variant, where it exists. */
-export function judgeAcceptance(
+interface NotAccepted extends Verdict {
+  /**
+   * `Waiting`: it will be possible without anybody changing the rollout, e.g. after compression.
+   * `Rejected`: the rollout or the model must be changed. `Refused`: only `spec.force` allows it.
+   */
+  readonly kind: 'Waiting' | 'Rejected' | 'Refused';
+}
+
+/** May this model and its variants be rolled out, and as what? */
+export type VariantsAcceptance =
+  | (Verdict & { readonly kind: 'Accepted'; readonly candidates: readonly VariantCandidate[] })
+  | NotAccepted;
+
+/**
+ * The variants that devices may get: the one of the spec, or those it lets choose from. A choice
+ * waits for all of them to be compressed, lest devices be updated again for each that gets ready;
+ * one whose compression has failed is left out, and one beyond the quality bound is a candidate
+ * that only `spec.force` lets be chosen.
+ *
+ * @param artifacts what the model's status names for its variants, by variant, where they exist.
+ */
+export function judgeVariants(
   spec: RolloutSpec,
   model: Model | undefined,
-  artifact: Artifact | undefined,
-): Acceptance {
+  artifacts: ReadonlyMap<string, Artifact>,
+): VariantsAcceptance {
   if (model === undefined) {
     const message = `model "${spec.model}" does not exist; create it or change spec.model`;
-    return { kind: 'Rejected', reason: 'UnknownModel', message };
+    return rejected('UnknownModel', message);
   }
-  if (spec.variant === null) {
-    const message = 'spec.variant is not set; name the variant to roll out';
-    return { kind: 'Rejected', reason: 'NoVariant', message };
+  const wanted = wantedVariants(spec, model);
+  const candidates: VariantCandidate[] = [];
+  const failures: string[] = [];
+  for (const name of wanted) {
+    const variant = model.status.variants.find((v) => v.name === name);
+    if (variant === undefined) return unknownVariant(name, model);
+    const title = titleOf(name, spec);
+    if (variant.phase === 'Failed') {
+      failures.push(`${title} could not be compressed: ${variant.message}`);
+      continue;
+    }
+    const notYet = readiness(title, variant, artifacts.get(name));
+    if (notYet !== undefined) return notYet;
+    const candidate = candidateOf(spec, { model, variant, artifact: artifacts.get(name) });
+    if (candidate !== undefined) candidates.push(candidate);
   }
-  const variant = model.status.variants.find((v) => v.name === spec.variant);
-  if (variant === undefined) return unknownVariant(spec.variant, model);
-  const name = `variant ${spec.variant} of model ${spec.model}`;
-  if (variant.phase === 'Failed') {
-    const message = `${name} could not be compressed: ${variant.message}`;
-    return { kind: 'Rejected', reason: 'VariantFailed', message };
-  }
+  if (candidates.length === 0) return rejected('VariantFailed', failures.join('; '));
+  return judgeBounds({ spec, model, candidates, failures });
+}
+
+function wantedVariants(spec: RolloutSpec, model: Model): readonly string[] {
+  if (spec.variant !== null) return [spec.variant];
+  return spec.variants.length > 0 ? spec.variants : model.spec.variants.map(({ name }) => name);
+}
+
+/** Why a variant that has not failed cannot be rolled out yet. */
+function readiness(
+  title: string,
+  variant: VariantStatus,
+  artifact: Artifact | undefined,
+): NotAccepted | undefined {
   if (variant.phase !== 'Ready' || variant.quality === null) {
     const percent = Math.round(variant.progress * 100);
-    const message = `${name} is not ready yet: ${variant.phase}, ${percent} %`;
+    const message = `${title} is not ready yet: ${variant.phase}, ${percent} %`;
     return { kind: 'Waiting', reason: 'VariantNotReady', message };
   }
-  const beyond = beyondBound(name, model, variant.quality);
-  if (beyond !== undefined && !spec.force) {
+  if (artifact !== undefined) return undefined;
+  const message = `the artifact of ${title} is missing; it is made again`;
+  return { kind: 'Waiting', reason: 'ArtifactMissing', message };
+}
+
+function judgeBounds(of: {
+  spec: RolloutSpec;
+  model: Model;
+  candidates: readonly VariantCandidate[];
+  failures: readonly string[];
+}): VariantsAcceptance {
+  const { spec, model, candidates, failures } = of;
+  const beyond = candidates
+    .filter((candidate) => !candidate.isWithinBound)
+    .flatMap(({ variant }) => {
+      const status = model.status.variants.find((v) => v.name === variant);
+      return status?.quality == null
+        ? []
+        : [beyondBound(titleOf(variant, spec), model, status.quality)];
+    })
+    .join('; ');
+  const isAllBeyond = candidates.every((candidate) => !candidate.isWithinBound);
+  if (isAllBeyond && !spec.force) {
     const message = `${beyond}. Choose another variant, or set spec.force: true`;
     return { kind: 'Refused', reason: 'PerplexityBeyondBound', message };
   }
-  if (artifact === undefined) {
-    const message = `the artifact of ${name} is missing; it is made again`;
-    return { kind: 'Waiting', reason: 'ArtifactMissing', message };
+  if (beyond !== '' && spec.force) {
+    const message = [`${beyond}; spec.force is set`, ...failures].join('; ');
+    return { kind: 'Accepted', candidates, reason: 'Forced', message };
   }
-  const target = targetOf(spec, model, artifact);
-  if (beyond === undefined) return { kind: 'Accepted', target, reason: 'Accepted', message: '' };
-  return { kind: 'Accepted', target, reason: 'Forced', message: `${beyond}; spec.force is set` };
+  return { kind: 'Accepted', candidates, reason: 'Accepted', message: failures.join('; ') };
 }
 
-function unknownVariant(wanted: string, model: Model): Acceptance {
+function rejected(reason: string, message: string): NotAccepted {
+  return { kind: 'Rejected', reason, message };
+}
+
+function titleOf(variant: string, spec: RolloutSpec): string {
+  return `variant ${variant} of model ${spec.model}`;
+}
+
+function candidateOf(
+  spec: RolloutSpec,
+  of: { model: Model; variant: VariantStatus; artifact: Artifact | undefined },
+): VariantCandidate | undefined {
+  const { model, variant, artifact } = of;
+  if (artifact === undefined || variant.quality === null) return undefined;
+  return {
+    variant: variant.name,
+    target: targetOf(spec, model, artifact),
+    perplexityRatio: variant.quality.perplexityRatio,
+    sizeBytes: artifact.ref.sizeBytes,
+    isWithinBound: variant.quality.withinBound,
+  };
+}
+
+function unknownVariant(wanted: string, model: Model): NotAccepted {
   const known = model.spec.variants.map((v) => v.name);
   if (known.includes(wanted)) {
     const message = `variant ${wanted} of model ${model.metadata.name} is not ready yet`;
@@ -58,16 +136,15 @@ function unknownVariant(wanted: string, model: Model): Acceptance {
   }
   const message =
     `model "${model.metadata.name}" has no variant "${wanted}"; it has ${known.join(', ')}. ` +
-    'Change spec.variant or add the variant to the model';
-  return { kind: 'Rejected', reason: 'UnknownVariant', message };
+    'Change the rollout or add the variant to the model';
+  return rejected('UnknownVariant', message);
 }
 
 function beyondBound(
   name: string,
   model: Model,
-  quality: NonNullable<Model['status']['variants'][number]['quality']>,
-): string | undefined {
-  if (quality.withinBound) return undefined;
+  quality: NonNullable<VariantStatus['quality']>,
+): string {
   const bound = model.spec.quality.maxPerplexityRatio;
   return (
     `${name} has perplexity ${quality.perplexity.toFixed(3)}, ` +
@@ -77,15 +154,24 @@ function beyondBound(
 }
 
 function targetOf(spec: RolloutSpec, model: Model, artifact: Artifact): Target {
-  const contextLength = Math.min(model.spec.serving.contextLength, artifact.contextLength);
+  const { contextLength } = model.spec.serving;
+  return artifactTarget(artifact, { contextLength, samplePrompt: spec.samplePrompt });
+}
+
+/** @param as.contextLength the longest to serve, if the artifact allows as much. */
+export function artifactTarget(
+  artifact: Artifact,
+  as: Pick<Target, 'contextLength' | 'samplePrompt'>,
+): Target {
+  const contextLength = Math.min(as.contextLength, artifact.contextLength);
   return {
-    model: spec.model,
+    model: artifact.model,
     variant: artifact.variant,
     artifact: artifact.ref,
     memoryBytes: artifact.memoryBytes,
     contextLength,
     kvCacheBytes: contextLength * artifact.kvCacheBytesPerToken,
     probe: artifact.probe,
-    samplePrompt: spec.samplePrompt,
+    samplePrompt: as.samplePrompt,
   };
 }

@@ -1,9 +1,22 @@
-import type { Device, Target } from '@entrofleet/protocol';
+import type { Device, Report, Target, Timeouts } from '@entrofleet/protocol';
 
 export interface Misfit {
-  readonly reason: 'NotEnoughMemory' | 'NotEnoughDisk';
+  readonly reason:
+    | 'NotEnoughMemory'
+    | 'NotEnoughDisk'
+    | 'DownloadTooSlow'
+    | 'DecodeTooSlow'
+    | 'UpdateTooSlow';
   /** The whole sum, so that a person can check it. */
   readonly message: string;
+}
+
+/** What else is known; each adds a condition. */
+export interface FitLimits {
+  /** Of the rollout's strategy: a device that cannot make it is not started. */
+  readonly timeouts?: Timeouts | undefined;
+  /** Payload the device lacks, where that is known better than from its report. */
+  readonly bytesToFetch?: number | undefined;
 }
 
 /**
@@ -16,39 +29,143 @@ export function misfit(
   device: Device,
   target: Target,
   footprints: ReadonlyMap<string, number>,
+  limits: FitLimits = {},
 ): Misfit | undefined {
   const report = device.status.report;
   if (report === null || report.active?.artifactId === target.artifact.id) return undefined;
-  const { memoryBytes, diskFreeBytes } = report.capabilities;
-  const running = report.active;
-  const runningBytes = running === null ? 0 : (footprints.get(running.artifactId) ?? 0);
-  // Weights that do not fit decoded stay entropy coded, about as large as their artifact.
-  const weightBytes = Math.min(target.memoryBytes, target.artifact.sizeBytes);
-  const neededBytes = weightBytes + target.kvCacheBytes + runningBytes;
-  const name = `${target.model} ${target.variant}`;
-  if (neededBytes > memoryBytes) {
-    const old = running === null ? '' : ` + ${mib(runningBytes)} of ${running.model} until then`;
-    return {
-      reason: 'NotEnoughMemory',
-      message:
-        `${name} needs ${mib(weightBytes)} for weights + ${mib(target.kvCacheBytes)} for ` +
-        `the KV cache${old} = ${mib(neededBytes)}; the device has ${mib(memoryBytes)} of memory. ` +
-        'Choose a smaller variant or leave the device out of the selector',
-    };
-  }
-  const isSame = report.target?.artifactId === target.artifact.id;
+  return (
+    memoryMisfit(report, target, footprints) ??
+    diskMisfit(report, target) ??
+    timeMisfit(report, target, limits)
+  );
+}
+
+/** How a device would hold the weights, as its agent plans it. */
+export interface WeightsHeld {
+  /** `Coded` weights are about as large as their artifact, and are decoded again for each token. */
+  readonly form: 'Resident' | 'Coded';
+  readonly sizeBytes: number;
+}
+
+/** Decoded when that fits beside everything else, else entropy coded. */
+export function weightsHeld(
+  device: Device,
+  target: Target,
+  footprints: ReadonlyMap<string, number>,
+): WeightsHeld {
+  const report = device.status.report;
+  const roomBytes = report === null ? Number.POSITIVE_INFINITY : roomFor(report, footprints);
+  const isResident =
+    target.memoryBytes <= target.artifact.sizeBytes ||
+    target.memoryBytes + target.kvCacheBytes <= roomBytes;
+  return isResident
+    ? { form: 'Resident', sizeBytes: target.memoryBytes }
+    : { form: 'Coded', sizeBytes: target.artifact.sizeBytes };
+}
+
+/** Payload of the target that a device lacks, from what it says it holds of it. */
+export function missingBytes(report: Report | null, target: Target): number {
+  const isSame = report?.target?.artifactId === target.artifact.id;
   const heldBytes = isSame ? (report.download?.bytesHeld ?? 0) : 0;
-  const missingBytes = Math.max(0, target.artifact.sizeBytes - heldBytes);
-  if (diskFreeBytes === null || missingBytes <= diskFreeBytes) return undefined;
+  return Math.max(0, target.artifact.sizeBytes - heldBytes);
+}
+
+function runningBytesOf(report: Report, footprints: ReadonlyMap<string, number>): number {
+  return report.active === null ? 0 : (footprints.get(report.active.artifactId) ?? 0);
+}
+
+/** Memory for a new model beside the one that serves. */
+function roomFor(report: Report, footprints: ReadonlyMap<string, number>): number {
+  const { memoryBytes, memoryAvailableBytes } = report.capabilities;
+  const besideBytes = memoryBytes - runningBytesOf(report, footprints);
+  return Math.min(besideBytes, memoryAvailableBytes ?? Number.POSITIVE_INFINITY);
+}
+
+function memoryMisfit(
+  report: Report,
+  target: Target,
+  footprints: ReadonlyMap<string, number>,
+): Misfit | undefined {
+  const { memoryBytes, memoryAvailableBytes } = report.capabilities;
+  const running = report.active;
+  const runningBytes = runningBytesOf(report, footprints);
+  const weightBytes = Math.min(target.memoryBytes, target.artifact.sizeBytes);
+  const ownBytes = weightBytes + target.kvCacheBytes;
+  const sum =
+    `${nameOf(target)} needs ${mib(weightBytes)} for weights + ${mib(target.kvCacheBytes)} ` +
+    'for the KV cache';
+  const fix = 'Choose a smaller variant or leave the device out of the selector';
+  if (ownBytes + runningBytes > memoryBytes) {
+    const old = running === null ? '' : ` + ${mib(runningBytes)} of ${running.model} until then`;
+    const message =
+      `${sum}${old} = ${mib(ownBytes + runningBytes)}; the device has ${mib(memoryBytes)} ` +
+      `of memory. ${fix}`;
+    return { reason: 'NotEnoughMemory', message };
+  }
+  if (memoryAvailableBytes === null || ownBytes <= memoryAvailableBytes) return undefined;
+  const message =
+    `${sum} = ${mib(ownBytes)}; the device has ${mib(memoryAvailableBytes)} available of ` +
+    `${mib(memoryBytes)} beside what runs on it now. ${fix}`;
+  return { reason: 'NotEnoughMemory', message };
+}
+
+function diskMisfit(report: Report, target: Target): Misfit | undefined {
+  const { diskFreeBytes } = report.capabilities;
+  const { sizeBytes } = target.artifact;
+  const lackingBytes = missingBytes(report, target);
+  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes) return undefined;
+  const running = report.active === null ? '' : ` beside ${report.active.model}`;
   return {
     reason: 'NotEnoughDisk',
     message:
-      `${name} needs ${mib(target.artifact.sizeBytes)} on disk - ${mib(heldBytes)} held = ` +
-      `${mib(missingBytes)}; the device has ${mib(diskFreeBytes)} free. Free some, or choose a ` +
-      'smaller variant',
+      `${nameOf(target)} needs ${mib(sizeBytes)} on disk${running} - ` +
+      `${mib(sizeBytes - lackingBytes)} held = ${mib(lackingBytes)}; the device has ` +
+      `${mib(diskFreeBytes)} free. Free some, or choose a smaller variant`,
   };
 }
 
-function mib(bytes: number): string {
+/** Steps whose speed the device has measured, against the timeouts that it would run into. */
+function timeMisfit(report: Report, target: Target, limits: FitLimits): Misfit | undefined {
+  const { timeouts } = limits;
+  if (timeouts === undefined) return undefined;
+  const link = report.capabilities.linkBytesPerSecond ?? null;
+  const decoder = report.measurement?.entropyDecodeGigabytesPerSecond ?? null;
+  const lackingBytes = limits.bytesToFetch ?? missingBytes(report, target);
+  const download = stepTime('to fetch', lackingBytes, link);
+  const decode = stepTime('to decode', target.memoryBytes, decoder === null ? null : decoder * 1e9);
+  const late = (reason: Misfit['reason'], words: string, limit: string): Misfit => ({
+    reason,
+    message: `${nameOf(target)} takes ${words}, ${limit}. Allow more, or choose a smaller variant`,
+  });
+  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
+  if (downloadSeconds !== null && download.seconds > downloadSeconds) {
+    return late('DownloadTooSlow', download.words, `downloadSeconds is ${downloadSeconds}`);
+  }
+  if (decodeSeconds !== null && decode.seconds > decodeSeconds) {
+    return late('DecodeTooSlow', decode.words, `decodeSeconds is ${decodeSeconds}`);
+  }
+  const seconds = download.seconds + decode.seconds;
+  if (wholeSeconds === null || seconds <= wholeSeconds) return undefined;
+  const words = [download, decode].flatMap((step) => (step.words === '' ? [] : [step.words]));
+  return late('UpdateTooSlow', words.join(' + '), `wholeSeconds is ${wholeSeconds}`);
+}
+
+/** An unknown speed takes no time, so that it refuses nothing. */
+function stepTime(
+  verb: string,
+  bytes: number,
+  bytesPerSecond: number | null,
+): { seconds: number; words: string } {
+  if (bytesPerSecond === null || bytesPerSecond <= 0) return { seconds: 0, words: '' };
+  const seconds = bytes / bytesPerSecond;
+  const words = `${mib(bytes)} ${verb} / ${mib(bytesPerSecond)}/s = ${seconds.toFixed(1)} s`;
+  return { seconds, words };
+}
+
+function nameOf(target: Target): string {
+  return `${target.model} ${target.variant}`;
+}
+
+export function mib(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }

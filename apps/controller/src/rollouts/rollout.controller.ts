@@ -1,21 +1,48 @@
-import { type Rollout, rolloutInputSchema } from '@entrofleet/protocol';
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Res } from '@nestjs/common';
+import {
+  type Member,
+  memberStateSchema,
+  type Rollout,
+  rolloutInputSchema,
+} from '@entrofleet/protocol';
+import {
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Put,
+  Res,
+  type StreamableFile,
+} from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
 import type { HttpResponse } from '../http/http.types.ts';
 import {
   type DeleteQuery,
   deleteQuerySchema,
-  type ListQuery,
-  listQuerySchema,
+  objectListQuery,
+  pageQuerySchema,
 } from '../http/list.query.ts';
 import { componentRef } from '../http/openapi.components.ts';
+import { WatchableList } from '../http/watchable.list.ts';
 import { TakesBody, TakesQuery, ZodBody, ZodQuery } from '../http/zod.pipe.ts';
 import { type ListAnswer, listAnswer } from '../objects/list.answer.ts';
 import { assertNamed } from '../objects/object.input.ts';
+import { ObjectLists } from '../objects/object.lists.ts';
+import { ROLLOUT_FIELDS } from './rollout.fields.ts';
 import { type RolloutInput, RolloutService } from './rollout.service.ts';
-import { RolloutStore } from './rollout.store.ts';
+import { type MemberQuery, RolloutStore } from './rollout.store.ts';
+
+const memberQuerySchema = pageQuerySchema.extend({
+  state: memberStateSchema.optional().describe('Only those in this state'),
+});
 
 const ACCEPTED = { status: 202, description: 'Accepted', schema: componentRef('Rollout') };
+
+const listQuery = objectListQuery(ROLLOUT_FIELDS);
 
 @ApiTags('rollouts')
 @Controller('api/v1/rollouts')
@@ -23,6 +50,7 @@ export class RolloutController {
   constructor(
     @Inject(RolloutService) private readonly service: RolloutService,
     @Inject(RolloutStore) private readonly rollouts: RolloutStore,
+    @Inject(ObjectLists) private readonly lists: ObjectLists,
   ) {}
 
   @Post()
@@ -36,18 +64,32 @@ export class RolloutController {
 
   @Get()
   @ApiOperation({ summary: 'List rollouts in the order of names' })
-  @TakesQuery(listQuerySchema)
-  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('RolloutList') })
-  async list(@ZodQuery(listQuerySchema) query: ListQuery): Promise<ListAnswer<Rollout>> {
-    const { labelSelector: selector, ...page } = query;
-    return listAnswer(await this.rollouts.list({ ...page, selector }));
+  @TakesQuery(listQuery)
+  @WatchableList('Rollout')
+  list(
+    @ZodQuery(listQuery) query: z.infer<typeof listQuery>,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Res({ passthrough: true }) response: HttpResponse,
+  ): Promise<ListAnswer<Rollout> | StreamableFile> {
+    return this.lists.answer(this.rollouts, query, { lastEventId, response });
   }
 
   @Get(':name')
-  @ApiOperation({ summary: 'Read a rollout: phase, conditions, where each device stands' })
+  @ApiOperation({ summary: 'Read a rollout: phase, counts, conditions' })
   @ApiResponse({ status: 200, description: 'The rollout', schema: componentRef('Rollout') })
   read(@Param('name') name: string): Promise<Rollout> {
     return this.rollouts.get(name);
+  }
+
+  @Get(':name/members')
+  @ApiOperation({ summary: 'List where each device stands, in the order in which they go' })
+  @TakesQuery(memberQuerySchema)
+  @ApiResponse({ status: 200, description: 'A page', schema: componentRef('MemberList') })
+  async members(
+    @Param('name') name: string,
+    @ZodQuery(memberQuerySchema) query: MemberQuery,
+  ): Promise<ListAnswer<Member>> {
+    return listAnswer(await this.rollouts.members(name, query));
   }
 
   @Put(':name')
@@ -76,29 +118,5 @@ export class RolloutController {
     @ZodQuery(deleteQuerySchema) query: DeleteQuery,
   ): Promise<void> {
     return this.service.remove(name, query.resourceVersion);
-  }
-
-  @Post(':name/pause')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Start no more devices; those that are started go on' })
-  @ApiResponse(ACCEPTED)
-  pause(@Param('name') name: string): Promise<Rollout> {
-    return this.service.pause(name);
-  }
-
-  @Post(':name/resume')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Go on, and leave those that have failed behind' })
-  @ApiResponse(ACCEPTED)
-  resume(@Param('name') name: string): Promise<Rollout> {
-    return this.service.resume(name);
-  }
-
-  @Post(':name/retry')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Start those that have failed again, and go on' })
-  @ApiResponse(ACCEPTED)
-  retry(@Param('name') name: string): Promise<Rollout> {
-    return this.service.retry(name);
   }
 }

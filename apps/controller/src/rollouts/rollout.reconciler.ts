@@ -1,95 +1,36 @@
-import { type Artifact, type Device, LIMITS, type RolloutSpec } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock } from '../adapters/clock.ts';
-import { ArtifactStore } from '../artifacts/artifact.store.ts';
-import { DeviceStore } from '../devices/device.store.ts';
-import { Conflict, NotFound } from '../errors.ts';
-import { ModelStore } from '../models/model.store.ts';
 import { RolloutExecutors } from './rollout.executors.ts';
+import { RolloutFactsReader } from './rollout.facts.reader.ts';
 import { planRollout } from './rollout.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
-import type { RolloutFacts, RolloutPlan } from './rollout.types.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
-import { workDigest } from './work.digest.ts';
 
 /**
- * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people.
- * Level-triggered: it may run at any time, twice at once, and stop anywhere.
+ * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people,
+ * and look again when time alone changes what is to be done. Level-triggered: it may run at any time, twice at once, and stop anywhere.
  */
 @Injectable()
 export class RolloutReconciler {
   constructor(
     @Inject(RolloutStore) private readonly rollouts: RolloutStore,
-    @Inject(ModelStore) private readonly models: ModelStore,
-    @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
-    @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(RolloutFactsReader) private readonly facts: RolloutFactsReader,
     @Inject(RolloutExecutors) private readonly executors: RolloutExecutors,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
-    @Inject(Clock) private readonly clock: Clock,
   ) {}
 
   async reconcile(name: string): Promise<void> {
-    const facts = await this.load(name);
-    if (facts === undefined) return;
+    const record = await this.rollouts.findRecord(name);
+    if (record === undefined) return;
+    const { rollout, placed } = record;
+    const facts = await this.facts.read({ rollout, members: placed.map(({ member }) => member) });
     const plan = planRollout(facts);
-    await this.executors.carryOut(name, 'SetDesired', plan.actions);
-    const saved = await this.save(facts, plan);
-    if (saved) await this.executors.carryOut(name, 'EmitEvent', plan.actions);
-    else this.wakeups.wakeOne(name);
-  }
-
-  private async load(name: string): Promise<RolloutFacts | undefined> {
-    const rollout = await this.rollouts.find(name);
-    if (rollout === undefined) return undefined;
-    const { spec } = rollout;
-    const model = await this.models.find(spec.model);
-    const variant = model?.status.variants.find((v) => v.name === spec.variant);
-    const devices = await this.selected(spec);
-    return {
-      rollout,
-      model,
-      artifact: await this.artifactOf(spec, variant?.artifactId ?? null),
-      devices,
-      others: (await this.rollouts.claims()).filter((claim) => claim.name !== name),
-      footprints: await this.footprints(devices),
-      specDigest: workDigest(spec, model),
-      now: this.clock.instant(),
-    };
-  }
-
-  private async selected(spec: RolloutSpec): Promise<Device[]> {
-    const devices: Device[] = [];
-    for await (const device of this.devices.all(spec.selector)) devices.push(device);
-    return devices;
-  }
-
-  private async artifactOf(spec: RolloutSpec, id: string | null): Promise<Artifact | undefined> {
-    if (id === null || spec.variant === null) return undefined;
-    return this.artifacts.find({ model: spec.model, variant: spec.variant, id });
-  }
-
-  private async footprints(devices: readonly Device[]): Promise<Map<string, number>> {
-    const ids = new Set(devices.flatMap((d) => d.status.report?.active?.artifactId ?? []));
-    const footprints = new Map<string, number>();
-    for (const id of ids) {
-      const artifact = await this.artifacts.findById(id);
-      if (artifact === undefined) continue;
-      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
-      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
-      footprints.set(id, artifact.memoryBytes + cacheBytes);
+    for (const kind of ['SetDesired', 'SetPenalty', 'RecordRevision'] as const) {
+      await this.executors.carryOut(name, kind, plan.actions);
     }
-    return footprints;
-  }
-
-  /** @returns false when somebody changed the rollout since it was loaded. */
-  private async save(facts: RolloutFacts, plan: RolloutPlan): Promise<boolean> {
-    const { name, resourceVersion } = facts.rollout.metadata;
-    try {
-      await this.rollouts.update(name, () => ({ status: plan.status }), { resourceVersion });
-      return true;
-    } catch (error) {
-      if (error instanceof Conflict || error instanceof NotFound) return false;
-      throw error;
-    }
+    const { status, members } = plan;
+    const saved = await this.rollouts.save(record, { status, members });
+    if (saved === undefined) return this.wakeups.wakeOne(name);
+    this.wakeups.wakeAt(name, plan.wakeAt);
+    await this.executors.carryOut(name, 'EmitEvent', plan.actions);
   }
 }

@@ -17,7 +17,7 @@ export class RolloutWorker implements OnApplicationBootstrap {
     @Inject(KeyQueue) private readonly queue: KeyQueue,
     @Inject(Database) private readonly database: Database,
     @Inject(RolloutReconciler) private readonly reconciler: RolloutReconciler,
-    @Inject(RolloutWakeups) wakeups: RolloutWakeups,
+    @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
     @Inject(Sweep) sweep: Sweep,
   ) {
     sweep.add('rollouts', () => wakeups.wakeAll());
@@ -29,7 +29,9 @@ export class RolloutWorker implements OnApplicationBootstrap {
       RECONCILE_QUEUE,
       async (key) => {
         if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
+        const startMs = performance.now();
         await this.reconciler.reconcile(key);
+        this.wakeups.rest(key, performance.now() - startMs);
       },
       { concurrency: CONCURRENCY },
     );
