@@ -80,6 +80,10 @@ bench-limit: setup ## The same under a memory limit that holds coded weights but
 	@$(MAKE) --silent -C libs/native bench
 	@exec node test/bench/limit.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: bench-delta
+bench-delta: setup ## Size of deltas between models beside that of the artifacts, over how much changed
+	@exec node test/bench/delta.bench.ts
+
 .PHONY: bench-compress
 bench-compress: setup ## Speed of compressing 1 GB from file to file, and what bounds it (ROUNDS=3)
 	@$(MAKE) --silent -C libs/native bench

@@ -249,8 +249,14 @@ export class Agent<M extends HeldModel> {
       this.#evidence.downloaded(progress);
       this.#options.onProgress();
     };
+    const onDelta: DownloadContext['onDelta'] = (report) => {
+      if (signal.aborted) return;
+      this.#evidence.rebuilt(report);
+      this.#options.onChange();
+    };
     const { target, keep, loadAhead } = effect;
-    await this.#options.steps.download(target, { signal, keep, loadAhead, onProgress });
+    const context = { signal, keep, loadAhead, onProgress, onDelta };
+    await this.#options.steps.download(target, context);
     return { kind: 'Downloaded' };
   }
 

@@ -55,6 +55,25 @@ export class ChunkStore {
     return (await sizeOf(this.path(ref.id))) === ref.sizeBytes;
   }
 
+  /** True when an artifact of this id is complete here, whatever is known of it otherwise. */
+  async isComplete(id: string): Promise<boolean> {
+    const references = await this.#references();
+    const ref = references.find((known) => known.id === id);
+    return ref !== undefined && this.has(ref);
+  }
+
+  /** Bytes on disk of a download that was begun; holes do not count. */
+  async bytesHeld(ref: ArtifactRef): Promise<number> {
+    return Math.min(ref.sizeBytes, await allocatedBytes(this.#paths(ref.id).data));
+  }
+
+  /** Deletes one artifact, or its download. */
+  async remove(id: string): Promise<void> {
+    const { data, progress, complete } = this.#paths(id);
+    const reference = join(this.#artifacts, `${id}${REFERENCE_SUFFIX}`);
+    for (const path of [data, progress, complete, reference]) await rm(path, { force: true });
+  }
+
   /**
    * Opens the download of an artifact, resumed where it stood.
    * @throws AgentError `DiskFull` when the rest of it does not fit beside the margin.

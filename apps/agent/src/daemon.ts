@@ -1,4 +1,3 @@
-import { chunkTable, parseHeader } from '@entrofleet/artifact';
 import { machineRates } from '@entrofleet/engine';
 import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
@@ -6,6 +5,7 @@ import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
 import { readMemory } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
+import { readChunkTables } from './chunk.tables.ts';
 import type { AgentConfig } from './config.ts';
 import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
@@ -80,7 +80,7 @@ async function assemble(use: {
   const store = await ChunkStore.open({
     folder: config.dataFolder,
     marginBytes: config.diskMarginBytes,
-    reader: (header) => chunkTable(parseHeader(header)),
+    reader: readChunkTables,
   });
   const slot = new ModelSlot<LoadedModel>();
   const gate = new RequestGate({

@@ -47,6 +47,7 @@ export function stateOf(
     active: identity(active),
     endpoint,
     download: evidence.download,
+    delta: evidence.delta ?? null,
     phaseSeconds: evidence.phaseSeconds,
     measurement: evidence.measurement,
     baseline: evidence.baseline,

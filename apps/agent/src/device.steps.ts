@@ -2,8 +2,9 @@ import type { Target } from '@entrofleet/protocol';
 import type { Bus } from './bus.ts';
 import type { ChunkStore } from './chunk.store.ts';
 import type { AgentConfig } from './config.ts';
+import { downloadDelta } from './delta.download.ts';
 import { DeviceLoader } from './device.loader.ts';
-import { download } from './download.ts';
+import { type DownloadProgress, download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
 import type { LoadedModel, LoadTarget } from './loaded.model.ts';
 import type { Log } from './log.ts';
@@ -26,7 +27,7 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
   const { device, windowChunks, stallMs } = config;
   const loader = new DeviceLoader(options);
   return {
-    async download(target, { signal, keep, loadAhead, onProgress }) {
+    async download(target, { signal, keep, loadAhead, onProgress, onDelta }) {
       await loader.forgetAhead();
       // What cannot run here need not be fetched.
       loader.assertFits(target);
@@ -34,16 +35,20 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
         if (loadAhead) loader.loadAhead(target, partial);
       };
       const ref = target.artifact;
-      const talk = { device, ref, store, bus, log, windowChunks, stallMs, signal };
-      const fetched = { ...talk, onProgress, onHeader };
+      const talk = { device, store, bus, log, windowChunks, stallMs, signal };
+      const { threads } = config;
+      const forDelta = await downloadDelta({ ...talk, target, threads, onProgress, onDelta });
+      const onFetched = (progress: DownloadProgress) =>
+        onProgress({ ...progress, bytesReceived: progress.bytesReceived + forDelta });
+      const fetched = { ...talk, ref, onProgress: onFetched, onHeader };
       try {
-        onProgress(await download(fetched));
+        onFetched(await download(fetched));
       } catch (error) {
         if (signal.aborted || failureOf(error).reason !== 'DiskFull') throw error;
         const bytes = await store.collect(keep);
         if (bytes === 0) throw error;
         log.info(`the disk is full: deleted ${bytes} bytes of other artifacts, trying once more`);
-        onProgress(await download(fetched));
+        onFetched(await download(fetched));
       }
     },
     async verify(target, { signal }) {

@@ -1,6 +1,7 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type ArtifactRef, Bitmap } from '@entrofleet/protocol';
+import { isBlank, readExactly } from './chunk.bytes.ts';
 import {
   type ChunkEntry,
   type ChunkTableReader,
@@ -172,6 +173,28 @@ export class PartialArtifact {
     return 'Stored';
   }
 
+  /** True for a chunk that is stored, or just being written. */
+  holds(index: number): boolean {
+    return this.#holds(index);
+  }
+
+  /**
+   * Takes a chunk that was made on this device. Nothing is written unless it is lacking and its
+   * SHA-256 is right.
+   * @returns false for a chunk that the artifact does not have.
+   * @throws the system's error when writing fails, e.g. ENOSPC.
+   */
+  async adopt(index: number, payload: Uint8Array): Promise<boolean> {
+    this.#throwFlushFailure();
+    const chunk = this.#table[index];
+    if (chunk === undefined) return false;
+    if (this.#holds(index)) return true;
+    if (payload.length !== chunk.sizeBytes || sha256Of(payload) !== chunk.sha256) return false;
+    await this.#store(chunk, payload);
+    if (!this.#headerComplete) await this.#tryHeader();
+    return true;
+  }
+
   /**
    * Copies chunks from places on this device that claim to hold them.
    * @returns bytes that need not be fetched.
@@ -339,26 +362,6 @@ async function openOrCreate(path: string): Promise<FileHandle> {
   }
 }
 
-/** Reads a whole range, or gives `undefined` when the file ends before it does. */
-async function readExactly(
-  file: FileHandle,
-  range: { readonly offset: number; readonly sizeBytes: number },
-): Promise<Uint8Array | undefined> {
-  const bytes = Buffer.alloc(range.sizeBytes);
-  let filled = 0;
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(
-      bytes,
-      filled,
-      bytes.length - filled,
-      range.offset + filled,
-    );
-    if (bytesRead === 0) return undefined;
-    filled += bytesRead;
-  }
-  return bytes;
-}
-
 async function readPlace(place: ChunkPlace): Promise<Uint8Array | undefined> {
   try {
     const file = await open(place.path, 'r');
@@ -371,11 +374,6 @@ async function readPlace(place: ChunkPlace): Promise<Uint8Array | undefined> {
     // A place is only a hint: its file may be collected meanwhile, and the chunk is fetched then.
     return undefined;
   }
-}
-
-/** A hole in the file reads as zeros; hashing it would be wasted. */
-function isBlank(bytes: Uint8Array): boolean {
-  return bytes[0] === 0 && Buffer.alloc(bytes.length).equals(bytes);
 }
 
 function diskFull(path: string): Error {

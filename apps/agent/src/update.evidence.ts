@@ -1,4 +1,5 @@
 import type { Measurement, Phase, Target } from '@entrofleet/protocol';
+import type { DeltaReport } from './delta.download.ts';
 import type { DownloadProgress } from './download.ts';
 import { type Evidence, NO_EVIDENCE } from './update.journal.ts';
 import type { Situation } from './update.states.ts';
@@ -51,6 +52,11 @@ export class UpdateEvidence {
   downloaded({ linkBytesPerSecond, ...download }: DownloadProgress): void {
     const link = linkBytesPerSecond ?? this.#evidence.linkBytesPerSecond;
     this.#evidence = { ...this.#evidence, download, linkBytesPerSecond: link };
+  }
+
+  /** Whether a delta has saved the download, or why not. */
+  rebuilt(delta: DeltaReport): void {
+    this.#evidence = { ...this.#evidence, delta };
   }
 
   /** The candidate has passed its self-test. */

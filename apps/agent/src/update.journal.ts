@@ -43,6 +43,7 @@ const situationSchema = z.strictObject({
 const evidenceSchema = z.strictObject({
   phaseSeconds: reportSchema.shape.phaseSeconds,
   download: reportSchema.shape.download,
+  delta: reportSchema.shape.delta.default(null),
   measurement: measurementSchema.nullable(),
   baseline: measurementSchema.nullable().default(null),
   rolledBackAt: instantSchema.nullable().default(null),
@@ -54,6 +55,7 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export const NO_EVIDENCE: Evidence = {
   phaseSeconds: {},
   download: null,
+  delta: null,
   measurement: null,
   baseline: null,
   rolledBackAt: null,

@@ -1,4 +1,5 @@
 import type { Measurement, Report, Target } from '@entrofleet/protocol';
+import type { DeltaReport } from './delta.download.ts';
 import type { DownloadProgress } from './download.ts';
 import type { HeldModel } from './serve/served.model.ts';
 
@@ -42,6 +43,8 @@ export interface DownloadContext extends StepContext {
   readonly keep: readonly string[];
   readonly loadAhead: boolean;
   readonly onProgress: (progress: DownloadProgress) => void;
+  /** A delta was applied, or why not. */
+  readonly onDelta: (report: DeltaReport) => void;
 }
 
 export interface TestContext extends StepContext {

@@ -153,7 +153,7 @@ async function openDelta(
   const { region, end: begin } = await readRegion({ base, delta });
   if ((await sha256(region)) !== targetId) throw badDelta(`its header is not that of ${targetId}`);
   const target = parseHeader(region);
-  const read = (range: { offset: number; sizeBytes: number }) => delta.read(range);
+  const read = (range: { offset: number; sizeBytes: number }) => delta.readRange(range);
   const end = ref.sizeBytes;
   const items = await indexItems({ base: base.header, target, begin, end, read });
   const table = new Map(chunkTable(target).map((chunk) => [chunk.offset, chunk]));
@@ -172,14 +172,14 @@ async function readRegion({
 }): Promise<{ region: Uint8Array<ArrayBuffer>; end: number }> {
   const offset = delta.header.ref.headerSizeBytes;
   if (delta.header.payloadBytes < SIZES_BYTES) throw badDelta('it has no patch');
-  const sizes = await delta.read({ offset, sizeBytes: SIZES_BYTES });
+  const sizes = await delta.readRange({ offset, sizeBytes: SIZES_BYTES });
   const view = new DataView(sizes.buffer);
   const [sizeBytes, patchBytes] = [view.getUint32(0, true), view.getUint32(4, true)];
   const isSane = sizeBytes <= headerRegionBytes(ARTIFACT_LIMITS.headerJsonBytes);
   if (!isSane || patchBytes > delta.header.payloadBytes - SIZES_BYTES) {
     throw badDelta('its patch has a size that no header has');
   }
-  const packed = await delta.read({ offset: offset + SIZES_BYTES, sizeBytes: patchBytes });
+  const packed = await delta.readRange({ offset: offset + SIZES_BYTES, sizeBytes: patchBytes });
   const patch = await inflateDelta(packed, sizeBytes * PATCH_BYTES_PER_BYTE);
   const { headerSizeBytes } = base.header.ref;
   const baseRegion = await base.read({ offset: 0, sizeBytes: headerSizeBytes });

@@ -57,38 +57,36 @@ export class DeltaFile {
     }
   }
 
-  /** Chunks by transfer index, for those who hand them out; see ChunkSource. */
-  get count(): number {
-    return this.#table.length;
-  }
-
   /** What it takes to fetch it. */
   get ref(): Readonly<ArtifactRef> {
     return this.header.ref;
   }
 
-  /** @throws ArtifactError `UnknownChunk`, `HashMismatch`, `Truncated`, `ReadFailed`. */
-  async readChunk(index: number): Promise<Uint8Array> {
+  /**
+   * A chunk by its transfer index, for those who hand them out.
+   * @throws ArtifactError `UnknownChunk`, `HashMismatch`, `Truncated`, `ReadFailed`.
+   */
+  async read(index: number): Promise<Uint8Array> {
     const chunk = this.#table[index];
     if (chunk === undefined) {
       const message = `${this.path} has no chunk ${index}; it has 0 to ${this.#table.length - 1}`;
       throw new ArtifactError('UnknownChunk', message);
     }
-    const bytes = await this.read(chunk);
+    const bytes = await this.readRange(chunk);
     if ((await sha256(bytes)) !== chunk.sha256) throw hashMismatch(this.path, chunk);
     return bytes;
   }
 
-  /** Compares the SHA-256 of every chunk. @throws ArtifactError as {@link readChunk}. */
+  /** Compares the SHA-256 of every chunk. @throws ArtifactError as {@link read}. */
   async verify(signal?: AbortSignal): Promise<void> {
     await forEachParallel(this.#table, HASHES_IN_FLIGHT, async ({ index }) => {
       signal?.throwIfAborted();
-      await this.readChunk(index);
+      await this.read(index);
     });
   }
 
   /** @throws ArtifactError `Truncated`, `ReadFailed`. */
-  async read(range: { offset: number; sizeBytes: number }): Promise<Uint8Array<ArrayBuffer>> {
+  async readRange(range: { offset: number; sizeBytes: number }): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(range.sizeBytes);
     const got = await readAt(this.#handle, bytes, range.offset).catch((cause) => {
       throw readFailed(this.path, cause);
@@ -100,4 +98,19 @@ export class DeltaFile {
   async close(): Promise<void> {
     await this.#handle.close();
   }
+}
+
+/**
+ * Opens a delta to hand out its chunks.
+ * @param ref what was announced; the file must be that delta.
+ * @throws ArtifactError as DeltaFile.open, and `HashMismatch` when the file is another delta.
+ */
+export async function openDeltaChunks(
+  path: string,
+  ref: Pick<ArtifactRef, 'id'>,
+): Promise<DeltaFile> {
+  const file = await DeltaFile.open(path);
+  if (file.ref.id === ref.id) return file;
+  await file.close();
+  throw new ArtifactError('HashMismatch', `${path} holds delta ${file.ref.id}, not ${ref.id}`);
 }

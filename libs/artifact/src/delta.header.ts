@@ -25,6 +25,11 @@ export interface DeltaHeader {
 /** Enough of a file's first bytes to know the size of its header. */
 export const DELTA_PREAMBLE_BYTES = FIXED_BYTES;
 
+/** Tells a delta from an artifact by its first bytes. */
+export function isDeltaHeader(bytes: Uint8Array): boolean {
+  return MAGIC.every((byte, i) => byte === bytes[i]);
+}
+
 /** @throws ArtifactError `HeaderTooLarge`. */
 export function writeDeltaHeader(content: {
   readonly baseId: string;

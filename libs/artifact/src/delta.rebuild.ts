@@ -64,7 +64,7 @@ async function* copyItem(
       yield { offset, bytes: await source.base.readChunk(inBase) };
       continue;
     }
-    const bytes = await source.delta.read({ offset: storedAt, sizeBytes });
+    const bytes = await source.delta.readRange({ offset: storedAt, sizeBytes });
     yield { offset, bytes: await checked(bytes, { chunk, item, source }) };
     storedAt += sizeBytes;
   }
@@ -102,7 +102,7 @@ async function* rebuildPieces(
     offset: item.base.offset,
     sizeBytes: stepBytes(item.base),
   });
-  const coded = await delta.read(item.steps);
+  const coded = await delta.readRange(item.steps);
   const targetSteps =
     entry.step === null
       ? await decodeSteps(coded, { base: baseSteps, rows: entry.shape[0] })
@@ -120,7 +120,7 @@ async function* rebuildPieces(
     const batch = windows.slice(first, first + threads);
     yield* await Promise.all(
       batch.map(async ({ window, part = { offset: 0, sizeBytes: 0 } }) =>
-        rebuildWindow(pair, window, { source, coded: await delta.read(part) }),
+        rebuildWindow(pair, window, { source, coded: await delta.readRange(part) }),
       ),
     );
   }

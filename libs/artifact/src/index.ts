@@ -26,8 +26,13 @@ export {
   type EncodedDelta,
   encodeDelta,
 } from './delta.encoder.ts';
-export { DeltaFile } from './delta.file.ts';
-export { type DeltaHeader, deltaChunkTable, parseDeltaHeader } from './delta.header.ts';
+export { DeltaFile, openDeltaChunks } from './delta.file.ts';
+export {
+  type DeltaHeader,
+  deltaChunkTable,
+  isDeltaHeader,
+  parseDeltaHeader,
+} from './delta.header.ts';
 export * from './dequantize.ts';
 export { type EncodeGroup, GROUP_SIZE_BYTES_DEFAULT } from './encode.groups.ts';
 export type * from './encode.types.ts';

@@ -4,5 +4,6 @@ export * from './lanes.code.ts';
 export * from './lanes.reference.ts';
 export * from './rate.allocation.ts';
 export * from './reference.decoder.ts';
+export * from './residuals.reference.ts';
 export * from './statistics.ts';
 export * from './tensor.quantize.ts';

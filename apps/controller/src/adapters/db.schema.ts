@@ -25,6 +25,14 @@ export interface ArtifactTable {
   document: Json;
 }
 
+/** migrations/0020_artifact_deltas.sql explains it. */
+export interface ArtifactDeltaTable {
+  base: string;
+  target: string;
+  id: string | null;
+  document: Json;
+}
+
 export interface EventTable {
   id: Generated<string>;
   resource_version: Generated<string>;
@@ -43,6 +51,14 @@ export interface RolloutMemberTable {
   position: number;
   state: string;
   resource_version: Generated<string>;
+  document: Json;
+}
+
+/** migrations/0006_rollout_revisions.sql explains it. */
+export interface RolloutRevisionTable {
+  rollout: string;
+  revision: number;
+  outcome: string;
   document: Json;
 }
 
@@ -83,7 +99,9 @@ export interface Schema {
   targets: TargetTable;
   rollouts: ObjectTable;
   rollout_members: RolloutMemberTable;
+  rollout_revisions: RolloutRevisionTable;
   artifacts: ArtifactTable;
+  artifact_deltas: ArtifactDeltaTable;
   events: EventTable;
   tombstones: TombstoneTable;
   watch_floors: WatchFloorTable;

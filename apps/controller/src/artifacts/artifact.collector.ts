@@ -4,6 +4,7 @@ import { Log } from '../adapters/log.ts';
 import { ModelReferences } from '../models/model.references.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { ArtifactStore } from './artifact.store.ts';
+import { DeltaStore } from './delta.store.ts';
 
 /** A file that young may belong to a compression that has not saved its row yet. */
 const YOUNG_MS = 10 * 60_000;
@@ -13,6 +14,7 @@ const YOUNG_MS = 10 * 60_000;
 export class ArtifactCollector {
   constructor(
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
+    @Inject(DeltaStore) private readonly deltas: DeltaStore,
     @Inject(ModelStore) private readonly models: ModelStore,
     @Inject(ModelReferences) private readonly references: ModelReferences,
     @Inject(BlobStore) private readonly blobs: BlobStore,
@@ -28,7 +30,8 @@ export class ArtifactCollector {
       // Removed at once: its row was there, so no compression is about to add it.
       if ((await this.artifacts.findById(key.id)) === undefined) await this.blobs.remove(key.id);
     }
-    const known = new Set((await this.artifacts.keys()).map((key) => key.id));
+    const rows = [...(await this.artifacts.keys()), ...(await this.deltas.keys())];
+    const known = new Set(rows.map(({ id }) => id));
     for (const id of await this.blobs.idsOlderThan(YOUNG_MS)) {
       if (!known.has(id)) await this.blobs.remove(id);
     }

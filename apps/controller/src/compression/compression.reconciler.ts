@@ -10,6 +10,7 @@ import { Retryable, Stalled } from '../errors.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { groupKey, parseCompressionKey, type VariantKey } from '../models/variant.key.ts';
 import { variantWork } from '../models/variant.plan.ts';
+import { DeltaWishes } from './delta.wishes.ts';
 import { StepRunner } from './step.runner.ts';
 import { type Attempt, VariantRecord, type VariantResult } from './variant.record.ts';
 import { WorkFolder } from './work.folder.ts';
@@ -29,6 +30,7 @@ export class CompressionReconciler {
     @Inject(BlobStore) private readonly blobs: BlobStore,
     @Inject(VariantRecord) private readonly record: VariantRecord,
     @Inject(StepRunner) private readonly steps: StepRunner,
+    @Inject(DeltaWishes) private readonly wishes: DeltaWishes,
     @Inject(Log) private readonly log: Log,
   ) {}
 
@@ -87,6 +89,7 @@ export class CompressionReconciler {
       const result = await this.complete(attempt, { plan, folder, draftPath, signal });
       if (result === undefined) return [];
       await this.record.finish(attempt, result);
+      await this.wishes.enqueueOpen();
     } finally {
       await this.blobs.removeDraft(draftPath);
     }

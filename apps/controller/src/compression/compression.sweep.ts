@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { KeyQueue } from '../adapters/queue.ts';
 import { ArtifactCollector } from '../artifacts/artifact.collector.ts';
+import { DeltaCollector } from '../artifacts/delta.collector.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { COMPRESSION_QUEUE, variantKey } from '../models/variant.key.ts';
 import { Sweep } from '../sweep/sweep.ts';
 import { CompressionReconciler } from './compression.reconciler.ts';
+import { DeltaWishes } from './delta.wishes.ts';
 import { WorkCollector } from './work.collector.ts';
 
 /** Enqueues every variant that is not done, or whose artifact file has gone. */
@@ -17,9 +19,13 @@ export class CompressionSweep {
     @Inject(KeyQueue) private readonly queue: KeyQueue,
     @Inject(ArtifactCollector) artifacts: ArtifactCollector,
     @Inject(WorkCollector) work: WorkCollector,
+    @Inject(DeltaWishes) wishes: DeltaWishes,
+    @Inject(DeltaCollector) deltas: DeltaCollector,
   ) {
     sweep.add('variants', () => this.enqueueOpen());
     sweep.add('artifacts', () => artifacts.collect());
+    sweep.add('deltas', () => wishes.enqueueOpen());
+    sweep.add('unneeded deltas', () => deltas.collect());
     sweep.add('work files', () => work.collect());
   }
 

@@ -6,6 +6,7 @@ import {
   type CompressorTask,
   compressorTaskSchema,
 } from './compressor.messages.ts';
+import { deltaTask } from './delta.task.ts';
 import { assembleTask, encodeTask, planTask } from './encoding.tasks.ts';
 import { peakMemoryBytes } from './process.memory.ts';
 import { checkTask } from './source.checking.ts';
@@ -52,6 +53,10 @@ async function perform(task: CompressorTask): Promise<CompressorReport> {
     case 'assemble': {
       const result = await assembleTask(task, sendProgress);
       return { report: 'assembled', peakMemoryBytes: await peakMemoryBytes(), result };
+    }
+    case 'delta': {
+      const result = await deltaTask(task, sendProgress);
+      return { report: 'delta', peakMemoryBytes: await peakMemoryBytes(), result };
     }
     case 'evaluate': {
       const result = await evaluateTask(task, sendProgress);

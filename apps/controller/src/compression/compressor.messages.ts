@@ -61,6 +61,14 @@ const evaluateTaskSchema = sourceSchema.extend({
 });
 export type EvaluateTask = z.infer<typeof evaluateTaskSchema>;
 
+const deltaTaskSchema = threadsSchema.extend({
+  task: z.literal('delta'),
+  basePath: z.string(),
+  targetPath: z.string(),
+  draftPath: z.string(),
+});
+export type DeltaTask = z.infer<typeof deltaTaskSchema>;
+
 /** Parent to child, once: what to do. */
 export const compressorTaskSchema = z.discriminatedUnion('task', [
   checkTaskSchema,
@@ -68,6 +76,7 @@ export const compressorTaskSchema = z.discriminatedUnion('task', [
   encodeTaskSchema,
   assembleTaskSchema,
   evaluateTaskSchema,
+  deltaTaskSchema,
 ]);
 export type CompressorTask = z.infer<typeof compressorTaskSchema>;
 
@@ -98,6 +107,12 @@ export const evaluatedSchema = z.strictObject({
 });
 export type VariantEvaluation = z.infer<typeof evaluatedSchema>;
 
+const deltaResultSchema = z.strictObject({
+  ref: artifactRefSchema,
+  reuseSizeBytes: z.int().min(0),
+});
+export type DeltaResult = z.infer<typeof deltaResultSchema>;
+
 const peakMemoryBytes = z
   .int()
   .min(0)
@@ -112,6 +127,7 @@ export const compressorReportSchema = z.discriminatedUnion('report', [
   z.strictObject({ report: z.literal('done'), peakMemoryBytes }),
   z.strictObject({ report: z.literal('assembled'), peakMemoryBytes, result: assembledSchema }),
   z.strictObject({ report: z.literal('evaluated'), peakMemoryBytes, result: evaluatedSchema }),
+  z.strictObject({ report: z.literal('delta'), peakMemoryBytes, result: deltaResultSchema }),
   z.strictObject({
     report: z.literal('failed'),
     permanent: z.boolean().describe('The same task would fail in the same way again'),

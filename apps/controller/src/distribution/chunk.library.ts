@@ -1,9 +1,10 @@
-import { type ChunkSource, openChunks } from '@entrofleet/artifact';
+import { type ChunkSource, openChunks, openDeltaChunks } from '@entrofleet/artifact';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { BlobStore } from '../adapters/blobs.ts';
 import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
+import { DeltaStore } from '../artifacts/delta.store.ts';
 import { messageOf } from '../errors.ts';
 
 /** Artifact files that are open at the same time. */
@@ -13,12 +14,12 @@ const ABSENT_MS = 5000;
 const COMPLAINTS_MAX = 1000;
 
 export interface OpenArtifact {
-  readonly source: ChunkSource;
+  readonly source: Pick<ChunkSource, 'read' | 'close'>;
   readonly headerChunks: number;
   readonly chunkCount: number;
 }
 
-/** The artifacts that chunks are handed out of; the least recently used file is closed first. */
+/** The artifacts, and deltas between them, that chunks are handed out of; the least recently used file is closed first. */
 @Injectable()
 export class ChunkLibrary implements OnModuleDestroy {
   readonly #open = new Map<string, Promise<OpenArtifact | undefined>>();
@@ -27,6 +28,7 @@ export class ChunkLibrary implements OnModuleDestroy {
 
   constructor(
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
+    @Inject(DeltaStore) private readonly deltas: DeltaStore,
     @Inject(BlobStore) private readonly blobs: BlobStore,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(Log) private readonly log: Log,
@@ -78,13 +80,15 @@ export class ChunkLibrary implements OnModuleDestroy {
   async #load(id: string): Promise<OpenArtifact | undefined> {
     try {
       const artifact = await this.artifacts.findById(id);
-      if (artifact === undefined) {
+      const ref = artifact?.ref ?? (await this.deltas.findRef(id));
+      if (ref === undefined) {
         this.#complainOnce(id, 'no artifact has this id; the devices that want it are outdated');
         return undefined;
       }
-      const source = await openChunks(this.blobs.path(id), { id });
+      const open = artifact === undefined ? openDeltaChunks : openChunks;
+      const source = await open(this.blobs.path(id), { id });
       this.#complaints.delete(id);
-      const { headerChunks, chunkCount } = artifact.ref;
+      const { headerChunks, chunkCount } = ref;
       return { source, headerChunks: headerChunks.length, chunkCount };
     } catch (error) {
       this.#complainOnce(id, messageOf(error));
