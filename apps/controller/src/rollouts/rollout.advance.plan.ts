@@ -116,7 +116,8 @@ function rollBack(
   },
 ): Course {
   const { reason, message } = of.cause;
-  const abandoned = { how: 'RollBack' as const, reason, message, at: facts.now };
+  const { generation } = facts.rollout.metadata;
+  const abandoned = { how: 'RollBack' as const, reason, message, at: facts.now, generation };
   const status = { ...of.taken.status, gates: [...of.evidence.results], abandoned };
   const course = giveUp(facts, { status, members: of.members });
   const actions = [...course.actions, ...penaltiesOf(of.verdicts, facts.now)];
