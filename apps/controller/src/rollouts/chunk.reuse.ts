@@ -1,21 +1,26 @@
 import { type ChunkLocation, readChunkTable } from '@entrofleet/artifact';
-import type { Device, Target } from '@entrofleet/protocol';
+import type { DeltaRef, Device, Target } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { BlobStore } from '../adapters/blobs.ts';
 import { Log } from '../adapters/log.ts';
+import { DeltaStore } from '../artifacts/delta.store.ts';
 import { messageOf } from '../errors.ts';
 import { estimateReuse, type LackingBytes, lackingOf, type Reuse } from './reuse.plan.ts';
 
 /** Pairs of artifacts whose difference is remembered; each is a number. */
 const PAIRS_MAX = 10_000;
 
-/** How much of an artifact devices have already, from the chunk hashes in the artifacts' headers. */
+/**
+ * How much of an artifact devices have already, from the chunk hashes in the artifacts' headers, and
+ * what a delta takes where there is one.
+ */
 @Injectable()
 export class ChunkReuse {
   /** Artifacts never change, so what two of them share holds for ever. */
   readonly #lacking = new Map<string, number>();
 
   constructor(
+    @Inject(DeltaStore) private readonly deltas: DeltaStore,
     @Inject(BlobStore) private readonly blobs: BlobStore,
     @Inject(Log) private readonly log: Log,
   ) {}
@@ -28,8 +33,13 @@ export class ChunkReuse {
     const held = new Set(devices.flatMap((d) => d.status.report?.active?.artifactId ?? []));
     const wanted = new Set(targets.map((target) => target.artifact.id));
     await this.#learn(held, wanted);
+    const offers = new Map<string, readonly DeltaRef[]>();
+    for (const id of wanted) offers.set(id, await this.deltas.offers(id));
     const lackingBytes: LackingBytes = (pair) => this.#lacking.get(pairKey(pair));
-    return (device, target) => estimateReuse({ device, target, lackingBytes });
+    return (device, target) => {
+      const deltas = [...(offers.get(target.artifact.id) ?? [])];
+      return estimateReuse({ device, target: { ...target, deltas }, lackingBytes });
+    };
   }
 
   async #learn(held: ReadonlySet<string>, wanted: ReadonlySet<string>): Promise<void> {
