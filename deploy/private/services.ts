@@ -75,6 +75,8 @@ export interface MosquittoOptions {
   /** Keeps retained messages and sessions over a restart. Default: false. */
   readonly persistence?: boolean;
   readonly maxPacketSizeBytes?: number;
+  /** It listens on these besides 127.0.0.1, e.g. towards network namespaces. Default: none. */
+  readonly addresses?: readonly string[];
 }
 
 /** Mosquitto on loopback, MQTT 5, anonymous. */
@@ -94,8 +96,9 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Pr
 }
 
 function mosquittoConfig(use: { port: number; folder: string; options: MosquittoOptions }): string {
+  const addresses = ['127.0.0.1', ...(use.options.addresses ?? [])];
   const lines = [
-    `listener ${use.port} 127.0.0.1`,
+    ...addresses.map((address) => `listener ${use.port} ${address}`),
     'allow_anonymous true',
     `persistence ${use.options.persistence === true}`,
     `persistence_location ${use.folder}/`,

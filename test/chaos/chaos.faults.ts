@@ -24,7 +24,8 @@ export const FAULT_EFFECTS: Readonly<Record<FaultKind, Effect>> = {
   FlushRedis: (world) => world.redis.flush(),
   Freeze: (world, { target, durationMs }) => processOf(world, target).freezeFor(durationMs),
   SilenceLink: silence,
-  LongSilence: silence,
+  CutOffDevice: silence,
+  CutOffServer: silence,
   SlowLink: async (world, { target, durationMs }) => {
     const link = linkOf(world, target);
     link.set({ kind: 'Slow', delayMs: 150, bytesPerSecond: 200_000 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Device, Model, Rollout } from '@entrofleet/protocol';
+import type { Device, Member, Model, Rollout } from '@entrofleet/protocol';
 import { ApiClient } from '../support/api.client.ts';
 import { AcknowledgedValue } from './acknowledged.value.ts';
 import type { ChaosStep } from './chaos.schedule.ts';
@@ -104,13 +104,22 @@ export class ChaosOperator {
 
   /** @returns the rollout; it rejects while the API does not answer. */
   async look(): Promise<Rollout> {
-    const { status, body } = await this.#api.get(`/api/v1/rollouts/${ROLLOUT}`);
-    if (status !== 200) throw new Error(`GET rollout: ${status}`);
-    const rollout = body as Rollout;
-    for (const problem of this.#waves.see(rollout)) this.#timeline.violate(problem);
+    const rollout = await this.#rollout();
+    const members = await this.#items<Member>(`rollouts/${ROLLOUT}/members`);
+    const { resourceVersion } = (await this.#rollout()).metadata;
+    // Only what did not change between the requests is one picture.
+    if (resourceVersion === rollout.metadata.resourceVersion) {
+      for (const problem of this.#waves.see(rollout, members)) this.#timeline.violate(problem);
+    }
     this.#noteComplete(rollout);
-    await this.#retryWhenPaused(rollout);
+    await this.#retryWhenPaused(rollout, members);
     return rollout;
+  }
+
+  async #rollout(): Promise<Rollout> {
+    const { status, body } = await this.#api.get(`/api/v1/rollouts/${ROLLOUT}`);
+    if (status !== 200) throw new Error(`GET rollout: ${status} ${JSON.stringify(body)}`);
+    return body as Rollout;
   }
 
   async models(): Promise<Model[]> {
@@ -146,7 +155,7 @@ export class ChaosOperator {
     this.#timeline.note(`complete: generation ${metadata.generation}`);
   }
 
-  async #retryWhenPaused({ status }: Rollout): Promise<void> {
+  async #retryWhenPaused({ status }: Rollout, members: readonly Member[]): Promise<void> {
     if (status.phase !== 'Paused') {
       this.#pausedSinceMs = undefined;
       return;
@@ -155,7 +164,7 @@ export class ChaosOperator {
     if (performance.now() - this.#pausedSinceMs < HESITATION_MS) return;
     this.#pausedSinceMs = undefined;
     this.retries++;
-    const failed = status.members.filter((member) => member.state === 'Failed');
+    const failed = members.filter((member) => member.state === 'Failed');
     const why = failed.map((m) => `${m.device}: ${m.message.slice(0, 200)}`).join('; ');
     this.#timeline.note(`retry rollout: ${why}`);
     await this.#api.post(`/api/v1/rollouts/${ROLLOUT}/retry`);

@@ -1,6 +1,14 @@
 import { seededRandom } from '../simulation/distribution.network.ts';
 
-/** What can go wrong, and for how long; `on` names the family of things it happens to. */
+interface FaultDescription {
+  /** The family of things it happens to. */
+  readonly on: string;
+  readonly durationMs: readonly [number, number];
+  /** It is in every so manieth deck. Default: in each. */
+  readonly everyDecks?: number;
+}
+
+/** What can go wrong, and for how long. */
 const FAULTS = {
   KillAgent: { on: 'agent', durationMs: [0, 4000] },
   KillController: { on: 'controller', durationMs: [0, 3000] },
@@ -13,12 +21,13 @@ const FAULTS = {
   RestartDatabase: { on: 'database', durationMs: [0, 0] },
   Freeze: { on: 'process', durationMs: [500, 5000] },
   SilenceLink: { on: 'link', durationMs: [1000, 8000] },
-  LongSilence: { on: 'link', durationMs: [30_000, 90_000] },
+  CutOffDevice: { on: 'deviceLink', durationMs: [20_000, 90_000] },
+  CutOffServer: { on: 'serverLink', durationMs: [15_000, 40_000], everyDecks: 4 },
   SlowLink: { on: 'link', durationMs: [2000, 10_000] },
   ResetLink: { on: 'link', durationMs: [0, 0] },
   FillAgentDisk: { on: 'agentDisk', durationMs: [2000, 8000] },
   FillControllerDisk: { on: 'controllerDisk', durationMs: [2000, 10_000] },
-} as const;
+} as const satisfies Record<string, FaultDescription>;
 
 const WORK = {
   ChangeModel: { everyMs: 9000 },
@@ -57,7 +66,8 @@ export interface ScheduleOptions {
 export function targetsOf(options: ScheduleOptions): Readonly<Record<string, readonly string[]>> {
   const { agents, disks, database } = options;
   const servers = ['controller', 'redis', 'broker', ...(database ? ['database'] : [])];
-  const links = servers.slice(1).map((server) => `link:${server}`);
+  const serverLinks = servers.slice(1).map((server) => `link:${server}`);
+  const deviceLinks = agents.map((agent) => `link:${agent}`);
   const [first = ''] = agents;
   return {
     agent: agents,
@@ -66,7 +76,9 @@ export function targetsOf(options: ScheduleOptions): Readonly<Record<string, rea
     broker: ['broker'],
     database: database ? ['database'] : [],
     process: [...servers, ...agents],
-    link: [...links, ...agents.map((agent) => `link:${agent}`)],
+    link: [...serverLinks, ...deviceLinks],
+    serverLink: serverLinks,
+    deviceLink: deviceLinks,
     agentDisk: disks ? [`disk:${first}`] : [],
     controllerDisk: disks ? ['disk:controller'] : [],
   };
@@ -89,10 +101,11 @@ function faultsOf(options: ScheduleOptions, random: () => number): ChaosStep[] {
   const freeAtMs = new Map<string, number>();
   const steps: ChaosStep[] = [];
   let deck: FaultKind[] = [];
+  let decks = 0;
   for (let atMs = gap(options.gapMs, random); atMs < endMs; atMs += gap(options.gapMs, random)) {
-    if (deck.length === 0) deck = shuffled(FAULT_KINDS, random);
+    if (deck.length === 0) deck = shuffled(kindsOfDeck(++decks), random);
     const kind = deck.pop() ?? 'KillAgent';
-    const { on, durationMs: range } = FAULTS[kind];
+    const { on, durationMs: range }: FaultDescription = FAULTS[kind];
     const free = (targets[on] ?? []).filter((name) => (freeAtMs.get(name) ?? 0) <= atMs);
     const target = free[Math.floor(random() * free.length)];
     const durationMs = Math.round(range[0] + random() * (range[1] - range[0]));
@@ -101,6 +114,13 @@ function faultsOf(options: ScheduleOptions, random: () => number): ChaosStep[] {
     steps.push({ atMs: Math.round(atMs), kind, target, durationMs });
   }
   return steps;
+}
+
+function kindsOfDeck(deck: number): FaultKind[] {
+  return FAULT_KINDS.filter((kind) => {
+    const { everyDecks = 1 }: FaultDescription = FAULTS[kind];
+    return deck % everyDecks === 0;
+  });
 }
 
 function workOf(options: ScheduleOptions, random: () => number): ChaosStep[] {

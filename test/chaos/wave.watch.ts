@@ -1,8 +1,11 @@
-import type { Member, Rollout } from '@entrofleet/protocol';
+import type { Member, Rollout, RolloutSpec } from '@entrofleet/protocol';
 import { waveCapacity } from '../../apps/controller/src/rollouts/rollout.waves.ts';
 
 /** How long before a revision a device's trouble still excuses what it does in it. */
 const EXCUSE_MS = 30_000;
+
+/** What of a member it looks at. */
+export type Standing = Pick<Member, 'device' | 'wave' | 'state'>;
 
 /**
  * Looks at a rollout again and again: waves open one after the other, never more devices in one
@@ -28,8 +31,8 @@ export class WaveWatch {
   }
 
   /** @returns what is wrong with it. */
-  see(rollout: Rollout): string[] {
-    const { revision, currentWave, members } = rollout.status;
+  see(rollout: Rollout, members: readonly Standing[]): string[] {
+    const { revision, currentWave } = rollout.status;
     const problems: string[] = [];
     if (revision < this.#revision) problems.push(`revision ${this.#revision} became ${revision}`);
     if (revision !== this.#revision) {
@@ -38,23 +41,23 @@ export class WaveWatch {
     }
     if (currentWave < this.#wave) problems.push(`wave ${this.#wave} became ${currentWave}`);
     if (currentWave > this.#wave) problems.push(...this.#early(members, currentWave));
-    problems.push(...this.#crowded(rollout));
+    problems.push(...this.#crowded(rollout.spec, members));
     this.#revision = revision;
     this.#wave = currentWave;
     return problems.map((problem) => `rollout revision ${revision}: ${problem}`);
   }
 
-  #early(members: readonly Member[], currentWave: number): string[] {
+  #early(members: readonly Standing[], currentWave: number): string[] {
     return members
       .filter((m) => m.wave !== null && m.wave < currentWave && m.state === 'Updating')
       .filter((m) => !this.#isExcused(m.device))
       .map((m) => `wave ${currentWave} began while ${m.device} of wave ${m.wave} was updating`);
   }
 
-  #crowded({ spec, status }: Rollout): string[] {
-    const selected = status.members.filter((m) => m.state !== 'Conflict').length;
+  #crowded(spec: RolloutSpec, members: readonly Standing[]): string[] {
+    const selected = members.filter((m) => m.state !== 'Conflict').length;
     return spec.strategy.waves.flatMap((_, wave) => {
-      const started = status.members.filter((m) => m.wave === wave && !this.#isExcused(m.device));
+      const started = members.filter((m) => m.wave === wave && !this.#isExcused(m.device));
       const most = waveCapacity(spec.strategy.waves, wave, selected);
       return started.length > most ? [`wave ${wave} has ${started.length} of ${most} devices`] : [];
     });

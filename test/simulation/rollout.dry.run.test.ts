@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeVariants } from '../../apps/controller/src/rollouts/acceptance.plan.ts';
-import { estimateReuse, lackingOf } from '../../apps/controller/src/rollouts/reuse.plan.ts';
+import {
+  estimateReuse,
+  lackingOf,
+  pairKey,
+} from '../../apps/controller/src/rollouts/reuse.plan.ts';
 import { dryRun } from '../../apps/controller/src/rollouts/rollout.dry.run.plan.ts';
 import type { RolloutFacts } from '../../apps/controller/src/rollouts/rollout.types.ts';
 import {
@@ -63,7 +67,7 @@ describe('estimateReuse', () => {
   const target = theTarget();
   const size = target.artifact.sizeBytes;
   const runsOld = device('d', { report: { active: OLD, phase: 'Active' } });
-  const none = () => undefined;
+  const none = new Map<string, number>();
 
   it('fetches all of it, or what is missing of a download', () => {
     const fresh = estimateReuse({ device: device('d'), target, lackingBytes: none });
@@ -80,7 +84,8 @@ describe('estimateReuse', () => {
   });
 
   it('leaves out chunks of the artifact that runs, or takes a smaller delta to it', () => {
-    const lackingBytes = () => 3 * MIB;
+    const pair = pairKey({ held: OLD.artifactId, wanted: NEW.artifactId });
+    const lackingBytes = new Map([[pair, 3 * MIB]]);
     expect(estimateReuse({ device: runsOld, target, lackingBytes }).bytesToFetch).toBe(3 * MIB);
     const delta = (sizeMib: number) => ({
       baseArtifactId: OLD.artifactId,
@@ -145,10 +150,11 @@ describe('dryRun', () => {
       rollout: exampleRollout({ strategy: { waves: [{ count: 1 }, { percent: 50 }] } }),
       members: [],
       model: exampleModel(),
-      artifact: exampleArtifact(),
+      artifacts: new Map([['u8', exampleArtifact()]]),
       devices: ['a', 'b', 'c', 'd'].map((name) => device(name)),
       others: [],
       footprints: new Map(),
+      earlierTargets: new Map(),
       specDigest: 'one',
       now: NOW,
       ...change,
@@ -158,8 +164,7 @@ describe('dryRun', () => {
     return {
       rollout,
       acceptance: judgeVariants(spec, rollout.model, artifacts),
-      reuse: (of: Device, target: Target) =>
-        estimateReuse({ device: of, target, lackingBytes: () => 5 * MIB }),
+      lackingBytes: new Map([[pairKey({ held: OLD.artifactId, wanted: NEW.artifactId }), 5 * MIB]]),
       paces: classPaces([updated('past')]),
     };
   }

@@ -1,5 +1,5 @@
+import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
-import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.status.plan.ts';
 import type {
   RolloutAction,
   RolloutPlan,
@@ -72,10 +72,10 @@ export class SimulatedFleet {
     const { spec } = this.rollout;
     if (step.kind === 'Join') this.#join(false);
     if (step.kind === 'Pause') this.rollout = { ...this.rollout, spec: { ...spec, paused: true } };
-    if (step.kind === 'Retry') this.#save(retried(this.progress));
+    if (step.kind === 'Retry') this.#save(retried(this.progress, this.#now()));
     if (step.kind === 'Resume') {
       this.rollout = { ...this.rollout, spec: { ...spec, paused: false } };
-      this.#save(resumed(this.progress));
+      this.#save(resumed(this.progress, this.#now()));
     }
     return undefined;
   }
@@ -89,10 +89,11 @@ export class SimulatedFleet {
       rollout: this.rollout,
       members: this.members,
       model: exampleModel(),
-      artifact: exampleArtifact(),
+      artifacts: new Map([['u8', exampleArtifact()]]),
       devices: this.devices.map((device) => this.#object(device)),
       others: [],
       footprints: new Map(),
+      earlierTargets: new Map(),
       specDigest: 'one',
       now: this.#now(),
     });

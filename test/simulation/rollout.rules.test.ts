@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
-import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.status.plan.ts';
 import type {
   RolloutFacts,
   RolloutPlan,
@@ -24,10 +24,11 @@ function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
     rollout: exampleRollout(),
     members: [],
     model: exampleModel(),
-    artifact: exampleArtifact(),
+    artifacts: new Map([['u8', exampleArtifact()]]),
     devices: [exampleDevice('a'), exampleDevice('b'), exampleDevice('c')],
     others: [],
     footprints: new Map(),
+    earlierTargets: new Map(),
     specDigest: 'one',
     now: NOW,
     ...change,
@@ -138,7 +139,7 @@ describe('acceptance', () => {
       'NaN in wte',
     ],
     ['VariantNotReady', facts({ model: exampleModel({ phase: 'Compressing' }) }), 'Compressing'],
-    ['ArtifactMissing', facts({ artifact: undefined }), 'u8'],
+    ['ArtifactMissing', facts({ artifacts: new Map() }), 'u8'],
   ])('waits with %s', (reason, given, text) => {
     const plan = planRollout(given);
     expect(plan.status.phase).toBe('Pending');
@@ -220,7 +221,7 @@ describe('waves', () => {
     expect(plan.status).toMatchObject({ phase: 'Complete', revision: 2 });
     expect(startedIn(plan)).toEqual([]);
     const other = exampleArtifact({ id: digest('other') });
-    const next = planRollout({ ...changed, artifact: other });
+    const next = planRollout({ ...changed, artifacts: new Map([['u8', other]]) });
     expect(startedIn(next)).toEqual(['a']);
     expect(next.status).toMatchObject({ phase: 'Progressing', currentWave: 0 });
   });
@@ -272,7 +273,7 @@ describe('failure', () => {
   it('goes on without the failed one on resume', () => {
     const failed = failedCanary();
     let now = carriedOut(failed, planRollout(failed));
-    now = saved(now, resumed(progress(now)));
+    now = saved(now, resumed(progress(now), NOW));
     const plan = planRollout(now);
     expect(startedIn(plan)).toEqual(['b']);
     expect(stateOf(plan, 'a')).toBe('Failed');
@@ -282,7 +283,7 @@ describe('failure', () => {
   it('starts the failed one again on retry, under a higher attempt, once', () => {
     const failed = failedCanary();
     let now = carriedOut(failed, planRollout(failed));
-    now = saved(now, retried(progress(now)));
+    now = saved(now, retried(progress(now), NOW));
     const plan = planRollout(now);
     expect(plan.actions).toContainEqual(
       expect.objectContaining({ kind: 'SetDesired', device: 'a', attempt: 1, seenRevision: 1 }),

@@ -75,6 +75,7 @@ async function agentOn(
   steps: UpdateSteps<StillModel>,
   journalWith: (journal: UpdateJournal) => { write(record: JournalRecord): Promise<void> } = (j) =>
     j,
+  options: { readonly baselineFreshMs?: number; readonly trialMs?: number } = {},
 ) {
   const journal = new UpdateJournal(folder);
   const { record: last } = await journal.read(1000);
@@ -88,6 +89,7 @@ async function agentOn(
     onChange: () => undefined,
     onProgress: () => undefined,
     journalRetryMs: 5,
+    ...options,
   });
   agent.start();
   return { agent, slot, journal };
@@ -172,6 +174,95 @@ describe('an update', () => {
     expect(agent.evidence.measurement).toBeNull();
     await agent.stop();
   });
+});
+
+describe('what an update is compared with', () => {
+  it('is measured anew on the model that serves, by the same method, before the new one', async () => {
+    const tested: string[] = [];
+    const steps = stepsWith();
+    const { test } = steps;
+    steps.test = (model, context) => {
+      tested.push(`${model.target.model} ${context.kind}`);
+      return test(model, context);
+    };
+    const { agent } = await agentOn(await scratchFolder(), steps, undefined, {
+      baselineFreshMs: -1,
+    });
+    agent.post(wanting(A, 1));
+    await reaches(agent, 'Active');
+    agent.post(wanting(B, 2));
+    await vi.waitFor(() => expect(agent.situation.active).toBe(B));
+    expect(tested).toEqual(['old Activation', 'old Periodic', 'new Activation']);
+    expect(agent.evidence.baseline?.artifactId).toBe(A.artifact.id);
+    expect(agent.evidence.measurement?.artifactId).toBe(B.artifact.id);
+    await agent.stop();
+  });
+
+  it('is what was measured a moment ago, and lacks when that fails', async () => {
+    for (const baselineFreshMs of [60_000, -1]) {
+      const tested: string[] = [];
+      const steps = stepsWith();
+      const { test } = steps;
+      steps.test = (model, context) => {
+        tested.push(`${model.target.model} ${context.kind}`);
+        if (context.kind === 'Periodic') throw new AgentError('NonFiniteLogits', 'NaN');
+        return test(model, context);
+      };
+      const options = { baselineFreshMs };
+      const { agent } = await agentOn(await scratchFolder(), steps, undefined, options);
+      agent.post(wanting(A, 1));
+      await reaches(agent, 'Active');
+      agent.post(wanting(B, 2));
+      await vi.waitFor(() => expect(agent.situation.active).toBe(B));
+      expect(tested.includes('old Periodic')).toBe(baselineFreshMs < 0);
+      expect(agent.evidence.baseline?.kind).toBe('Activation');
+      await agent.stop();
+    }
+  });
+});
+
+describe('a new model', () => {
+  it('that fails to serve is rolled back, with the figures of the one before it', async () => {
+    const { agent, slot } = await agentOn(await scratchFolder(), stepsWith());
+    agent.post(wanting(A, 1));
+    await reaches(agent, 'Active');
+    agent.post(wanting(B, 2));
+    await vi.waitFor(() => expect(slot.current?.target.model).toBe('new'));
+    await agent.settled();
+    agent.post({ kind: 'ServingFailed', failure: { reason: 'ServingFailed', message: 'NaN' } });
+    await vi.waitFor(() => expect(slot.current?.target.model).toBe('old'));
+    await agent.settled();
+    expect(agent.situation).toMatchObject({ state: 'Failed', rolledBack: { from: B } });
+    expect(agent.evidence.rolledBackAt).not.toBeNull();
+    expect(agent.evidence.measurement?.artifactId).toBe(A.artifact.id);
+    await agent.stop();
+  });
+
+  it('is trusted when it has served for long enough', async () => {
+    const { agent } = await agentOn(await scratchFolder(), stepsWith(), undefined, { trialMs: 5 });
+    agent.post(wanting(A, 1));
+    await reaches(agent, 'Active');
+    await vi.waitFor(() => expect(agent.situation.trial).toBeNull());
+    await agent.stop();
+  });
+});
+
+it('the clock decides nothing: hours and years off, an update goes as ever', async () => {
+  for (const now of ['1970-01-01T00:00:10.000Z', '2099-12-31T23:59:59.000Z']) {
+    vi.useFakeTimers({ toFake: ['Date'], now: new Date(now) });
+    try {
+      const { agent, slot } = await agentOn(await scratchFolder(), stepsWith());
+      agent.post(wanting(A, 1));
+      await reaches(agent, 'Active');
+      vi.setSystemTime(new Date('2001-01-01T00:00:00.000Z'));
+      agent.post(wanting(B, 2));
+      await vi.waitFor(() => expect(slot.current?.target.model).toBe('new'));
+      await reaches(agent, 'Active');
+      await agent.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  }
 });
 
 describe('the journal', () => {

@@ -1,7 +1,13 @@
-export type CliReason = 'Usage' | 'BadInput' | 'OutputExists' | 'OutOfRange' | 'CheckFailed';
+export type CliReason =
+  | 'Usage'
+  | 'BadInput'
+  | 'OutputExists'
+  | 'OutOfRange'
+  | 'CheckFailed'
+  | 'Refused';
 
 /** Exit statuses, as documented in `--help`. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, notYet: 3, interrupted: 130 } as const;
 
 /** A command cannot do its work. The message names the thing and the fix. */
 export class CliError extends Error {

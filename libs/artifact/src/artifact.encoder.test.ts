@@ -8,7 +8,7 @@ import { writeTinyCheckpoint } from '../../../test/fixtures/tiny.checkpoint.ts';
 import { encodeArtifact } from './artifact.encoder.ts';
 import { openArtifact } from './artifact.reader.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.reader.ts';
-import { openChunks } from './chunk.source.ts';
+import { openChunks, readChunkTable } from './chunk.source.ts';
 import { dequantize } from './dequantize.ts';
 import type { EncodeProgress } from './encode.types.ts';
 import { LAYOUTS } from './symbol.coding.ts';
@@ -352,6 +352,19 @@ describe('chunks for distribution', () => {
     await expect(openChunks(output, { id: 'f'.repeat(64) })).rejects.toMatchObject({
       reason: 'HashMismatch',
     });
+  });
+
+  it('are listed with their hashes, without reading them', async () => {
+    await writeTinyCheckpoint(source);
+    const { ref } = await withCheckpoint((c) => encode(c, { chunkSizeBytes: 4096 }));
+    const table = await readChunkTable(output, ref);
+    expect(table).toHaveLength(ref.chunkCount);
+    expect(table.reduce((sum, chunk) => sum + chunk.sizeBytes, 0)).toBe(ref.sizeBytes);
+    expect(table.map((chunk) => chunk.sha256).slice(0, ref.headerChunks.length)).toEqual(
+      ref.headerChunks,
+    );
+    const other = readChunkTable(output, { id: 'f'.repeat(64) });
+    await expect(other).rejects.toMatchObject({ reason: 'HashMismatch' });
   });
 
   it('are refused when the file was damaged', async () => {

@@ -260,7 +260,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Start no more devices; those that are started go on */
-        post: operations["rollout_pause"];
+        post: operations["rolloutaction_pause"];
         delete?: never;
         options?: never;
         head?: never;
@@ -277,7 +277,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Go on, and leave those that have failed behind */
-        post: operations["rollout_resume"];
+        post: operations["rolloutaction_resume"];
         delete?: never;
         options?: never;
         head?: never;
@@ -293,8 +293,76 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Start those that have failed again, and go on */
-        post: operations["rollout_retry"];
+        /** Start those that have failed again, or one given up from the first */
+        post: operations["rolloutaction_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let the wave open that waits for approval */
+        post: operations["rolloutaction_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/abort": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the revision up: stop what downloads, start nothing more */
+        post: operations["rolloutaction_abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set the spec back to an earlier revision, and roll that out */
+        post: operations["rolloutaction_rollback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{name}/revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what the rollout was asked to do so far, latest first */
+        get: operations["rolloutaction_history"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -671,6 +739,14 @@ export interface components {
                 /** @default 10 */
                 revisionHistoryLimit: number;
             };
+        };
+        ApproveInput: {
+            /** @description The wave to open, as the condition says; none: the next */
+            wave?: number;
+        };
+        RollbackInput: {
+            /** @description None: the one before this */
+            revision?: number;
         };
         DevicePatch: {
             resourceVersion?: string;
@@ -1154,6 +1230,8 @@ export interface components {
                      * @description Rollouts start it again only then
                      */
                     until: string;
+                    /** @description Of the desired state that failed last */
+                    revision?: number;
                 } | null;
                 conditions: {
                     type: string;
@@ -1443,13 +1521,18 @@ export interface components {
             status: {
                 observedGeneration: number;
                 /** @enum {string} */
-                phase: "Pending" | "Progressing" | "Paused" | "Complete" | "Refused";
+                phase: "Pending" | "Progressing" | "Paused" | "Complete" | "Refused" | "Aborted" | "RollingBack" | "RolledBack";
                 /** @description The generation that is being rolled out */
                 revision: number;
                 /** @description SHA-256 of what is being rolled out: the spec without paused and force, and how it is served */
                 specDigest: string;
-                /** @description What is being rolled out; null: nothing yet */
+                /** @description What is being rolled out; null: nothing yet, or several */
                 artifactId: string | null;
+                /**
+                 * @description Of the variants to choose from
+                 * @default []
+                 */
+                artifactIds: string[];
                 /** @description Raised by the retry action */
                 attempt: number;
                 currentWave: number;
@@ -1463,7 +1546,54 @@ export interface components {
                     pending: number;
                     unfit: number;
                     conflict: number;
+                    /** @default 0 */
+                    pinned: number;
+                    /** @default 0 */
+                    rolledBack: number;
                 };
+                /**
+                 * @description When this revision was taken up
+                 * @default null
+                 */
+                startedAt: string | null;
+                /**
+                 * @description The last wave that a person let open
+                 * @default 0
+                 */
+                approvedWave: number;
+                /**
+                 * @description The last result of each gate and hardware class
+                 * @default []
+                 */
+                gates: {
+                    /** @description DNS-1123 label */
+                    gate: string;
+                    wave: number;
+                    hardwareClass: string;
+                    /** @enum {string} */
+                    outcome: "Passed" | "Failed" | "Inconclusive";
+                    /** @description The figure or ratio that was judged */
+                    observed: number | null;
+                    samples: number;
+                    /** @description The arithmetic, for people */
+                    message: string;
+                    /** Format: date-time */
+                    at: string;
+                    /** @description A person resumed the rollout in spite of it; the class goes on for its next wave */
+                    overriddenAt?: string | null;
+                }[];
+                /** @default null */
+                abandoned: {
+                    /**
+                     * @description Abort: what is active stays; RollBack: every device goes back
+                     * @enum {string}
+                     */
+                    how: "Abort" | "RollBack";
+                    reason: string;
+                    message: string;
+                    /** Format: date-time */
+                    at: string;
+                } | null;
                 conditions: {
                     type: string;
                     /** @enum {string} */
@@ -1491,14 +1621,359 @@ export interface components {
             /** @description null until the device is started */
             wave: number | null;
             /** @enum {string} */
-            state: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict";
+            state: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict" | "Pinned" | "RolledBack";
             reason: string;
             message: string;
             /** @description When the device last made progress */
             progressAt: string | null;
+            /**
+             * @description What it shall run
+             * @default null
+             */
+            variant: string | null;
+            /**
+             * @description What it shall run
+             * @default null
+             */
+            artifactId: string | null;
+            /**
+             * @description What it ran when it was started, and goes back to; null: nothing
+             * @default null
+             */
+            previous: {
+                /** @description DNS-1123 label */
+                model: string;
+                /** @description Variant name, e.g. u8, u4-paper, rd-4.2 */
+                variant: string;
+                artifactId: string;
+            } | null;
+            /**
+             * @description Gates judge each class by itself
+             * @default unknown
+             */
+            hardwareClass: string;
+            /**
+             * @description How far it may go now
+             * @default None
+             * @enum {string}
+             */
+            hold: "None" | "Download" | "Activation";
+            /**
+             * @description That failed, since it was started or retried
+             * @default 0
+             */
+            attempts: number;
+            /**
+             * @description Of the desired state that failed last
+             * @default null
+             */
+            failedRevision: number | null;
+            /**
+             * @description When it is started again
+             * @default null
+             */
+            nextAttemptAt: string | null;
+            /**
+             * @description The last attempt
+             * @default null
+             */
+            startedAt: string | null;
+            /** @default null */
+            activatedAt: string | null;
+            /**
+             * @description Since when it is offline or held, so that its timeout does not run
+             * @default null
+             */
+            stoppedAt: string | null;
+            /**
+             * @description So spent before, since startedAt
+             * @default 0
+             */
+            stoppedSeconds: number;
+            /** @default null */
+            predicted: {
+                bytesToFetch: number;
+                /** @description null: not known */
+                seconds: number | null;
+            } | null;
+            /** @default null */
+            actual: {
+                bytesFetched: number;
+                seconds: number | null;
+            } | null;
         };
         MemberList: {
             items: components["schemas"]["Member"][];
+            metadata: {
+                /** @description Pass as ?continue= to read the next page */
+                continue?: string;
+                /** @description Of a first page: watch from here to miss nothing after it */
+                resourceVersion?: string;
+            };
+        };
+        Revision: {
+            /** @description The generation that set it */
+            revision: number;
+            spec: {
+                selector: {
+                    /** @default {} */
+                    matchLabels: {
+                        [key: string]: string;
+                    };
+                    /** @default [] */
+                    matchExpressions: {
+                        key: string;
+                        /** @enum {string} */
+                        operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+                        /** @default [] */
+                        values: string[];
+                    }[];
+                };
+                /** @description DNS-1123 label */
+                model: string;
+                /**
+                 * @description The variant for all devices; null: for each device the best that fits it
+                 * @default null
+                 */
+                variant: string | null;
+                /**
+                 * @description Without a variant: those to choose from; none: all of the model
+                 * @default []
+                 */
+                variants: string[];
+                /**
+                 * @description Without a variant: what makes one better, of those that fit
+                 * @default Quality
+                 * @enum {string}
+                 */
+                preference: "Quality" | "Speed" | "Size";
+                /**
+                 * @description Roll out a variant although its perplexity is beyond the quality bound
+                 * @default false
+                 */
+                force: boolean;
+                /** @default false */
+                paused: boolean;
+                /**
+                 * @description Each device continues this prompt and reports the text
+                 * @default null
+                 */
+                samplePrompt: string | null;
+                strategy: {
+                    /**
+                     * @default [
+                     *       {
+                     *         "count": 1
+                     *       },
+                     *       {
+                     *         "percent": 25
+                     *       },
+                     *       {
+                     *         "percent": 100
+                     *       }
+                     *     ]
+                     */
+                    waves: {
+                        count?: number;
+                        percent?: number;
+                        selector?: {
+                            /** @default {} */
+                            matchLabels: {
+                                [key: string]: string;
+                            };
+                            /** @default [] */
+                            matchExpressions: {
+                                key: string;
+                                /** @enum {string} */
+                                operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+                                /** @default [] */
+                                values: string[];
+                            }[];
+                        };
+                    }[];
+                    /**
+                     * @description Devices go in the order of these values of a label, others after them
+                     * @default null
+                     */
+                    order: {
+                        label: string;
+                        values: string[];
+                    } | null;
+                    /**
+                     * @description Most devices that are being updated or have failed at once; null: the wave
+                     * @default null
+                     */
+                    maxUnavailable: (number | string) | null;
+                    /** @default null */
+                    pace: {
+                        /** @description Devices started in a minute, at first */
+                        devicesPerMinute: number;
+                        /**
+                         * @description Exponential rollout; null: the rate stays
+                         * @default null
+                         */
+                        growth: {
+                            /** @description The rate is multiplied by it */
+                            factor: number;
+                            /** @description each time so many more devices have become active */
+                            afterActive: number;
+                        } | null;
+                    } | null;
+                    windows: {
+                        /**
+                         * @description none: at any time
+                         * @default []
+                         */
+                        download: {
+                            /** @description Five fields as in crontab(5): minute, hour, day of month, month, day of week */
+                            cron: string;
+                            durationSeconds: number;
+                            /**
+                             * @description IANA name, e.g. Europe/Berlin
+                             * @default UTC
+                             */
+                            timeZone: string;
+                        }[];
+                        /**
+                         * @description none: at any time
+                         * @default []
+                         */
+                        activation: {
+                            /** @description Five fields as in crontab(5): minute, hour, day of month, month, day of week */
+                            cron: string;
+                            durationSeconds: number;
+                            /**
+                             * @description IANA name, e.g. Europe/Berlin
+                             * @default UTC
+                             */
+                            timeZone: string;
+                        }[];
+                    };
+                    timeouts: {
+                        /**
+                         * @description From being started to active
+                         * @default null
+                         */
+                        wholeSeconds: number | null;
+                        /** @default null */
+                        downloadSeconds: number | null;
+                        /** @default null */
+                        verifySeconds: number | null;
+                        /** @default null */
+                        decodeSeconds: number | null;
+                        /** @default null */
+                        testSeconds: number | null;
+                        /** @default null */
+                        activateSeconds: number | null;
+                    };
+                    retries: {
+                        /**
+                         * @description Further attempts of a device that has failed
+                         * @default 0
+                         */
+                        limit: number;
+                        /**
+                         * @description Before the first further attempt
+                         * @default 30
+                         */
+                        backoffSeconds: number;
+                        /** @default 2 */
+                        backoffFactor: number;
+                        /** @default 3600 */
+                        backoffMaxSeconds: number;
+                        /**
+                         * @description Share of the pause that is random
+                         * @default 0.2
+                         */
+                        jitter: number;
+                    };
+                    /**
+                     * @description null: the first failure counts
+                     * @default null
+                     */
+                    errorThreshold: {
+                        /** @description Failed of those that have ended, at most */
+                        percent: number;
+                        /**
+                         * @description Devices that must have ended before
+                         * @default 1
+                         */
+                        minimumSample: number;
+                    } | null;
+                    /** @default [] */
+                    gates: {
+                        /** @description DNS-1123 label */
+                        name: string;
+                        /** @enum {string} */
+                        metric: "decodeTokensPerSecond" | "prefillTokensPerSecond" | "p95TokenSeconds" | "loadSeconds" | "peakRssBytes" | "temperatureCelsius" | "perplexity" | "fingerprintDeviation";
+                        /**
+                         * @description Previous: the figure over that of the same device's model before; Fixed: itself
+                         * @default Previous
+                         * @enum {string}
+                         */
+                        against: "Previous" | "Fixed";
+                        min?: number;
+                        max?: number;
+                        /**
+                         * @description What of the devices of a class must hold
+                         * @default Median
+                         * @enum {string}
+                         */
+                        statistic: "Median" | "Worst";
+                        /**
+                         * @description Devices of a class with both figures
+                         * @default 1
+                         */
+                        minimumSamples: number;
+                        /**
+                         * @description Pause when evidence is still missing so long after the wave has become active
+                         * @default 600
+                         */
+                        inconclusiveAfterSeconds: number;
+                    }[];
+                    /**
+                     * @description HoldClass: only the hardware class that fails waits; the others go on
+                     * @default HoldAll
+                     * @enum {string}
+                     */
+                    onGateFailure: "HoldAll" | "HoldClass";
+                    /**
+                     * @description What happens past the error threshold or at a failed gate
+                     * @default Pause
+                     * @enum {string}
+                     */
+                    onFailure: "Pause" | "RollBack";
+                    /**
+                     * @description A person approves before the second wave, or before every wave but the first
+                     * @default None
+                     * @enum {string}
+                     */
+                    approval: "None" | "FirstWave" | "EveryWave";
+                    /**
+                     * @description What becomes of devices that are activating when the rollout is aborted
+                     * @default Finish
+                     * @enum {string}
+                     */
+                    onAbort: "Finish" | "RollBack";
+                    /**
+                     * @description A started device that is online and makes no progress for so long has failed
+                     * @default 600
+                     */
+                    progressDeadlineSeconds: number;
+                };
+                /** @default 10 */
+                revisionHistoryLimit: number;
+            };
+            artifactIds: string[];
+            /** @enum {string} */
+            outcome: "InProgress" | "Complete" | "Aborted" | "RolledBack" | "Superseded";
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        RevisionList: {
+            items: components["schemas"]["Revision"][];
             metadata: {
                 /** @description Pass as ?continue= to read the next page */
                 continue?: string;
@@ -2481,7 +2956,7 @@ export interface operations {
                 /** @description metadata.continue of the page before */
                 continue?: string;
                 /** @description Only those in this state */
-                state?: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict";
+                state?: "Pending" | "Updating" | "Active" | "Failed" | "Offline" | "Unfit" | "Conflict" | "Pinned" | "RolledBack";
             };
             header?: never;
             path: {
@@ -2511,7 +2986,7 @@ export interface operations {
             };
         };
     };
-    rollout_pause: {
+    rolloutaction_pause: {
         parameters: {
             query?: never;
             header?: never;
@@ -2542,7 +3017,7 @@ export interface operations {
             };
         };
     };
-    rollout_resume: {
+    rolloutaction_resume: {
         parameters: {
             query?: never;
             header?: never;
@@ -2573,7 +3048,7 @@ export interface operations {
             };
         };
     };
-    rollout_retry: {
+    rolloutaction_retry: {
         parameters: {
             query?: never;
             header?: never;
@@ -2591,6 +3066,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutaction_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApproveInput"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutaction_abort: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutaction_rollback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RollbackInput"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rolloutaction_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevisionList"];
                 };
             };
             /** @description A problem */

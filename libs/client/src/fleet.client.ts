@@ -37,6 +37,24 @@ export class FleetClient {
     });
   }
 
+  /**
+   * A request outside of what is typed.
+   * @throws RequestRefused, ServerUnreachable, UnexpectedAnswer
+   */
+  async send(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
+    const response = await this.fetch(`${this.server}${path}`, {
+      method,
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      ...(body && {
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      }),
+    });
+    const answer: unknown = await response.json().catch(() => undefined);
+    if (response.ok) return answer;
+    throw refusal(response, answer);
+  }
+
   /** @throws ServerUnreachable */
   async fetch(request: Request | string, options: RequestInit = {}): Promise<Response> {
     const signals = [options.signal, this.#signal].filter((signal) => signal != null);
@@ -53,7 +71,7 @@ export class FleetClient {
  * The data of an answer.
  * @throws RequestRefused, UnexpectedAnswer
  */
-export async function unwrap<T>(answer: Promise<Answer<T>>): Promise<T> {
+export async function unwrap<T>(answer: Answer<T> | Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await answer;
   if (response.ok) return data as T;
   throw refusal(response, error);

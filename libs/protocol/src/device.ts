@@ -12,6 +12,7 @@ export const deviceStatusSchema = z.strictObject({
     .strictObject({
       failures: z.int().min(1).describe('Failed updates in a row, over all rollouts'),
       until: instantSchema.describe('Rollouts start it again only then'),
+      revision: z.int().min(0).optional().describe('Of the desired state that failed last'),
     })
     .nullable()
     .optional(),

@@ -136,11 +136,14 @@ export const measurementSchema = z.strictObject({
 });
 export type Measurement = z.infer<typeof measurementSchema>;
 
-const modelIdentitySchema = z.strictObject({
+/** One variant of a model, as it was encoded once. */
+export const modelIdentitySchema = z.strictObject({
   model: nameSchema,
   variant: variantNameSchema,
   artifactId: sha256Schema,
 });
+
+export type ModelIdentity = z.infer<typeof modelIdentitySchema>;
 
 /**
  * Published on `d/<device>/report`: the device's whole reported state. Of two reports the one

@@ -54,6 +54,14 @@ export interface RolloutMemberTable {
   document: Json;
 }
 
+/** migrations/0006_rollout_revisions.sql explains it. */
+export interface RolloutRevisionTable {
+  rollout: string;
+  revision: number;
+  outcome: string;
+  document: Json;
+}
+
 /** migrations/0003_device_rows.sql explains these two. */
 export interface TargetTable {
   digest: string;
@@ -91,6 +99,7 @@ export interface Schema {
   targets: TargetTable;
   rollouts: ObjectTable;
   rollout_members: RolloutMemberTable;
+  rollout_revisions: RolloutRevisionTable;
   artifacts: ArtifactTable;
   artifact_deltas: ArtifactDeltaTable;
   events: EventTable;

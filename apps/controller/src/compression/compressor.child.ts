@@ -66,7 +66,19 @@ async function perform(task: CompressorTask): Promise<CompressorReport> {
   return { report: 'done', peakMemoryBytes: await peakMemoryBytes() };
 }
 
+/** A plain write has no reason of ours; a full disk is told as the artifact's writer tells it. */
+function fullDisk(error: unknown): CompressorReport | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return undefined;
+  const message =
+    `the disk of ENTROFLEET_BLOB_DIR or ENTROFLEET_DATA_DIR is full (${messageOf(error)}); ` +
+    'free some space';
+  return { report: 'failed', permanent: false, reason: 'DiskFull', message, pointer: '' };
+}
+
 function failed(error: unknown): CompressorReport {
+  const full = fullDisk(error);
+  if (full !== undefined) return full;
   const reason = reasonOf(error);
   return {
     report: 'failed',

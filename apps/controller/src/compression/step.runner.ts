@@ -69,8 +69,31 @@ export class StepRunner {
         if (superseded.signal.aborted) return undefined;
         throw error;
       }
+      if (reasonOf(error) === 'DiskFull') {
+        await note.takeBack();
+        throw await this.waitForRoom(attempt, { error, step: of.name });
+      }
       throw await this.fail(attempt, { error, step: of.name, starts: note.starts });
     }
+  }
+
+  /** A full disk is the machine's trouble, not the work's: it is tried again until there is room. */
+  private async waitForRoom(
+    attempt: Attempt,
+    of: { error: unknown; step: string },
+  ): Promise<unknown> {
+    const message = `${of.step}: waiting for room: ${messageOf(of.error).slice(0, MESSAGE_LENGTH)}`;
+    let isNews = false;
+    await this.record.change(attempt, (variant) => {
+      isNews = variant.message !== message;
+      return { message };
+    });
+    if (isNews) {
+      const text = `variant ${attempt.key.variant}: ${message}`;
+      const event = { type: 'Warning', reason: 'DiskFull', message: text } as const;
+      await this.record.event(attempt.key.model, event);
+    }
+    return of.error;
   }
 
   private async runChild<K extends CompressorReport['report']>(

@@ -28,7 +28,16 @@ export function isOutdated(stored: ReportGist, next: ReportGist): boolean {
   return Math.abs(next.atMs - stored.atMs) >= REFRESH_MS;
 }
 
+/** A report is asked for its gist several times on its way. */
+const known = new WeakMap<Report, ReportGist>();
+
 export function gistOf(report: Report): ReportGist {
+  const gist = known.get(report) ?? computeGist(report);
+  known.set(report, gist);
+  return gist;
+}
+
+function computeGist(report: Report): ReportGist {
   const { at, sequence, capabilities, measurement, baseline, ...facts } = report;
   const { diskFreeBytes, memoryAvailableBytes, linkBytesPerSecond, ...machine } = capabilities;
   const { readBytesPerSecond, ...hardware } = machine;
@@ -74,8 +83,8 @@ function split(measurement: Measurement | null): {
 
 /** The same text for the same value: PostgreSQL gives keys back in an order of its own. */
 function sortedJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
-    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${fields.map(([key, part]) => `"${key}":${sortedJson(part)}`).join(',')}}`;
 }

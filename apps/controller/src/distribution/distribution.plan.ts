@@ -38,10 +38,15 @@ interface DeviceFlow {
 }
 
 interface ArtifactFlow {
-  /** In the order in which they get their turn. */
   readonly devices: Map<string, DeviceFlow>;
+  /** Devices that may have room and lack something, in the order in which they get their turn. */
+  readonly ready: Set<string>;
+  /** Devices with assumed flights, the one that is first not to assume them any more first. */
+  readonly assuming: Set<string>;
   /** What was sent a moment ago, oldest first. */
   readonly recent: { readonly index: number; readonly order: number; readonly sentMs: number }[];
+  /** When devices that have gone are looked for again. */
+  expiryMs: number;
 }
 
 /** A want-list that still lacks what was sent so long ago means that it was lost. */
@@ -53,6 +58,8 @@ export const GRACE_MS = 2000;
 export const ASSUMED_MS = 300;
 /** So much longer than the agents' longest pause between want-lists that the device has gone. */
 export const WANT_EXPIRY_MS = 120_000;
+/** Devices that have gone are looked for no more often. */
+const EXPIRY_PAUSE_MS = 1000;
 /** A chunk overtaken by more than so many later ones is lost, not late. */
 const REORDERED_CHUNKS = 3;
 
@@ -73,12 +80,12 @@ export class DistributionPlan {
     const { device, artifact, lacking } = want;
     for (const [id, other] of this.#artifacts) {
       // A device fetches one artifact at a time.
-      if (id !== artifact && other.devices.delete(device)) this.#dropIfIdle(id, other);
+      if (id !== artifact && drop(other, device)) this.#dropIfIdle(id, other);
     }
-    const flow = this.#artifacts.get(artifact) ?? { devices: new Map(), recent: [] };
+    const flow = this.#artifacts.get(artifact) ?? newFlow();
     const previous = flow.devices.get(device);
     if (lacking.count === 0) {
-      flow.devices.delete(device);
+      drop(flow, device);
       this.#dropIfIdle(artifact, flow);
       return;
     }
@@ -99,6 +106,9 @@ export class DistributionPlan {
       assumedUntilMs,
       cursor: 0,
     });
+    flow.ready.add(device);
+    flow.assuming.delete(device);
+    if (Number.isFinite(assumedUntilMs)) flow.assuming.add(device);
   }
 
   /** The chunk to publish now, or `undefined` when every window is full or nothing is lacking. */
@@ -122,18 +132,20 @@ export class DistributionPlan {
   wakeMs(): number | undefined {
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const flow of this.#artifacts.values()) {
-      for (const device of flow.devices.values()) {
-        earliestMs = Math.min(earliestMs, device.assumedUntilMs);
-      }
+      const [first = ''] = flow.assuming;
+      const device = flow.devices.get(first);
+      if (device !== undefined) earliestMs = Math.min(earliestMs, device.assumedUntilMs);
     }
     return Number.isFinite(earliestMs) ? earliestMs : undefined;
   }
 
   /** The chunk could not be published after all. */
   unsent(chunk: NextChunk): void {
-    for (const device of this.#artifacts.get(chunk.artifact)?.devices.values() ?? []) {
+    const flow = this.#artifacts.get(chunk.artifact);
+    for (const [name, device] of flow?.devices ?? []) {
       const flight = device.flights.get(chunk.index);
       if (flight === undefined) continue;
+      flow?.ready.add(name);
       device.flights.delete(chunk.index);
       if (!flight.isAssumed) device.counted--;
       device.cursor = Math.min(device.cursor, chunk.index);
@@ -146,12 +158,14 @@ export class DistributionPlan {
   }
 
   #nextOf(flow: ArtifactFlow, nowMs: number): number | undefined {
-    for (const [name, device] of flow.devices) {
-      if (device.counted >= device.want.window) continue;
+    for (const name of flow.ready) {
+      // It goes to the end of the line, or waits until a want-list or a lost chunk gives it room.
+      flow.ready.delete(name);
+      const device = flow.devices.get(name);
+      if (device === undefined || device.counted >= device.want.window) continue;
       const index = nextFor(device);
       if (index === undefined) continue;
-      flow.devices.delete(name);
-      flow.devices.set(name, device);
+      flow.ready.add(name);
       this.#send(flow, index, nowMs);
       return index;
     }
@@ -173,6 +187,23 @@ export class DistributionPlan {
     // What was sent lately is still needed for devices that ask a moment later.
     if (flow.devices.size === 0 && flow.recent.length === 0) this.#artifacts.delete(artifact);
   }
+}
+
+function newFlow(): ArtifactFlow {
+  return {
+    devices: new Map(),
+    ready: new Set(),
+    assuming: new Set(),
+    recent: [],
+    expiryMs: Number.NEGATIVE_INFINITY,
+  };
+}
+
+/** @returns whether the device was there. */
+function drop(flow: ArtifactFlow, device: string): boolean {
+  flow.ready.delete(device);
+  flow.assuming.delete(device);
+  return flow.devices.delete(device);
 }
 
 function firstLacking(lacking: Bitmap): number {
@@ -230,9 +261,18 @@ function assumeRecent(on: {
 function expire(flow: ArtifactFlow, nowMs: number): void {
   const fresh = flow.recent.findIndex((sent) => nowMs - sent.sentMs < ASSUMED_MS);
   flow.recent.splice(0, fresh === -1 ? flow.recent.length : fresh);
+  for (const name of flow.assuming) {
+    const device = flow.devices.get(name);
+    if (device !== undefined && nowMs < device.assumedUntilMs) break;
+    flow.assuming.delete(name);
+    if (device === undefined) continue;
+    dropAssumed(device);
+    flow.ready.add(name);
+  }
+  if (nowMs < flow.expiryMs) return;
+  flow.expiryMs = nowMs + EXPIRY_PAUSE_MS;
   for (const [name, device] of flow.devices) {
-    if (nowMs - device.wantedMs >= WANT_EXPIRY_MS) flow.devices.delete(name);
-    else if (nowMs >= device.assumedUntilMs) dropAssumed(device);
+    if (nowMs - device.wantedMs >= WANT_EXPIRY_MS) drop(flow, name);
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  approveInputSchema,
   artifactSchema,
   devicePatchSchema,
   deviceSchema,
@@ -9,6 +10,8 @@ import {
   modelInputSchema,
   modelSchema,
   problemSchema,
+  revisionSchema,
+  rollbackInputSchema,
   rolloutInputSchema,
   rolloutSchema,
   watchEventSchema,
@@ -20,6 +23,8 @@ import { readinessSchema } from '../health/readiness.ts';
 const INPUTS = {
   ModelInput: modelInputSchema,
   RolloutInput: rolloutInputSchema,
+  ApproveInput: approveInputSchema,
+  RollbackInput: rollbackInputSchema,
   DevicePatch: devicePatchSchema,
 } as const;
 
@@ -35,6 +40,8 @@ const OUTPUTS = {
   RolloutList: listSchema(rolloutSchema),
   Member: memberSchema,
   MemberList: listSchema(memberSchema),
+  Revision: revisionSchema,
+  RevisionList: listSchema(revisionSchema),
   DryRun: dryRunSchema,
   Event: eventSchema,
   EventList: listSchema(eventSchema),

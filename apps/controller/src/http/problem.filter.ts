@@ -22,6 +22,9 @@ const FRAMEWORK_REASONS: Readonly<Record<number, string>> = {
   415: 'UnsupportedMediaType',
 };
 
+/** SQLSTATE classes of a database that is away, shutting down, or out of disk or memory. */
+const DATABASE_AWAY = /^(08|53|57P)/;
+
 /** The one place where an error becomes an answer: RFC 9457 problem details. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -68,6 +71,10 @@ export function problemOf(error: unknown): Problem {
     const reason = FRAMEWORK_REASONS[status] ?? 'BadRequest';
     return { ...head(status, reason), detail: error.message };
   }
+  if (isDatabaseAway(error)) {
+    const detail = `the database cannot do it now: ${messageOf(error)}; try again`;
+    return { ...head(503, 'DatabaseUnavailable'), detail };
+  }
   return { ...head(500, 'InternalError'), detail: 'the controller failed; its log says why' };
 }
 
@@ -78,4 +85,10 @@ function head(status: number, reason: string): Problem {
     status,
     reason,
   };
+}
+
+/** The embedded database; a server's trouble is told by its pool, with the same reason. */
+function isDatabaseAway(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && DATABASE_AWAY.test(code);
 }

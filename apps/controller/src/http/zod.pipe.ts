@@ -51,6 +51,11 @@ export function TakesBody(name: ComponentName): MethodDecorator {
   return ApiBody({ required: true, schema: componentRef(name) });
 }
 
+/** A body that may be left out, as if it were `{}`. */
+export function TakesOptionalBody(name: ComponentName): MethodDecorator {
+  return ApiBody({ required: false, schema: componentRef(name) });
+}
+
 /** Names of the query parameters a route takes; see the query guard. */
 export const QUERY_NAMES = Symbol('query names');
 

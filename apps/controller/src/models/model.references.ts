@@ -18,7 +18,7 @@ export class ModelReferences {
     return rows.map((row) => row.name);
   }
 
-  /** Ids of all artifacts that a device shall run or runs. */
+  /** Ids of all artifacts that a device shall run, runs, or may be sent back to. */
   async artifactsOnDevices(): Promise<Set<string>> {
     const desired = sql<string | null>`status #>> '{desired,target,artifact,id}'`;
     const active = sql<string | null>`status #>> '{report,active,artifactId}'`;
@@ -26,6 +26,16 @@ export class ModelReferences {
       .selectFrom('devices')
       .select([desired.as('desired'), active.as('active')])
       .execute();
-    return new Set(rows.flatMap((row) => [row.desired, row.active]).filter((id) => id !== null));
+    const previous = sql<string | null>`document #>> '{previous,artifactId}'`;
+    const earlier = await this.database.query
+      .selectFrom('rollout_members')
+      .select(previous.as('previous'))
+      .distinct()
+      .execute();
+    const ids = [
+      ...rows.flatMap((row) => [row.desired, row.active]),
+      ...earlier.map((row) => row.previous),
+    ];
+    return new Set(ids.filter((id) => id !== null));
   }
 }

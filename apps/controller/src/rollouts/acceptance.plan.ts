@@ -19,29 +19,6 @@ export type VariantsAcceptance =
   | (Verdict & { readonly kind: 'Accepted'; readonly candidates: readonly VariantCandidate[] })
   | NotAccepted;
 
-/** The same for a fixed variant. */
-export type Acceptance =
-  | (Verdict & { readonly kind: 'Accepted'; readonly target: Target })
-  | NotAccepted;
-
-/** @param artifact what the model's status names for the variant, where it exists. */
-export function judgeAcceptance(
-  spec: RolloutSpec,
-  model: Model | undefined,
-  artifact: Artifact | undefined,
-): Acceptance {
-  if (spec.variant === null && model !== undefined) {
-    return rejected('NoVariant', 'spec.variant is not set; name the variant to roll out');
-  }
-  const artifacts = new Map(artifact === undefined ? [] : [[artifact.variant, artifact]]);
-  const judged = judgeVariants(spec, model, artifacts);
-  if (judged.kind !== 'Accepted') return judged;
-  const { reason, message } = judged;
-  const target = judged.candidates[0]?.target;
-  if (target === undefined) return rejected('NoVariant', 'the rollout has no variant');
-  return { kind: 'Accepted', target, reason, message };
-}
-
 /**
  * The variants that devices may get: the one of the spec, or those it lets choose from. A choice
  * waits for all of them to be compressed, lest devices be updated again for each that gets ready;
@@ -177,15 +154,24 @@ function beyondBound(
 }
 
 function targetOf(spec: RolloutSpec, model: Model, artifact: Artifact): Target {
-  const contextLength = Math.min(model.spec.serving.contextLength, artifact.contextLength);
+  const { contextLength } = model.spec.serving;
+  return artifactTarget(artifact, { contextLength, samplePrompt: spec.samplePrompt });
+}
+
+/** @param as.contextLength the longest to serve, if the artifact allows as much. */
+export function artifactTarget(
+  artifact: Artifact,
+  as: Pick<Target, 'contextLength' | 'samplePrompt'>,
+): Target {
+  const contextLength = Math.min(as.contextLength, artifact.contextLength);
   return {
-    model: spec.model,
+    model: artifact.model,
     variant: artifact.variant,
     artifact: artifact.ref,
     memoryBytes: artifact.memoryBytes,
     contextLength,
     kvCacheBytes: contextLength * artifact.kvCacheBytesPerToken,
     probe: artifact.probe,
-    samplePrompt: spec.samplePrompt,
+    samplePrompt: as.samplePrompt,
   };
 }

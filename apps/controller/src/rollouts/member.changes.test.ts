@@ -1,10 +1,11 @@
-import type { Member } from '@entrofleet/protocol';
+import { type Member, memberSchema } from '@entrofleet/protocol';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { memberChanges, type PlacedMember } from './member.changes.ts';
 
 function member(device: string, message = ''): Member {
-  return { device, wave: 0, state: 'Active', reason: 'Active', message, progressAt: null };
+  const words = { state: 'Active', reason: 'Active', message, progressAt: null };
+  return memberSchema.parse({ device, wave: 0, ...words });
 }
 
 /** The rows after the changes, in the order of positions. */

@@ -7,8 +7,13 @@ export interface Reuse {
   readonly explanation: string;
 }
 
-/** Payload of one artifact that another one lacks; `undefined` when that cannot be told. */
-export type LackingBytes = (of: { held: string; wanted: string }) => number | undefined;
+/** Payload of an artifact that another one lacks, by {@link pairKey}; absent: it cannot be told. */
+export type LackingBytes = ReadonlyMap<string, number>;
+
+/** Of two artifacts' ids. */
+export function pairKey({ held, wanted }: { held: string; wanted: string }): string {
+  return `${held}/${wanted}`;
+}
 
 /**
  * What a device has to fetch of a target: not what it holds of an interrupted download, not the
@@ -32,7 +37,7 @@ export function estimateReuse(of: {
     ways.push({ bytesToFetch, explanation: `all but ${download.bytesHeld} bytes it holds` });
   }
   if (held !== undefined) {
-    const lacking = lackingBytes({ held, wanted: artifact.id });
+    const lacking = lackingBytes.get(pairKey({ held, wanted: artifact.id }));
     if (lacking !== undefined) {
       const shared = artifact.sizeBytes - lacking;
       const explanation = `all but ${shared} bytes it has in ${report?.active?.variant}`;

@@ -119,28 +119,4 @@ export class RolloutController {
   ): Promise<void> {
     return this.service.remove(name, query.resourceVersion);
   }
-
-  @Post(':name/pause')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Start no more devices; those that are started go on' })
-  @ApiResponse(ACCEPTED)
-  pause(@Param('name') name: string): Promise<Rollout> {
-    return this.service.pause(name);
-  }
-
-  @Post(':name/resume')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Go on, and leave those that have failed behind' })
-  @ApiResponse(ACCEPTED)
-  resume(@Param('name') name: string): Promise<Rollout> {
-    return this.service.resume(name);
-  }
-
-  @Post(':name/retry')
-  @HttpCode(202)
-  @ApiOperation({ summary: 'Start those that have failed again, and go on' })
-  @ApiResponse(ACCEPTED)
-  retry(@Param('name') name: string): Promise<Rollout> {
-    return this.service.retry(name);
-  }
 }

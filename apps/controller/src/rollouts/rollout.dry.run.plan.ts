@@ -9,17 +9,19 @@ import {
   type Target,
 } from '@entrofleet/protocol';
 import type { VariantsAcceptance } from './acceptance.plan.ts';
-import { ownerBefore } from './ownership.plan.ts';
-import type { Reuse } from './reuse.plan.ts';
+import { unavailableLimit } from './hold.plan.ts';
+import { ownersBefore } from './ownership.plan.ts';
+import { estimateReuse, type LackingBytes } from './reuse.plan.ts';
 import type { RolloutFacts } from './rollout.types.ts';
 import { openWaves } from './rollout.waves.ts';
 import { type ClassPace, predictUpdate } from './update.prediction.ts';
 import { chooseVariant } from './variant.choice.plan.ts';
+import { inOrder } from './wave.order.plan.ts';
 
 export interface DryRunFacts {
   readonly rollout: RolloutFacts;
   readonly acceptance: VariantsAcceptance;
-  readonly reuse: (device: Device, target: Target) => Reuse;
+  readonly lackingBytes: LackingBytes;
   readonly paces: ReadonlyMap<string, ClassPace>;
 }
 
@@ -30,7 +32,11 @@ export type DryRunPlan = Omit<DryRun, 'metadata'>;
 export function dryRun(facts: DryRunFacts): DryRunPlan {
   const { rollout, acceptance } = facts;
   const { strategy } = rollout.rollout.spec;
-  const judged = inOrder(rollout).map((device) => forecast(facts, device));
+  const { metadata } = rollout.rollout;
+  const ownerOf = ownersBefore(metadata, rollout.others);
+  const judged = inOrder(rollout.devices, rollout.members, strategy.order).map(({ device }) =>
+    forecast(facts, { device, owner: ownerOf(device) }),
+  );
   const items = placed(rollout, judged);
   const selected = items.filter(({ outcome }) => outcome !== 'Conflict').length;
   const waves = wavesOf(items, { strategy, selected });
@@ -54,18 +60,12 @@ export function dryRun(facts: DryRunFacts): DryRunPlan {
   };
 }
 
-/** Members in their place, then the others by name. */
-function inOrder({ devices, members }: RolloutFacts): Device[] {
-  const place = new Map(members.map((member, index) => [member.device, index]));
-  const placeOf = (device: Device) => place.get(device.metadata.name) ?? members.length;
-  return devices.toSorted(
-    (a, b) => placeOf(a) - placeOf(b) || (a.metadata.name < b.metadata.name ? -1 : 1),
-  );
-}
-
-function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
+function forecast(
+  facts: DryRunFacts,
+  { device, owner }: { device: Device; owner: string | undefined },
+): DryRunDevice {
   const { rollout, acceptance } = facts;
-  const { spec, metadata } = rollout.rollout;
+  const { spec } = rollout.rollout;
   const nothing = (outcome: DryRunDevice['outcome'], message: string): DryRunDevice => ({
     device: device.metadata.name,
     hardwareClass: classOf(device),
@@ -73,7 +73,6 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
     ...{ wave: null, variant: null, artifactId: null, bytesToFetch: null, seconds: null },
     message: message.slice(0, LIMITS.errorMessageLength),
   });
-  const owner = ownerBefore(metadata, rollout.others, device);
   if (owner !== undefined) {
     return nothing('Conflict', `rollout "${owner}" is older and keeps this device`);
   }
@@ -81,6 +80,8 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
     return nothing('Pinned', `is ${device.spec.quarantined ? 'quarantined' : 'pinned'}`);
   }
   if (acceptance.kind !== 'Accepted') return nothing('NotAccepted', acceptance.message);
+  const { lackingBytes } = facts;
+  const reuseOf = (target: Target) => estimateReuse({ device, target, lackingBytes });
   const choice = chooseVariant({
     device,
     candidates: acceptance.candidates,
@@ -88,13 +89,13 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
     footprints: rollout.footprints,
     isForced: spec.force,
     timeouts: spec.strategy.timeouts,
-    bytesToFetch: (target) => facts.reuse(device, target).bytesToFetch,
+    bytesToFetch: (target) => reuseOf(target).bytesToFetch,
   });
   const target = choice.chosen;
   if (target === undefined) {
     return nothing('Unfit', choice.rejected.map(({ message }) => message).join('; '));
   }
-  const reuse = facts.reuse(device, target);
+  const reuse = reuseOf(target);
   const { bytesToFetch, seconds, explanation } = predictUpdate({
     ...{ device, target, reuse },
     paces: facts.paces,
@@ -110,7 +111,8 @@ function forecast(facts: DryRunFacts, device: Device): DryRunDevice {
 }
 
 /** Each device in the wave it would go in; those that are not updated now are in none. */
-function placed({ rollout, members }: RolloutFacts, items: readonly DryRunDevice[]) {
+function placed({ rollout, members, devices }: RolloutFacts, items: readonly DryRunDevice[]) {
+  const labelsOf = new Map(devices.map(({ metadata }) => [metadata.name, metadata.labels]));
   const started = new Map(members.map((member) => [member.device, member.wave]));
   const { starts } = openWaves({
     entries: items.map(({ device, outcome }) => {
@@ -118,6 +120,7 @@ function placed({ rollout, members }: RolloutFacts, items: readonly DryRunDevice
       const goes = outcome === 'Update' || outcome === 'Active';
       return {
         ...{ device, wave, isUnderway: false, isBusy: false },
+        labels: labelsOf.get(device) ?? {},
         holdsRoom: goes && wave !== null,
         isCandidate: goes && wave === null,
         // As if it had arrived at once: then every wave opens.
@@ -173,17 +176,12 @@ function waveSeconds(
 ): number | null {
   const known = seconds.filter((each) => each !== null).sort((a, b) => b - a);
   if (known.length < seconds.length) return null;
-  const atOnce = deviceCount(strategy.maxUnavailable, selected) ?? known.length;
+  const atOnce = unavailableLimit(strategy.maxUnavailable, selected);
   const batches = sum(known.filter((_, index) => index % Math.max(1, atOnce) === 0));
   const { devicesPerMinute } = strategy.pace ?? {};
   if (devicesPerMinute === undefined) return batches;
   const starting = (Math.max(0, known.length - 1) * 60) / devicesPerMinute;
   return Math.max(batches, starting + (known[0] ?? 0));
-}
-
-function deviceCount(of: Strategy['maxUnavailable'], selected: number): number | undefined {
-  if (of === null) return undefined;
-  return typeof of === 'number' ? of : Math.ceil((Number.parseInt(of, 10) * selected) / 100);
 }
 
 function classOf(device: Device): string {

@@ -68,7 +68,7 @@ export class RolloutDryRun {
     const plan = dryRun({
       rollout: { ...read, members: isSameWork ? members : [] },
       acceptance,
-      reuse: await this.reuse.estimator(read.devices, targets),
+      lackingBytes: await this.reuse.lackingBytes(read.devices, targets),
       paces: classPaces(read.devices),
     });
     const from = page.continue === undefined ? 0 : placeIn(page.continue, plan.items.length);

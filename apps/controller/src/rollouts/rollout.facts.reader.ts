@@ -6,14 +6,19 @@ import {
   type Model,
   type Rollout,
   type RolloutSpec,
+  type Target,
 } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { DeviceStore } from '../devices/device.store.ts';
 import { ModelStore } from '../models/model.store.ts';
+import { artifactTarget, judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
+import { ChunkReuse } from './chunk.reuse.ts';
+import { estimateReuse } from './reuse.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts } from './rollout.types.ts';
+import { classPaces, predictUpdate } from './update.prediction.ts';
 import { workDigest } from './work.digest.ts';
 
 /** Reads what a plan decides from. */
@@ -24,6 +29,7 @@ export class RolloutFactsReader {
     @Inject(ModelStore) private readonly models: ModelStore,
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
+    @Inject(ChunkReuse) private readonly reuse: ChunkReuse,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -33,14 +39,18 @@ export class RolloutFactsReader {
     const model = await this.models.find(spec.model);
     const artifacts = await this.artifactsOf(spec, model);
     const devices = await this.selected(spec);
+    const earlier = await this.earlierArtifacts(devices, of.members);
+    const candidates = judgeVariants(spec, model, artifacts);
     return {
       rollout: of.rollout,
       members: of.members,
       model,
-      artifact: spec.variant === null ? undefined : artifacts.get(spec.variant),
+      artifacts,
       devices,
       others: (await this.rollouts.claims()).filter((claim) => claim.name !== metadata.name),
-      footprints: await this.footprints(devices),
+      footprints: footprintsOf(earlier),
+      earlierTargets: await this.targetsOf(earlier),
+      predict: await this.predictor(devices, candidates),
       specDigest: workDigest(spec, model),
       now: this.clock.instant(),
     };
@@ -64,16 +74,52 @@ export class RolloutFactsReader {
     return devices;
   }
 
-  private async footprints(devices: readonly Device[]): Promise<Map<string, number>> {
-    const ids = new Set(devices.flatMap((d) => d.status.report?.active?.artifactId ?? []));
-    const footprints = new Map<string, number>();
-    for (const id of ids) {
-      const artifact = await this.artifacts.findById(id);
-      if (artifact === undefined) continue;
+  /** Artifacts that devices run, or ran before this rollout, where they still exist. */
+  private async earlierArtifacts(
+    devices: readonly Device[],
+    members: readonly Member[],
+  ): Promise<Artifact[]> {
+    const ids = new Set([
+      ...devices.flatMap(({ status }) => status.report?.active?.artifactId ?? []),
+      ...members.flatMap(({ previous }) => previous?.artifactId ?? []),
+    ]);
+    const found = await Promise.all([...ids].map((id) => this.artifacts.findById(id)));
+    return found.filter((artifact) => artifact !== undefined);
+  }
+
+  /** What going back to each of them means: to serve it as its model says today. */
+  private async targetsOf(artifacts: readonly Artifact[]): Promise<Map<string, Target>> {
+    const targets = new Map<string, Target>();
+    for (const artifact of artifacts) {
+      const model = await this.models.find(artifact.model);
+      const contextLength = model?.spec.serving.contextLength ?? LIMITS.contextLengthDefault;
+      targets.set(artifact.id, artifactTarget(artifact, { contextLength, samplePrompt: null }));
+    }
+    return targets;
+  }
+
+  private async predictor(
+    devices: readonly Device[],
+    acceptance: VariantsAcceptance,
+  ): Promise<NonNullable<RolloutFacts['predict']>> {
+    const targets =
+      acceptance.kind === 'Accepted' ? acceptance.candidates.map(({ target }) => target) : [];
+    const lackingBytes = await this.reuse.lackingBytes(devices, targets);
+    const paces = classPaces(devices);
+    return (device, target) => {
+      const reuse = estimateReuse({ device, target, lackingBytes });
+      const { bytesToFetch, seconds } = predictUpdate({ device, target, reuse, paces });
+      return { bytesToFetch, seconds };
+    };
+  }
+}
+
+function footprintsOf(artifacts: readonly Artifact[]): Map<string, number> {
+  return new Map(
+    artifacts.map((artifact) => {
       const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
       const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
-      footprints.set(id, artifact.memoryBytes + cacheBytes);
-    }
-    return footprints;
-  }
+      return [artifact.id, artifact.memoryBytes + cacheBytes];
+    }),
+  );
 }

@@ -1,168 +1,138 @@
-import type { Member, Target } from '@entrofleet/protocol';
-import { judgeAcceptance } from './acceptance.plan.ts';
-import { judgeMember, LEFT_BEHIND, type MemberVerdict } from './member.plan.ts';
-import { ownerBefore } from './ownership.plan.ts';
-import {
-  blockingFailures,
-  countsOf,
-  judgeProgress,
-  totalWaves,
-  withConditions,
-} from './rollout.status.plan.ts';
-import type { RolloutAction, RolloutFacts, RolloutPlan, RolloutProgress } from './rollout.types.ts';
-import { openWaves, type WaveEntry } from './rollout.waves.ts';
+import type { Labels, RevisionOutcome, RolloutStatus } from '@entrofleet/protocol';
+import { giveUp } from './abandon.plan.ts';
+import { judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
+import { advance } from './rollout.advance.plan.ts';
+import { eventsOf } from './rollout.events.plan.ts';
+import { judgeProgress, withConditions } from './rollout.progress.plan.ts';
+import { countsOf, totalWaves } from './rollout.status.plan.ts';
+import type {
+  Course,
+  RolloutAction,
+  RolloutFacts,
+  RolloutPlan,
+  RolloutProgress,
+  TakenUp,
+} from './rollout.types.ts';
+import { earliest, pausedBySpec, type Stall } from './stall.plan.ts';
+import { windowFault } from './time.window.plan.ts';
 
 /**
  * Decides what a rollout does next. Pure: the same facts give the same plan, and carrying a plan
  * out twice, half, or late does no harm, because every action says what it was decided from.
  */
 export function planRollout(facts: RolloutFacts): RolloutPlan {
-  const { rollout, members, now } = facts;
-  const acceptance = judgeAcceptance(rollout.spec, facts.model, facts.artifact);
-  const target = acceptance.kind === 'Accepted' ? acceptance.target : undefined;
-  const before = takenUp(facts, target);
-  const moved = target === undefined ? stay(facts, before) : advance(facts, before, target);
-  const { phase, progressing } = judgeProgress(rollout.spec, acceptance, moved);
-  const isComplete = phase === 'Complete';
-  const conditions = withConditions(rollout, { acceptance, progressing, isComplete, now });
-  const after = { status: { ...moved.status, phase, conditions }, members: moved.members };
-  const events = eventsOf({ status: rollout.status, members }, after);
-  return { ...after, actions: [...moved.actions, ...events] };
+  const { rollout, now } = facts;
+  const acceptance = accept(facts);
+  const taken = takenUp(facts, acceptance);
+  const course = courseOf(facts, taken, acceptance);
+  const counted = withCounts(facts, course);
+  const { spec } = rollout;
+  const judged = judgeProgress({ ...counted, spec, acceptance, ...standOf(facts, course) });
+  const { members } = counted;
+  const conditions = withConditions(rollout, { acceptance, judged, members, now });
+  const status = { ...counted.status, phase: judged.phase, conditions };
+  const after = { status, members };
+  const before = { status: rollout.status, members: facts.members };
+  const actions = [...course.actions, ...revisionOf(facts, status), ...eventsOf(before, after)];
+  return { ...after, actions, wakeAt: earliest([course.wakeAt, ...course.stalls.map(untilOf)]) };
 }
 
-/** A changed spec, or another artifact for it, starts over at the first wave. */
-function takenUp(facts: RolloutFacts, target: Target | undefined): RolloutProgress {
+function accept(facts: RolloutFacts): VariantsAcceptance {
+  const { spec } = facts.rollout;
+  const fault = windowFault(spec.strategy);
+  if (fault !== undefined) return { kind: 'Rejected', reason: 'BadWindow', message: fault };
+  return judgeVariants(spec, facts.model, facts.artifacts);
+}
+
+/**
+ * Other work, or other artifacts for it, starts over at the first wave. A revision that was given
+ * up stays so until somebody changes the rollout itself: a new artifact must not restart it.
+ */
+function takenUp(facts: RolloutFacts, acceptance: VariantsAcceptance): TakenUp {
   const { rollout, members, specDigest } = facts;
   const { generation } = rollout.metadata;
   const status = { ...rollout.status, observedGeneration: generation };
+  const ranBefore = new Map(members.map((member) => [member.device, member.previous]));
   const isSameSpec = status.specDigest === specDigest;
-  const artifactId = target?.artifact.id ?? (isSameSpec ? status.artifactId : null);
-  if (isSameSpec && status.artifactId === artifactId) return { status, members };
-  const fresh = { revision: generation, specDigest, artifactId, currentWave: 0 };
-  return { status: { ...status, ...fresh }, members: [] };
+  const isChangedByPerson = !isSameSpec && generation !== rollout.status.observedGeneration;
+  if (status.abandoned !== null && !isChangedByPerson) return { status, members, ranBefore };
+  const artifactIds =
+    acceptance.kind === 'Accepted'
+      ? acceptance.candidates.map(({ target }) => target.artifact.id).sort()
+      : isSameSpec
+        ? status.artifactIds
+        : [];
+  const isSame = isSameSpec && artifactIds.join() === status.artifactIds.join();
+  if (isSame) return { status, members, ranBefore };
+  const [only = null, ...more] = artifactIds;
+  const fresh = {
+    revision: generation,
+    specDigest,
+    artifactId: more.length === 0 ? only : null,
+    artifactIds,
+    currentWave: 0,
+    startedAt: facts.now,
+    approvedWave: 0,
+    gates: [],
+    abandoned: null,
+  };
+  return { status: { ...status, ...fresh }, members: [], ranBefore };
+}
+
+function courseOf(facts: RolloutFacts, taken: TakenUp, acceptance: VariantsAcceptance): Course {
+  if (taken.status.abandoned !== null) {
+    return { ...giveUp(facts, taken), stalls: [], moving: 0, wakeAt: null };
+  }
+  if (acceptance.kind !== 'Accepted') return stay(facts, taken);
+  return advance(facts, taken, acceptance.candidates);
 }
 
 /** Without a target nothing is started and what is known of the members stays. */
-function stay(facts: RolloutFacts, before: RolloutProgress): RolloutPlan {
+function stay(facts: RolloutFacts, before: RolloutProgress): Course {
   const selected = new Set(facts.devices.map((device) => device.metadata.name));
   const members = before.members.filter((member) => selected.has(member.device));
-  const counts = countsOf(members, selected.size);
-  const waves = totalWaves(members, facts.rollout.spec, before.status.currentWave);
-  return { status: { ...before.status, counts, totalWaves: waves }, members, actions: [] };
+  const stalls = facts.rollout.spec.paused ? [pausedBySpec()] : [];
+  return { status: before.status, members, actions: [], stalls, moving: 0, wakeAt: null };
 }
 
-function advance(facts: RolloutFacts, before: RolloutProgress, target: Target): RolloutPlan {
+function withCounts(facts: RolloutFacts, { status, members }: Course): RolloutProgress {
   const { spec } = facts.rollout;
-  const { attempt } = before.status;
-  const verdicts = inOrder(facts, before.members).map(({ device, previous }) => ({
-    device,
-    ...judgeMember({
-      device,
-      previous,
-      owner: ownerBefore(facts.rollout.metadata, facts.others, device),
-      target,
-      attempt,
-      progressDeadlineMs: spec.strategy.progressDeadlineSeconds * 1000,
-      footprints: facts.footprints,
-      now: facts.now,
-    }),
-  }));
-  const isHeld = spec.paused || blockingFailures(verdicts.map((v) => v.member)).length > 0;
-  const opened = isHeld
-    ? { currentWave: before.status.currentWave, starts: [] }
-    : openWaves({
-        entries: verdicts.map(waveEntry),
-        waves: spec.strategy.waves,
-        currentWave: before.status.currentWave,
-        selected: verdicts.filter((v) => v.member.state !== 'Conflict').length,
-      });
-  const waveOf = new Map(opened.starts.map((start) => [start.device, start.wave]));
-  const actions: RolloutAction[] = [];
-  const members = verdicts.map((verdict) => {
-    const member = started(verdict, waveOf.get(verdict.member.device), facts.now);
-    if (member.state !== 'Updating' || verdict.isAsked) return member;
-    if (isHeld) return { ...member, state: 'Pending' as const };
-    actions.push({
-      kind: 'SetDesired',
-      device: member.device,
-      rollout: facts.rollout.metadata.name,
-      attempt,
-      target,
-      seenRevision: verdict.device.status.desired?.revision ?? 0,
-    });
-    return member;
-  });
-  const { currentWave } = opened;
+  const labelsOf = new Map<string, Labels>(
+    facts.devices.map(({ metadata }) => [metadata.name, metadata.labels]),
+  );
+  const { currentWave } = status;
+  const waves = totalWaves(members, { spec, currentWave, labelsOf });
   const counts = countsOf(members, facts.devices.length);
-  const waves = totalWaves(members, spec, currentWave);
-  const status = { ...before.status, counts, currentWave, totalWaves: waves };
-  return { status, members, actions };
+  return { status: { ...status, counts, totalWaves: waves }, members };
 }
 
-/** Known members keep their place, so that a device that joins late goes last, whatever its name. */
-function inOrder(facts: RolloutFacts, before: readonly Member[]) {
-  const place = new Map(before.map((member, index) => [member.device, index]));
-  const previous = new Map(before.map((member) => [member.device, member]));
-  return facts.devices
-    .map((device) => ({ device, previous: previous.get(device.metadata.name) }))
-    .sort((a, b) => {
-      const [left, right] = [a.device.metadata.name, b.device.metadata.name];
-      const late = before.length;
-      const order = (place.get(left) ?? late) - (place.get(right) ?? late);
-      return order !== 0 ? order : left < right ? -1 : 1;
-    });
+function standOf(facts: RolloutFacts, course: Course) {
+  if (course.status.abandoned === null) return { stalls: course.stalls, moving: course.moving };
+  const online = new Set(
+    facts.devices.filter(({ status }) => status.online).map(({ metadata }) => metadata.name),
+  );
+  const moving = course.members.filter((m) => m.state === 'Updating' && online.has(m.device));
+  return { stalls: [], moving: moving.length };
 }
 
-function waveEntry(verdict: MemberVerdict): WaveEntry {
-  const { member, isAsked } = verdict;
-  const isStarted = member.wave !== null;
-  const isActive = member.state === 'Active';
-  return {
-    device: member.device,
-    wave: member.wave,
-    holdsRoom: isStarted && member.state !== 'Offline',
-    isBusy: isStarted && member.state === 'Updating',
-    isCandidate: verdict.isCandidate,
-    isUnderway: isAsked && !isActive,
-    isActive,
-  };
+function untilOf({ until }: Stall): string | null {
+  return until;
 }
 
-function started(verdict: MemberVerdict, wave: number | undefined, now: string): Member {
-  const { member } = verdict;
-  if (wave === undefined) return member;
-  if (member.state === 'Active') return { ...member, wave };
-  const message = 'the device has not answered yet';
-  return { ...member, wave, state: 'Updating', reason: 'Asked', message, progressAt: now };
-}
+const OUTCOMES: Partial<Record<RolloutStatus['phase'], RevisionOutcome>> = {
+  Complete: 'Complete',
+  Aborted: 'Aborted',
+  RolledBack: 'RolledBack',
+};
 
-/** What a person following the rollout wants to be told, once each. */
-function eventsOf(before: RolloutProgress, after: RolloutProgress): RolloutAction[] {
-  const events: RolloutAction[] = [];
-  const reasonOf = ({ status }: RolloutProgress) =>
-    status.conditions.find((condition) => condition.type === 'Progressing');
-  const [old, next] = [reasonOf(before), reasonOf(after)];
-  const stateBefore = new Map(before.members.map((member) => [member.device, member.state]));
-  for (const member of after.members) {
-    if (member.state !== 'Failed' || stateBefore.get(member.device) === 'Failed') continue;
-    if (member.reason === LEFT_BEHIND) continue;
-    const message = `device "${member.device}": ${member.message}`;
-    events.push({ kind: 'EmitEvent', type: 'Warning', reason: 'MemberFailed', message });
-  }
-  const { revision, currentWave } = after.status;
-  const isNewRevision = revision !== before.status.revision;
-  const opensWave = currentWave !== before.status.currentWave || isNewRevision;
-  const isMoving = after.members.some((m) => m.wave === currentWave);
-  if (opensWave && isMoving) {
-    const message = `wave ${currentWave + 1} of ${after.status.totalWaves}`;
-    events.push({ kind: 'EmitEvent', type: 'Normal', reason: 'WaveStarted', message });
-  }
-  const isNews = old?.reason !== next?.reason || old?.status !== next?.status;
-  if (next === undefined || !isNews || next.status === 'True' || next.reason === 'MemberFailed') {
-    return events;
-  }
-  const { phase } = after.status;
-  const type = phase === 'Complete' || phase === 'Pending' ? 'Normal' : 'Warning';
-  events.push({ kind: 'EmitEvent', type, reason: next.reason, message: next.message });
-  return events;
+/** A revision is recorded when it is taken up, edited in place, and when its outcome is known. */
+function revisionOf({ rollout }: RolloutFacts, after: RolloutStatus): RolloutAction[] {
+  const { status: before, spec } = rollout;
+  const outcome = OUTCOMES[after.phase] ?? 'InProgress';
+  const isNew = after.revision !== before.revision;
+  const isEdited = after.observedGeneration !== before.observedGeneration;
+  const isSettled = outcome !== 'InProgress' && after.phase !== before.phase;
+  if (after.revision === 0 || !(isNew || isEdited || isSettled)) return [];
+  const { revision, artifactIds } = after;
+  return [{ kind: 'RecordRevision', revision, spec, artifactIds, outcome }];
 }

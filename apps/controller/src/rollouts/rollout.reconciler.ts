@@ -6,8 +6,8 @@ import { RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
 
 /**
- * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people.
- * Level-triggered: it may run at any time, twice at once, and stop anywhere.
+ * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people,
+ * and look again when time alone changes what is to be done. Level-triggered: it may run at any time, twice at once, and stop anywhere.
  */
 @Injectable()
 export class RolloutReconciler {
@@ -24,10 +24,13 @@ export class RolloutReconciler {
     const { rollout, placed } = record;
     const facts = await this.facts.read({ rollout, members: placed.map(({ member }) => member) });
     const plan = planRollout(facts);
-    await this.executors.carryOut(name, 'SetDesired', plan.actions);
+    for (const kind of ['SetDesired', 'SetPenalty', 'RecordRevision'] as const) {
+      await this.executors.carryOut(name, kind, plan.actions);
+    }
     const { status, members } = plan;
     const saved = await this.rollouts.save(record, { status, members });
-    if (saved !== undefined) await this.executors.carryOut(name, 'EmitEvent', plan.actions);
-    else this.wakeups.wakeOne(name);
+    if (saved === undefined) return this.wakeups.wakeOne(name);
+    this.wakeups.wakeAt(name, plan.wakeAt);
+    await this.executors.carryOut(name, 'EmitEvent', plan.actions);
   }
 }

@@ -1,10 +1,15 @@
-import type { Member, Rollout, rolloutInputSchema } from '@entrofleet/protocol';
+import type { Member, Rollout, RolloutSpec, rolloutInputSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import type { z } from 'zod';
+import { Clock } from '../adapters/clock.ts';
+import { Conflict, NotFound, Unprocessable } from '../errors.ts';
 import { assertNew } from '../objects/object.input.ts';
-import { initialStatus, resumed, retried } from './rollout.status.plan.ts';
+import { RevisionStore } from './revision.store.ts';
+import { aborted, approved, resumed, retried } from './rollout.actions.plan.ts';
+import { initialStatus } from './rollout.status.plan.ts';
 import { type RolloutChange, RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
+import { windowFault } from './time.window.plan.ts';
 
 export type RolloutInput = z.infer<typeof rolloutInputSchema>;
 
@@ -13,12 +18,15 @@ export type RolloutInput = z.infer<typeof rolloutInputSchema>;
 export class RolloutService {
   constructor(
     @Inject(RolloutStore) private readonly rollouts: RolloutStore,
+    @Inject(RevisionStore) private readonly revisions: RevisionStore,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
+    @Inject(Clock) private readonly clock: Clock,
   ) {}
 
   /** @throws Unprocessable with a `resourceVersion`; Conflict when the name is taken. */
   async create(input: RolloutInput): Promise<Rollout> {
     assertNew(input);
+    assertWindows(input.spec);
     const { name, labels } = input.metadata;
     const status = initialStatus();
     const rollout = await this.rollouts.create({ name, labels, spec: input.spec, status });
@@ -36,6 +44,7 @@ export class RolloutService {
       return { rollout: await this.create(input), created: true };
     }
     const { spec } = input;
+    assertWindows(spec);
     const rollout = await this.rollouts.updateSpec(name, { spec, labels, resourceVersion });
     // Another selector may leave devices to other rollouts.
     await this.wakeups.wakeAll();
@@ -52,15 +61,68 @@ export class RolloutService {
     return this.act(name, ({ spec }) => ({ spec: { ...spec, paused: true } }));
   }
 
+  /** @throws Conflict when the rollout was given up: going on would undo what was decided. */
   resume(name: string): Promise<Rollout> {
-    return this.act(name, ({ spec, status }, members) => ({
-      spec: { ...spec, paused: false },
-      ...resumed({ status, members }),
-    }));
+    return this.act(name, ({ spec, status }, members) => {
+      assertNotGivenUp(name, status);
+      const progress = resumed({ status, members }, this.clock.instant());
+      return { spec: { ...spec, paused: false }, ...progress };
+    });
   }
 
   retry(name: string): Promise<Rollout> {
-    return this.act(name, ({ status }, members) => retried({ status, members }));
+    return this.act(name, ({ status }, members) =>
+      retried({ status, members }, this.clock.instant()),
+    );
+  }
+
+  /**
+   * Lets the next wave open, or the one that is named, counted from 1.
+   * @throws Conflict when no wave waits for it.
+   */
+  approve(name: string, wave?: number): Promise<Rollout> {
+    return this.act(name, ({ status }, members) => {
+      const next = status.currentWave + 1;
+      const waits = status.conditions.some(({ reason }) => reason === 'AwaitingApproval');
+      if (!waits || (wave !== undefined && wave - 1 !== next)) {
+        const which = wave === undefined ? 'no wave' : `wave ${wave} is not one that`;
+        const message = `rollout "${name}" has ${which} waits for approval; see its conditions`;
+        throw new Conflict('NothingToApprove', message);
+      }
+      return approved({ status, members }, next);
+    });
+  }
+
+  /** Starts nothing more, and stops what has not begun to activate. */
+  abort(name: string): Promise<Rollout> {
+    return this.act(name, ({ status }, members) =>
+      aborted({ status, members }, this.clock.instant()),
+    );
+  }
+
+  /**
+   * Sets the spec back to that of a revision, by default of the one before this. It is rolled out as
+   * a new revision, by its own strategy.
+   * @throws NotFound for a revision that is not recorded.
+   */
+  async rollBack(name: string, wanted?: number): Promise<Rollout> {
+    const { status } = await this.rollouts.get(name);
+    const known = await this.revisions.list(name);
+    const found =
+      wanted === undefined
+        ? known.find(({ revision }) => revision < status.revision)
+        : known.find(({ revision }) => revision === wanted);
+    if (found === undefined) {
+      const recorded = known.map(({ revision }) => revision).join(', ') || 'none';
+      throw new NotFound({
+        kind: 'revision',
+        name: `${wanted ?? 'before'} (recorded: ${recorded})`,
+      });
+    }
+    const { spec } = found;
+    const rollout = await this.act(name, () => ({ spec: { ...spec, paused: false } }));
+    await this.wakeups.wakeAll();
+    return rollout;
   }
 
   private async act(
@@ -71,4 +133,20 @@ export class RolloutService {
     this.wakeups.wakeOne(name);
     return rollout;
   }
+}
+
+/** @throws Unprocessable */
+function assertWindows({ strategy }: RolloutSpec): void {
+  const message = windowFault(strategy);
+  if (message === undefined) return;
+  const pointer = '/spec/strategy/windows';
+  throw new Unprocessable({ reason: 'BadWindow', message, errors: [{ pointer, message }] });
+}
+
+/** @throws Conflict */
+function assertNotGivenUp(name: string, { abandoned }: Rollout['status']): void {
+  if (abandoned === null) return;
+  const what = abandoned.how === 'Abort' ? 'aborted' : 'rolled back';
+  const message = `rollout "${name}" was ${what}; retry it or change its spec to start over`;
+  throw new Conflict('GivenUp', message);
 }

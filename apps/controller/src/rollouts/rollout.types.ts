@@ -1,14 +1,20 @@
 import type {
   Artifact,
+  Desired,
   Device,
+  DeviceStatus,
   FleetEvent,
+  Hold,
   Member,
   Model,
+  RevisionOutcome,
   Rollout,
+  RolloutSpec,
   RolloutStatus,
   Target,
 } from '@entrofleet/protocol';
 import type { RolloutClaim } from './ownership.plan.ts';
+import type { Stall } from './stall.plan.ts';
 
 /** How far a rollout has come. Members are in the order in which they go. */
 export interface RolloutProgress {
@@ -22,13 +28,17 @@ export interface RolloutFacts {
   /** In the order in which they go. */
   readonly members: readonly Member[];
   readonly model: Model | undefined;
-  /** What the model's status names for the variant. */
-  readonly artifact: Artifact | undefined;
+  /** What the model's status names for the variants that the rollout may use, by variant. */
+  readonly artifacts: ReadonlyMap<string, Artifact>;
   /** The devices that the selector matches. */
   readonly devices: readonly Device[];
   readonly others: readonly RolloutClaim[];
   /** Memory in bytes of the artifacts that devices run, by artifact id. */
   readonly footprints: ReadonlyMap<string, number>;
+  /** What devices can go back to, by artifact id. */
+  readonly earlierTargets: ReadonlyMap<string, Target>;
+  /** What an update will cost, where that can be told. */
+  readonly predict?: (device: Device, target: Target) => NonNullable<Member['predicted']>;
   /** Changes when devices have something else to do; see workDigest. */
   readonly specDigest: string;
   readonly now: string;
@@ -41,9 +51,26 @@ export type RolloutAction =
       readonly device: string;
       readonly rollout: string;
       readonly attempt: number;
-      readonly target: Target;
+      /** `null`: run no model. */
+      readonly target: Target | null;
+      readonly hold: Hold;
+      readonly timeouts?: Desired['timeouts'];
+      readonly onAbandon?: Desired['onAbandon'];
       /** Revision the plan has seen; with another one the world has moved and nothing is done. */
       readonly seenRevision: number;
+    }
+  | {
+      readonly kind: 'SetPenalty';
+      readonly device: string;
+      /** `null`: the device is well again. */
+      readonly penalty: NonNullable<DeviceStatus['penalty']> | null;
+    }
+  | {
+      readonly kind: 'RecordRevision';
+      readonly revision: number;
+      readonly spec: RolloutSpec;
+      readonly artifactIds: readonly string[];
+      readonly outcome: RevisionOutcome;
     }
   | {
       readonly kind: 'EmitEvent';
@@ -52,6 +79,24 @@ export type RolloutAction =
       readonly message: string;
     };
 
+/** A revision that is begun, or goes on. */
+export interface TakenUp extends RolloutProgress {
+  /** The models that devices ran before an earlier revision that asked them for the same. */
+  readonly ranBefore: ReadonlyMap<string, Member['previous']>;
+}
+
+/** What is decided for the devices, before it is summed up. */
+export interface Course extends RolloutProgress {
+  readonly actions: readonly RolloutAction[];
+  /** What does not go on, the most important first. */
+  readonly stalls: readonly Stall[];
+  /** Devices that are at work, or were just let go on. */
+  readonly moving: number;
+  readonly wakeAt: string | null;
+}
+
 export interface RolloutPlan extends RolloutProgress {
   readonly actions: readonly RolloutAction[];
+  /** When time alone changes what is to be done; `null`: never. */
+  readonly wakeAt: string | null;
 }

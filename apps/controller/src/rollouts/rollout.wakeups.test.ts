@@ -28,7 +28,7 @@ beforeEach(async () => {
   const { metadata, spec, status } = exampleRollout();
   await store.create({ name: metadata.name, labels: {}, spec, status });
   queue = new KeyList();
-  wakeups = new RolloutWakeups(store, queue);
+  wakeups = new RolloutWakeups(store, queue, new SystemClock());
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
 });
 afterEach(async () => {

@@ -13,6 +13,7 @@ const waves = fc.array(
 function entry(device: string, change: Partial<WaveEntry> = {}): WaveEntry {
   return {
     device,
+    labels: {},
     wave: null,
     holdsRoom: false,
     isBusy: false,
@@ -21,6 +22,10 @@ function entry(device: string, change: Partial<WaveEntry> = {}): WaveEntry {
     isActive: false,
     ...change,
   };
+}
+
+function unlabelled(device: string) {
+  return { device, labels: {} };
 }
 
 describe('splitWaves', () => {
@@ -34,13 +39,13 @@ describe('splitWaves', () => {
     [['a'], [{ count: 5 }, { count: 1 }], [['a']]],
     [[], [{ count: 1 }], []],
   ])('cuts %j by %j', (devices, specs, split) => {
-    expect(splitWaves(devices, specs)).toEqual(split);
+    expect(splitWaves(devices.map(unlabelled), specs)).toEqual(split);
   });
 
   it('keeps every device, once, in order', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.string()), waves, (devices, specs) => {
-        expect(splitWaves(devices, specs).flat()).toEqual(devices);
+        expect(splitWaves(devices.map(unlabelled), specs).flat()).toEqual(devices);
       }),
     );
   });
@@ -55,6 +60,7 @@ describe('openWaves', () => {
     expect(open([entry('a'), entry('b')])).toEqual({
       currentWave: 0,
       starts: [{ device: 'a', wave: 0 }],
+      waitsFor: 'Wave',
     });
   });
 
@@ -73,6 +79,7 @@ describe('openWaves', () => {
         { device: 'b', wave: 1 },
         { device: 'c', wave: 1 },
       ],
+      waitsFor: 'Wave',
     });
   });
 

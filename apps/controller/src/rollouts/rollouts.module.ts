@@ -4,6 +4,8 @@ import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
 import { DeltaOffers } from './delta.offers.ts';
+import { RevisionStore } from './revision.store.ts';
+import { RolloutActionController } from './rollout.action.controller.ts';
 import { RolloutController } from './rollout.controller.ts';
 import { RolloutDryRunController } from './rollout.dry.run.controller.ts';
 import { RolloutDryRun } from './rollout.dry.run.ts';
@@ -16,12 +18,13 @@ import { RolloutWorker } from './rollout.worker.ts';
 
 @Module({
   imports: [RolloutRecordModule, DevicesModule, ModelsModule, ArtifactsModule],
-  controllers: [RolloutController, RolloutDryRunController],
+  controllers: [RolloutController, RolloutActionController, RolloutDryRunController],
   providers: [
     RolloutService,
     RolloutFactsReader,
     RolloutDryRun,
     ChunkReuse,
+    RevisionStore,
     DeltaOffers,
     RolloutExecutors,
     RolloutReconciler,

@@ -16,6 +16,8 @@ const HEADERS = {
   'Cache-Control': 'no-store',
   // nginx would keep events back until its buffer is full.
   'X-Accel-Buffering': 'no',
+  // Kept alive after its end, the connection would hold up a controller that stops.
+  Connection: 'close',
 } as const;
 
 /** Who watches. A client that takes nothing for long is cut; it may come back and resume. */

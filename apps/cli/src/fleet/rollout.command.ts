@@ -1,0 +1,105 @@
+import type { FleetClient, Rollout } from '@entrofleet/client';
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../command.context.ts';
+import { integerFrom } from '../options.ts';
+import { addServerOption, connect, type ServerOptions } from './fleet.connection.ts';
+import { addRolloutHistoryCommand } from './rollout.history.command.ts';
+import { addRolloutLogsCommand } from './rollout.logs.command.ts';
+import { progressText } from './rollout.outcome.ts';
+import { addRolloutPlanCommand } from './rollout.plan.command.ts';
+import { addRolloutStatusCommand } from './rollout.status.command.ts';
+
+interface Action {
+  readonly word: string;
+  readonly description: string;
+  /** What has happened then. */
+  readonly done: string;
+}
+
+const ACTIONS: readonly Action[] = [
+  {
+    word: 'pause',
+    description: 'start no more devices; those that are started go on',
+    done: 'paused',
+  },
+  { word: 'resume', description: 'go on; those that have failed stay behind', done: 'resumed' },
+  {
+    word: 'retry',
+    description: 'start those that have failed again, and go on',
+    done: 'started again',
+  },
+  {
+    word: 'abort',
+    description: 'give it up: what has not started never does, what is fetching stops',
+    done: 'aborted',
+  },
+];
+
+const REVISION_MAX = 2 ** 31 - 1;
+
+export function addRolloutCommand(program: Command, context: CommandContext): void {
+  const rollout = program.command('rollout').description('follow and steer rollouts');
+  addRolloutStatusCommand(rollout, context);
+  for (const { word, description, done } of ACTIONS) {
+    const command = rollout.command(word).description(description).argument('<name>', 'rollout');
+    addServerOption(command).action(async (name: string, options: ServerOptions) => {
+      const after = await act(connect(options, context), name, { action: word });
+      context.print(`rollout/${name} ${done} (${progressText(after)})\n`);
+    });
+  }
+  addApproveCommand(rollout, context);
+  addUndoCommand(rollout, context);
+  addRolloutHistoryCommand(rollout, context);
+  addRolloutPlanCommand(rollout, context);
+  addRolloutLogsCommand(rollout, context);
+}
+
+function addApproveCommand(rollout: Command, context: CommandContext): void {
+  const command = rollout
+    .command('approve')
+    .description('let the next wave open, where the strategy asks for approval')
+    .argument('<name>', 'rollout')
+    .addOption(
+      new Option('--wave <n>', 'only if this is the wave that waits').argParser(
+        integerFrom(1, REVISION_MAX),
+      ),
+    );
+  addServerOption(command).action(
+    async (name: string, options: ServerOptions & { wave?: number }) => {
+      const { wave } = options;
+      const body = wave === undefined ? {} : { wave };
+      const after = await act(connect(options, context), name, { action: 'approve', body });
+      context.print(`rollout/${name} approved (${progressText(after)})\n`);
+    },
+  );
+}
+
+function addUndoCommand(rollout: Command, context: CommandContext): void {
+  const command = rollout
+    .command('undo')
+    .description('go back to what was asked for before, as a new revision')
+    .argument('<name>', 'rollout')
+    .addOption(
+      new Option(
+        '--to-revision <n>',
+        'to this one of "rollout history"; default: the one before',
+      ).argParser(integerFrom(1, REVISION_MAX)),
+    );
+  addServerOption(command).action(
+    async (name: string, options: ServerOptions & { toRevision?: number }) => {
+      const { toRevision: revision } = options;
+      const body = revision === undefined ? {} : { revision };
+      const after = await act(connect(options, context), name, { action: 'rollback', body });
+      context.print(`rollout/${name} goes back (${progressText(after)})\n`);
+    },
+  );
+}
+
+async function act(
+  client: FleetClient,
+  name: string,
+  { action, body }: { action: string; body?: object },
+): Promise<Rollout> {
+  const path = `/api/v1/rollouts/${encodeURIComponent(name)}/${action}`;
+  return (await client.send('POST', path, body)) as Rollout;
+}

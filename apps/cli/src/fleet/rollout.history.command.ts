@@ -1,0 +1,48 @@
+import type { RolloutInput } from '@entrofleet/client';
+import type { Command } from 'commander';
+import { type CommandContext, jsonText } from '../command.context.ts';
+import { jsonOption } from '../options.ts';
+import { addServerOption, connect, type ServerOptions } from './fleet.connection.ts';
+import { ageText, textTable } from './text.table.ts';
+
+/** What a rollout was once asked to do, and what became of it. */
+interface Revision {
+  readonly revision: number;
+  readonly spec: RolloutInput['spec'];
+  readonly artifactIds: readonly string[];
+  readonly outcome: string;
+  readonly createdAt: string;
+}
+
+const TITLES = ['REVISION', 'MODEL', 'VARIANT', 'ARTIFACTS', 'OUTCOME', 'AGE'];
+
+export function addRolloutHistoryCommand(rollout: Command, context: CommandContext): void {
+  const command = rollout
+    .command('history')
+    .description('list what a rollout was asked for, and what became of it')
+    .argument('<name>', 'rollout')
+    .addOption(jsonOption());
+  addServerOption(command).action(
+    async (name: string, options: ServerOptions & { json?: boolean }) => {
+      const path = `/api/v1/rollouts/${encodeURIComponent(name)}/revisions`;
+      const { items } = (await connect(options, context).send('GET', path)) as {
+        items: readonly Revision[];
+      };
+      context.print(options.json === true ? jsonText(items) : historyText(items, Date.now()));
+    },
+  );
+}
+
+function historyText(revisions: readonly Revision[], nowMs: number): string {
+  const rows = revisions
+    .toSorted((a, b) => a.revision - b.revision)
+    .map(({ revision, spec, artifactIds, outcome, createdAt }) => [
+      String(revision),
+      spec.model,
+      spec.variant ?? 'best',
+      artifactIds.map((id) => id.slice(0, 12)).join(',') || '-',
+      outcome,
+      ageText(createdAt, nowMs),
+    ]);
+  return textTable([TITLES, ...rows]);
+}
