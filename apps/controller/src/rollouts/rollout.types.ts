@@ -15,6 +15,7 @@ import type {
 } from '@entrofleet/protocol';
 import type { RolloutClaim } from './ownership.plan.ts';
 import type { Stall } from './stall.plan.ts';
+import type { Predict } from './update.prediction.ts';
 
 /** How far a rollout has come. Members are in the order in which they go. */
 export interface RolloutProgress {
@@ -38,7 +39,7 @@ export interface RolloutFacts {
   /** What devices can go back to, by artifact id. */
   readonly earlierTargets: ReadonlyMap<string, Target>;
   /** What an update will cost, where that can be told. */
-  readonly predict?: (device: Device, target: Target) => NonNullable<Member['predicted']>;
+  readonly predict?: Predict;
   /** Changes when devices have something else to do; see workDigest. */
   readonly specDigest: string;
   readonly now: string;
