@@ -171,16 +171,11 @@ function needed(situation: Situation): string[] {
   return idsOf([active, wayBack, desired?.target ?? null, next?.target ?? null]);
 }
 
-/** What an update of the device would delete when it needed the room, in bytes. */
+/** What the next update deletes when it needs the room, besides what this one has fetched. */
 export function reclaimableBytes(situation: Situation): number {
-  const { previous, desired, state } = situation;
-  const failed = state === 'Failed' ? (desired?.target ?? null) : null;
-  const stays = needed({ ...situation, desired: null });
-  const spare = [previous, failed].filter(
-    (target) => target !== null && !stays.includes(target.artifact.id),
-  );
-  const sizes = new Map(spare.map((target) => [target?.artifact.id, target?.artifact.sizeBytes]));
-  return [...sizes.values()].reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+  const { previous } = situation;
+  if (previous === null || needed(situation).includes(previous.artifact.id)) return 0;
+  return previous.artifact.sizeBytes;
 }
 
 function idsOf(targets: readonly (Target | null)[]): string[] {
