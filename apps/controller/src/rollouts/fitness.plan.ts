@@ -45,7 +45,7 @@ export interface FitLimits {
   /** Of the rollout's strategy: a device that cannot make it is not started. */
   readonly timeouts?: Timeouts | undefined;
   /** Payload the device lacks, where that is known better than from its report. */
-  readonly bytesToFetch?: number | undefined;
+  readonly bytesToFetch?: (() => number | undefined) | undefined;
 }
 
 /**
@@ -164,16 +164,18 @@ function diskMisfit(report: Report, target: Target): Misfit | undefined {
 function timeMisfit(report: Report, target: Target, limits: FitLimits): Misfit | undefined {
   const { timeouts } = limits;
   if (timeouts === undefined) return undefined;
+  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
+  // Asked of thousands of devices in each plan, and most rollouts have no such limits.
+  if (downloadSeconds === null && decodeSeconds === null && wholeSeconds === null) return undefined;
   const link = report.capabilities.linkBytesPerSecond ?? null;
   const decoder = report.measurement?.entropyDecodeGigabytesPerSecond ?? null;
-  const lackingBytes = limits.bytesToFetch ?? missingBytes(report, target);
+  const lackingBytes = limits.bytesToFetch?.() ?? missingBytes(report, target);
   const download = stepTime('to fetch', lackingBytes, link);
   const decode = stepTime('to decode', target.memoryBytes, decoder === null ? null : decoder * 1e9);
   const late = (reason: Misfit['reason'], words: string, limit: string): Misfit => ({
     reason,
     message: `${nameOf(target)} takes ${words}, ${limit}. Allow more, or choose a smaller variant`,
   });
-  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
   if (downloadSeconds !== null && download.seconds > downloadSeconds) {
     return late('DownloadTooSlow', download.words, `downloadSeconds is ${downloadSeconds}`);
   }
