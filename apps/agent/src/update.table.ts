@@ -216,8 +216,13 @@ function isSameTask(situation: Situation, desired: Desired): boolean {
     situation.state === 'Failed' &&
     before.rollout === desired.rollout &&
     before.attempt === desired.attempt &&
-    JSON.stringify(before.target) === JSON.stringify(desired.target)
+    workText(before.target) === workText(desired.target)
   );
+}
+
+/** What a target asks for; the ways to it are no part of that. */
+function workText(target: Target): string {
+  return JSON.stringify({ ...target, deltas: undefined });
 }
 
 function goOn(before: Situation, desired: Desired): Outcome {
