@@ -28,6 +28,10 @@ test: setup ## Run every test
 	@sh deploy/bootstrap/arm.sh || true
 	@exec node test/support/run.ts $(TESTS)
 
+.PHONY: chaos-agent
+chaos-agent: setup ## Kill an agent with -9 in every state of an update, again and again (ROUNDS=20)
+	@ROUNDS=$(or $(ROUNDS),20) exec node test/support/run.ts test/integration/agent.crash.test.ts
+
 .PHONY: test-native
 test-native: setup ## Hold the kernels of every instruction set of this machine against each other
 	@$(MAKE) -C libs/native test-native

@@ -19,6 +19,10 @@ export async function startAgentFromSource(use: {
   readonly mqttUrl: string;
   readonly folder?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Modules that are loaded before the agent, to put faults into it. */
+  readonly imports?: readonly string[];
+  /** It may die at any moment, so nobody waits until it answers. */
+  readonly isDoomed?: boolean;
 }): Promise<AgentProcess> {
   const folder = use.folder ?? (await temporaryFolder(use.device));
   const logs = await temporaryFolder(`${use.device}-log`);
@@ -29,6 +33,7 @@ export async function startAgentFromSource(use: {
     command: [
       process.execPath,
       '--conditions=entrofleet-source',
+      ...(use.imports ?? []).map((path) => `--import=${path}`),
       join(ROOT, 'apps/agent/src/main.ts'),
     ],
     environment: {
@@ -44,7 +49,8 @@ export async function startAgentFromSource(use: {
       ...use.environment,
     },
     logPath: join(logs, 'agent.log'),
-    isReady: () =>
+    isReady: async () =>
+      use.isDoomed === true ||
       fetch(`${url}/healthz`)
         .then((r) => r.ok)
         .catch(() => false),

@@ -50,7 +50,10 @@ export class ScriptedController {
   }
 
   /** Publishes the desired state under the next revision. */
-  async want(target: Desired['target']): Promise<void> {
+  async want(
+    target: Desired['target'],
+    more: Pick<Partial<Desired>, 'attempt' | 'hold' | 'onAbandon' | 'timeouts'> = {},
+  ): Promise<void> {
     this.#revision++;
     const desired: Desired = {
       schemaVersion: 1,
@@ -60,6 +63,7 @@ export class ScriptedController {
       attempt: 0,
       target,
       issuedAt: new Date().toISOString(),
+      ...more,
     };
     await this.#client.publishAsync(topics.desired(this.#device), JSON.stringify(desired), {
       qos: 1,

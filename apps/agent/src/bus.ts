@@ -15,12 +15,15 @@ export interface Subscription {
 
 /**
  * The agent's side of the broker. A bus may be offline at any time: what is published then is
- * dropped, because everything the agent says is a whole state that it says again.
+ * dropped, because everything the agent says is a whole state that it says again, or that it keeps
+ * until it is delivered.
  */
 export interface Bus {
   readonly connected: boolean;
   /** @returns false when the bus is offline and the message is dropped. */
   publish(message: Publication): boolean;
+  /** @returns false unless the broker has acknowledged the message. */
+  publishAcknowledged(message: Publication): Promise<boolean>;
   /** The filter holds for good, over reconnects, until it is closed. */
   subscribe(filter: string, handler: MessageHandler): Subscription;
   /** Called after every connect, when all filters are subscribed again. */

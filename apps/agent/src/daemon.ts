@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { machineRates } from '@entrofleet/engine';
 import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
@@ -16,6 +17,7 @@ import type { LoadedModel } from './loaded.model.ts';
 import { lockFolder } from './lock.file.ts';
 import type { Log } from './log.ts';
 import { MeasurementTimer } from './measurement.timer.ts';
+import { ReportRing } from './report.ring.ts';
 import { Reporter } from './reporter.ts';
 import { startHttpServer } from './serve/http.server.ts';
 import { ModelSlot } from './serve/model.slot.ts';
@@ -82,6 +84,7 @@ async function assemble(use: {
     marginBytes: config.diskMarginBytes,
     reader: readChunkTables,
   });
+  const ring = await ReportRing.open(join(config.dataFolder, 'reports'));
   const slot = new ModelSlot<LoadedModel>();
   const gate = new RequestGate({
     concurrency: config.httpConcurrency,
@@ -133,6 +136,7 @@ async function assemble(use: {
         ...{ config, agent, slot, endpoint, agentVersion, isa, readBytesPerSecond },
       }),
     heartbeatMs: config.reportIntervalMs,
+    ring,
     progressMs: PROGRESS_REPORT_MS,
   });
   const measurements = new MeasurementTimer({

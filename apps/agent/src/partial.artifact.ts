@@ -100,11 +100,12 @@ export class PartialArtifact {
     const file = await openOrCreate(paths.data);
     try {
       const { size } = await file.stat();
-      const progress = await readProgress(paths.progress, ref.chunkCount);
-      // Claims about a file of another size are about a file that is gone.
-      const held = size === ref.sizeBytes ? progress.held : new Bitmap(ref.chunkCount);
+      // Claims about a file of another size are about a file that is gone. They go first: once this
+      // file has the right size, nothing would tell that they are not about it.
+      if (size !== ref.sizeBytes) await forget(paths.progress);
+      const { held, counters } = await readProgress(paths.progress, ref.chunkCount);
       if (size !== ref.sizeBytes) await file.truncate(ref.sizeBytes);
-      const partial = new PartialArtifact({ ...use, file, held, counters: progress.counters });
+      const partial = new PartialArtifact({ ...use, file, held, counters });
       await partial.#recover({ mayHoldMore: size > 0 });
       return partial;
     } catch (error) {
@@ -352,6 +353,11 @@ export class PartialArtifact {
       chunksCorrupt: this.#counters.chunksCorrupt + (more.chunksCorrupt ?? 0),
     };
   }
+}
+
+async function forget(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await syncFolder(dirname(path));
 }
 
 async function openOrCreate(path: string): Promise<FileHandle> {

@@ -1,8 +1,8 @@
-import { reportSchema } from '@entrofleet/protocol';
+import { type Report, reportSchema } from '@entrofleet/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { FakeBus } from '../../../test/fixtures/fake.bus.ts';
 import { createLog } from './log.ts';
-import { type ReportedState, Reporter } from './reporter.ts';
+import { type ReportedState, Reporter, type ReporterOptions } from './reporter.ts';
 
 const STATE: ReportedState = {
   agentVersion: '0.1.0',
@@ -33,7 +33,7 @@ const STATE: ReportedState = {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function reporterOn(bus: FakeBus, read: () => ReportedState) {
+function reporterOn(bus: FakeBus, read: () => ReportedState, ring?: ReporterOptions['ring']) {
   return new Reporter({
     device: 'edge-1',
     boot: 4,
@@ -42,6 +42,7 @@ function reporterOn(bus: FakeBus, read: () => ReportedState) {
     read: async () => read(),
     heartbeatMs: 30_000,
     progressMs: 300,
+    ...(ring === undefined ? {} : { ring }),
   });
 }
 
@@ -87,6 +88,61 @@ it('keeps nothing while offline and says the newest state when it is back', asyn
   bus.reconnect();
   await vi.advanceTimersByTimeAsync(1);
   expect(said(bus).map((r) => r.phase)).toEqual(['Active']);
+});
+
+/** Reports in memory, as the ring on disk keeps them. */
+function ringOf(reports: Report[]): ReporterOptions['ring'] {
+  return {
+    add: async (report) => void reports.push(report),
+    oldest: async () => reports[0],
+    drop: async () => void reports.shift(),
+  };
+}
+
+it('keeps news while offline, no heartbeats, and says them in order before the newest', async () => {
+  const bus = new FakeBus();
+  const kept: Report[] = [];
+  let phase: ReportedState['phase'] = 'Idle';
+  const reporter = reporterOn(bus, () => ({ ...STATE, phase }), ringOf(kept));
+  bus.connected = false;
+  for (phase of ['Downloading', 'Verifying', 'Failed'] as const) {
+    reporter.changed();
+    await vi.advanceTimersByTimeAsync(300_000);
+  }
+  expect(kept.map((r) => [r.phase, r.sequence])).toEqual([
+    ['Downloading', 1],
+    ['Verifying', 2],
+    ['Failed', 3],
+  ]);
+  bus.reconnect();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(kept).toEqual([]);
+  expect(said(bus).map((r) => [r.phase, r.sequence])).toEqual([
+    ['Downloading', 1],
+    ['Verifying', 2],
+    ['Failed', 3],
+    ['Failed', 4],
+  ]);
+});
+
+it('keeps what the broker has not acknowledged, and says it again', async () => {
+  const bus = new FakeBus();
+  const kept: Report[] = [];
+  let phase: ReportedState['phase'] = 'Idle';
+  const reporter = reporterOn(bus, () => ({ ...STATE, phase }), ringOf(kept));
+  const { publishAcknowledged } = FakeBus.prototype;
+  bus.publishAcknowledged = async () => false;
+  phase = 'Failed';
+  reporter.changed();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(kept.map((r) => r.phase)).toEqual(['Failed']);
+  bus.publishAcknowledged = publishAcknowledged;
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(kept).toEqual([]);
+  expect(said(bus).map((r) => [r.phase, r.sequence])).toEqual([
+    ['Failed', 1],
+    ['Failed', 2],
+  ]);
 });
 
 it('says the last state when it stops, then nothing', async () => {

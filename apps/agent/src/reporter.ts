@@ -1,6 +1,7 @@
 import { type Report, reportSchema, SCHEMA_VERSION, topics } from '@entrofleet/protocol';
 import type { Bus } from './bus.ts';
 import type { Log } from './log.ts';
+import type { ReportRing } from './report.ring.ts';
 
 /** The reported state without what the reporter itself adds. */
 export type ReportedState = Omit<Report, 'schemaVersion' | 'device' | 'boot' | 'sequence' | 'at'>;
@@ -15,15 +16,19 @@ export interface ReporterOptions {
   readonly heartbeatMs: number;
   /** Least time between two reports about progress. */
   readonly progressMs: number;
+  /** Keeps what nobody could be told. Default: nothing is kept. */
+  readonly ring?: Pick<ReportRing, 'add' | 'oldest' | 'drop'>;
 }
 
 /**
- * Says the whole reported state on every change and as a heartbeat. While the bus is offline
- * nothing is queued: the newest state is read and said when it is back.
+ * Says the whole reported state on every change and as a heartbeat. What an operator will want to
+ * know later (phases, failures, measurements) is kept while nobody listens and said in order when
+ * the bus is back; the newest state is said after it.
  */
 export class Reporter {
   readonly #options: ReporterOptions;
   #sequence = 0;
+  #told = '';
   #timer: NodeJS.Timeout | undefined;
   #dueMs = Number.POSITIVE_INFINITY;
   #saying: Promise<void> = Promise.resolve();
@@ -70,17 +75,57 @@ export class Reporter {
   }
 
   async #say(): Promise<void> {
-    const { device, boot, bus, log, read } = this.#options;
-    if (!bus.connected) return;
+    const { bus, log, read, ring } = this.#options;
     try {
+      if (!bus.connected && ring === undefined) return;
       const state = await read();
-      const at = new Date().toISOString();
-      const sequence = ++this.#sequence;
-      const report = { schemaVersion: SCHEMA_VERSION, device, boot, sequence, at, ...state };
-      const payload = JSON.stringify(reportSchema.parse(report));
-      bus.publish({ topic: topics.report(device), payload });
+      const isNews = newsOf(state) !== this.#told;
+      if (!bus.connected && !isNews) return;
+      const report = this.#reportOf(state);
+      this.#told = newsOf(state);
+      if (bus.connected && (await this.#drain()) && (await this.#publish(report, isNews))) return;
+      if (isNews) await ring?.add(report);
     } catch (error) {
       log.error(`the state could not be reported: ${String(error)}`);
     }
   }
+
+  #reportOf(state: ReportedState): Report {
+    const { device, boot } = this.#options;
+    const at = new Date().toISOString();
+    const sequence = ++this.#sequence;
+    return reportSchema.parse({
+      ...{ schemaVersion: SCHEMA_VERSION, device, boot, sequence, at },
+      ...state,
+    });
+  }
+
+  /** Says what was kept, oldest first. @returns false when the bus went away meanwhile. */
+  async #drain(): Promise<boolean> {
+    const { ring } = this.#options;
+    for (;;) {
+      const report = await ring?.oldest();
+      if (report === undefined) return true;
+      if (!(await this.#publish(report, true))) return false;
+      await ring?.drop();
+    }
+  }
+
+  /** News counts as said only when the broker has taken it. */
+  async #publish(report: Report, isNews: boolean): Promise<boolean> {
+    const { bus, device } = this.#options;
+    const message = { topic: topics.report(device), payload: JSON.stringify(report) };
+    return isNews ? bus.publishAcknowledged(message) : bus.publish(message);
+  }
+}
+
+/** What of a state is worth keeping: where the device stands, what failed, what was measured. */
+function newsOf(state: ReportedState): string {
+  const { phase, observedRevision, observedAttempt, active, error, rolledBack } = state;
+  const { measurement, baseline } = state;
+  const measuredAt = [measurement?.measuredAt, baseline?.measuredAt];
+  return JSON.stringify([
+    ...[phase, observedRevision, observedAttempt, active?.artifactId],
+    ...[error, rolledBack, measuredAt],
+  ]);
 }

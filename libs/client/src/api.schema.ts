@@ -1103,6 +1103,8 @@ export interface components {
                         memoryBytes: number;
                         memoryAvailableBytes: number | null;
                         diskFreeBytes: number | null;
+                        /** @description What the device deletes by itself when an update needs the room */
+                        diskReclaimableBytes?: number;
                         accelerator: string | null;
                         /** @description Chunk payload received in a second while downloading, as last measured */
                         linkBytesPerSecond?: number | null;
@@ -1593,6 +1595,8 @@ export interface components {
                     message: string;
                     /** Format: date-time */
                     at: string;
+                    /** @description The last one that asks for what is given up */
+                    generation: number;
                 } | null;
                 conditions: {
                     type: string;

@@ -18,6 +18,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_SECONDS = 20;
 const RECONNECT_MIN_MS = 250;
 const RECONNECT_MAX_MS = 30_000;
+const ACKNOWLEDGE_TIMEOUT_MS = 10_000;
 const GOODBYE_TIMEOUT_MS = 2_000;
 
 /**
@@ -61,20 +62,22 @@ export class MqttBus implements Bus {
 
   publish(message: Publication): boolean {
     if (!this.#client.connected) return false;
-    const expiry = message.expirySeconds;
-    this.#client.publish(
-      message.topic,
-      message.payload,
-      {
-        qos: 1,
-        retain: message.retain ?? false,
-        ...(expiry === undefined ? {} : { properties: { messageExpiryInterval: expiry } }),
-      },
-      (error) => {
-        if (error != null && !this.#ending) this.#options.log.debug(`not sent: ${error.message}`);
-      },
-    );
+    void this.#send(message);
     return true;
+  }
+
+  /** A connection that is lost or mute while the broker's word is awaited counts as a refusal. */
+  async publishAcknowledged(message: Publication): Promise<boolean> {
+    if (!this.#client.connected) return false;
+    const lost = Promise.withResolvers<boolean>();
+    const onClose = () => lost.resolve(false);
+    this.#client.once('close', onClose);
+    try {
+      const late = elapsed(ACKNOWLEDGE_TIMEOUT_MS).then(() => false);
+      return await Promise.race([this.#send(message), lost.promise, late]);
+    } finally {
+      this.#client.off('close', onClose);
+    }
   }
 
   subscribe(filter: string, handler: MessageHandler): Subscription {
@@ -110,6 +113,21 @@ export class MqttBus implements Bus {
       this.#client.endAsync(!this.#client.connected),
       elapsed(GOODBYE_TIMEOUT_MS),
     ]);
+  }
+
+  async #send(message: Publication): Promise<boolean> {
+    const expiry = message.expirySeconds;
+    try {
+      await this.#client.publishAsync(message.topic, message.payload, {
+        qos: 1,
+        retain: message.retain ?? false,
+        ...(expiry === undefined ? {} : { properties: { messageExpiryInterval: expiry } }),
+      });
+      return true;
+    } catch (error) {
+      if (!this.#ending) this.#options.log.debug(`not sent: ${describe(error)}`);
+      return false;
+    }
   }
 
   async #welcome(): Promise<void> {
