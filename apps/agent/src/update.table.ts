@@ -155,13 +155,35 @@ function effectsOn(situation: Situation): Effect[] {
 /** What is loaded ahead takes memory, so not for a device that is to wait before activation. */
 function downloadOf(situation: Situation, target: Target): Effect {
   const loadAhead = situation.loadAhead && holdOf(situation) === 'None';
-  return { kind: 'Download', target, keep: kept(situation), loadAhead };
+  return { kind: 'Download', target, keep: needed(situation), loadAhead };
 }
 
 /** Artifacts that stay on disk: what serves, what served before, what is wanted. */
 export function kept(situation: Situation): string[] {
   const { active, previous, desired, next } = situation;
-  const targets = [active, previous, desired?.target ?? null, next?.target ?? null];
+  return idsOf([active, previous, desired?.target ?? null, next?.target ?? null]);
+}
+
+/** Those that stay on a disk that is full: what served before goes, unless it is the way back. */
+function needed(situation: Situation): string[] {
+  const { active, previous, desired, next, trial } = situation;
+  const wayBack = trial === null && active !== null ? null : previous;
+  return idsOf([active, wayBack, desired?.target ?? null, next?.target ?? null]);
+}
+
+/** What an update of the device would delete when it needed the room, in bytes. */
+export function reclaimableBytes(situation: Situation): number {
+  const { previous, desired, state } = situation;
+  const failed = state === 'Failed' ? (desired?.target ?? null) : null;
+  const stays = needed({ ...situation, desired: null });
+  const spare = [previous, failed].filter(
+    (target) => target !== null && !stays.includes(target.artifact.id),
+  );
+  const sizes = new Map(spare.map((target) => [target?.artifact.id, target?.artifact.sizeBytes]));
+  return [...sizes.values()].reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+}
+
+function idsOf(targets: readonly (Target | null)[]): string[] {
   return [...new Set(targets.flatMap((target) => (target === null ? [] : [target.artifact.id])))];
 }
 

@@ -1,4 +1,21 @@
-import type { Device, Report, Target, Timeouts } from '@entrofleet/protocol';
+import {
+  type Artifact,
+  type Device,
+  LIMITS,
+  type Report,
+  type Target,
+  type Timeouts,
+} from '@entrofleet/protocol';
+
+/** Memory that an artifact takes on a device that runs it, with its KV cache. */
+export interface Footprint {
+  readonly decodedBytes: number;
+  /** Where it does not fit decoded, and so is held entropy coded. */
+  readonly codedBytes: number;
+}
+
+/** By artifact id. */
+export type Footprints = ReadonlyMap<string, Footprint>;
 
 export interface Misfit {
   readonly reason:
@@ -9,6 +26,18 @@ export interface Misfit {
     | 'UpdateTooSlow';
   /** The whole sum, so that a person can check it. */
   readonly message: string;
+}
+
+export function footprintsOf(artifacts: readonly Artifact[]): Footprints {
+  return new Map(
+    artifacts.map((artifact) => {
+      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
+      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
+      const decodedBytes = artifact.memoryBytes + cacheBytes;
+      const codedBytes = artifact.ref.sizeBytes + cacheBytes;
+      return [artifact.id, { decodedBytes, codedBytes }];
+    }),
+  );
 }
 
 /** What else is known; each adds a condition. */
@@ -23,12 +52,12 @@ export interface FitLimits {
  * Why a device cannot take the target, or `undefined` when it can. The old model serves until the
  * new one has passed its test, so both must fit in memory. A reading that is absent refuses nothing.
  *
- * @param footprints memory in bytes of artifacts that devices run, by artifact id.
+ * @param footprints of the artifacts that devices run.
  */
 export function misfit(
   device: Device,
   target: Target,
-  footprints: ReadonlyMap<string, number>,
+  footprints: Footprints,
   limits: FitLimits = {},
 ): Misfit | undefined {
   const report = device.status.report;
@@ -48,11 +77,7 @@ export interface WeightsHeld {
 }
 
 /** Decoded when that fits beside everything else, else entropy coded. */
-export function weightsHeld(
-  device: Device,
-  target: Target,
-  footprints: ReadonlyMap<string, number>,
-): WeightsHeld {
+export function weightsHeld(device: Device, target: Target, footprints: Footprints): WeightsHeld {
   const report = device.status.report;
   const roomBytes = report === null ? Number.POSITIVE_INFINITY : roomFor(report, footprints);
   const isResident =
@@ -70,22 +95,21 @@ export function missingBytes(report: Report | null, target: Target): number {
   return Math.max(0, target.artifact.sizeBytes - heldBytes);
 }
 
-function runningBytesOf(report: Report, footprints: ReadonlyMap<string, number>): number {
-  return report.active === null ? 0 : (footprints.get(report.active.artifactId) ?? 0);
+function runningBytesOf(report: Report, footprints: Footprints): number {
+  const held = report.active === null ? undefined : footprints.get(report.active.artifactId);
+  if (held === undefined) return 0;
+  const isDecoded = held.decodedBytes <= report.capabilities.memoryBytes;
+  return isDecoded ? held.decodedBytes : Math.min(held.codedBytes, held.decodedBytes);
 }
 
 /** Memory for a new model beside the one that serves. */
-function roomFor(report: Report, footprints: ReadonlyMap<string, number>): number {
+function roomFor(report: Report, footprints: Footprints): number {
   const { memoryBytes, memoryAvailableBytes } = report.capabilities;
   const besideBytes = memoryBytes - runningBytesOf(report, footprints);
   return Math.min(besideBytes, memoryAvailableBytes ?? Number.POSITIVE_INFINITY);
 }
 
-function memoryMisfit(
-  report: Report,
-  target: Target,
-  footprints: ReadonlyMap<string, number>,
-): Misfit | undefined {
+function memoryMisfit(report: Report, target: Target, footprints: Footprints): Misfit | undefined {
   const { memoryBytes, memoryAvailableBytes } = report.capabilities;
   const running = report.active;
   const runningBytes = runningBytesOf(report, footprints);
@@ -110,17 +134,21 @@ function memoryMisfit(
 }
 
 function diskMisfit(report: Report, target: Target): Misfit | undefined {
-  const { diskFreeBytes } = report.capabilities;
+  const { diskFreeBytes, diskReclaimableBytes = 0 } = report.capabilities;
   const { sizeBytes } = target.artifact;
   const lackingBytes = missingBytes(report, target);
-  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes) return undefined;
+  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + diskReclaimableBytes) {
+    return undefined;
+  }
+  const old =
+    diskReclaimableBytes === 0 ? '' : ` and ${mib(diskReclaimableBytes)} of old artifacts`;
   const running = report.active === null ? '' : ` beside ${report.active.model}`;
   return {
     reason: 'NotEnoughDisk',
     message:
       `${nameOf(target)} needs ${mib(sizeBytes)} on disk${running} - ` +
       `${mib(sizeBytes - lackingBytes)} held = ${mib(lackingBytes)}; the device has ` +
-      `${mib(diskFreeBytes)} free. Free some, or choose a smaller variant`,
+      `${mib(diskFreeBytes)} free${old}. Free some, or choose a smaller variant`,
   };
 }
 

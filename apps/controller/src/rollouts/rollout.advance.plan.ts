@@ -13,6 +13,7 @@ import { decideStarts, type Starts } from './start.plan.ts';
 import { type Excess, judgeFailures } from './threshold.plan.ts';
 import { openingOf } from './time.window.plan.ts';
 import { clockStarted } from './update.clock.plan.ts';
+import type { UpdatePrediction } from './update.prediction.ts';
 import type { VariantCandidate } from './variant.choice.plan.ts';
 import { inOrder } from './wave.order.plan.ts';
 
@@ -140,9 +141,15 @@ function begin(verdict: MemberVerdict, { waveOf }: Starts, facts: RolloutFacts):
     ...{ wave, previous, variant: target.variant, artifactId: target.artifact.id },
     ...{ state: 'Updating', reason: 'Asked', message: 'the device has not answered yet' },
     ...{ progressAt: facts.now, activatedAt: null, nextAttemptAt: null, actual: null },
-    predicted: facts.predict?.(device, target) ?? null,
+    predicted: predictedCost(facts.predict?.(device, target)),
   };
   return { ...verdict, member: started };
+}
+
+function predictedCost(prediction: UpdatePrediction | undefined): Member['predicted'] {
+  if (prediction === undefined) return null;
+  const { bytesToFetch, seconds } = prediction;
+  return { bytesToFetch, seconds };
 }
 
 /** What the device is told, if that is news to it. */

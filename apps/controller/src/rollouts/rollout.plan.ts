@@ -37,7 +37,8 @@ export function planRollout(facts: RolloutFacts): RolloutPlan {
   return { ...after, actions, wakeAt: earliest([course.wakeAt, ...course.stalls.map(untilOf)]) };
 }
 
-function accept(facts: RolloutFacts): VariantsAcceptance {
+/** Whether the rollout can be carried out as it stands, and with what. */
+export function accept(facts: RolloutFacts): VariantsAcceptance {
   const { spec } = facts.rollout;
   const fault = windowFault(spec.strategy);
   if (fault !== undefined) return { kind: 'Rejected', reason: 'BadWindow', message: fault };
