@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type AgentsResult, measureAgents } from './fleet.agents.ts';
 import { type CrowdResult, measureCrowd } from './fleet.crowd.ts';
+import { agentsGoals, crowdGoals } from './fleet.goals.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -55,4 +56,5 @@ for (const bytesPerSecond of numbers(options.rates)) {
     }),
   );
 }
-process.stdout.write(`${JSON.stringify({ database, crowd, agents }, null, 2)}\n`);
+const goals = [...crowdGoals(crowd), ...agentsGoals(agents)];
+process.stdout.write(`${JSON.stringify({ database, crowd, agents, goals }, null, 2)}\n`);
