@@ -61,6 +61,23 @@ export function agentsGoals(results: readonly AgentsResult[]): FleetGoal[] {
   });
 }
 
+/** A line for each goal, for people. */
+export function goalLines(goals: readonly FleetGoal[]): string {
+  const lines = goals.map(({ name, figure, atMost, met }) => [
+    met ? 'met' : 'MISSED',
+    String(figure),
+    `<= ${atMost}`,
+    name,
+  ]);
+  const width = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));
+  return lines
+    .map((line) =>
+      line.map((text, column) => text.padEnd(column < 3 ? width(column) : 0)).join('  '),
+    )
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
 function goal(name: string, figure: number, atMost: number): FleetGoal {
   return { name, figure: Number(figure.toFixed(3)), atMost, met: figure <= atMost };
 }
