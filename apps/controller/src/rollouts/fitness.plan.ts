@@ -133,15 +133,23 @@ function memoryMisfit(report: Report, target: Target, footprints: Footprints): M
   return { reason: 'NotEnoughMemory', message };
 }
 
+/** What the device deletes for the target: artifacts before the active one, and what it gives up. */
+function reclaimableBytes(report: Report, target: Target): number {
+  const { diskReclaimableBytes = 0 } = report.capabilities;
+  const id = report.target?.artifactId;
+  const isGivenUp = id !== target.artifact.id && id !== report.active?.artifactId;
+  return diskReclaimableBytes + (isGivenUp ? (report.download?.bytesHeld ?? 0) : 0);
+}
+
 function diskMisfit(report: Report, target: Target): Misfit | undefined {
-  const { diskFreeBytes, diskReclaimableBytes = 0 } = report.capabilities;
+  const { diskFreeBytes } = report.capabilities;
+  const oldBytes = reclaimableBytes(report, target);
   const { sizeBytes } = target.artifact;
   const lackingBytes = missingBytes(report, target);
-  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + diskReclaimableBytes) {
+  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + oldBytes) {
     return undefined;
   }
-  const old =
-    diskReclaimableBytes === 0 ? '' : ` and ${mib(diskReclaimableBytes)} of old artifacts`;
+  const old = oldBytes === 0 ? '' : ` and ${mib(oldBytes)} of artifacts that it can do without`;
   const running = report.active === null ? '' : ` beside ${report.active.model}`;
   return {
     reason: 'NotEnoughDisk',
