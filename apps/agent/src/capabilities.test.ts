@@ -7,6 +7,7 @@ import {
   readCapabilities,
   readMemory,
   readPeakRssBytes,
+  resetPeakRss,
   readTemperatureCelsius,
 } from './capabilities.ts';
 
@@ -97,4 +98,13 @@ it('reads a Jetson’s name and its hottest zone that is switched on', async () 
   const options = { dataFolder: root, isa: [], memoryBudgetBytes: null, root };
   expect((await readCapabilities(options)).accelerator).toContain('Jetson Orin Nano');
   expect(readTemperatureCelsius(root)).toBe(51.25);
+});
+
+it.skipIf(process.platform !== 'linux')('the peak of memory forgets what was taken before', () => {
+  const ballast = Buffer.alloc(64 * 1024 * 1024, 1);
+  const peakBytes = readPeakRssBytes() ?? 0;
+  expect(ballast.length).toBeLessThan(peakBytes);
+  resetPeakRss();
+  expect(readPeakRssBytes()).toBeLessThanOrEqual(peakBytes);
+  expect(() => resetPeakRss('/no/such/place')).not.toThrow();
 });
