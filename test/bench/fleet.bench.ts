@@ -1,14 +1,21 @@
 /**
- * The fleet at scale: `make bench-fleet`; JSON on standard output, progress on standard error.
+ * The fleet at scale: `make bench-fleet`; goals and JSON on standard output, progress on
+ * standard error.
  *
  *   node test/bench/fleet.bench.ts [--sizes 1000,10000] [--database postgresql|pglite]
- *     [--interval 30] [--seconds 60] [--profile FOLDER]
+ *     [--interval 30] [--seconds 60] [--agents 64] [--rates 0,6000000] [--profile FOLDER]
  *
  * Devices are simulated in one process: real MQTT to a real Mosquitto, real want-lists, every chunk
- * checked; then each phase takes about a second. The controller is the real one.
+ * checked; then each phase takes about a second. The agents are full ones, a process each, that
+ * fetch, check and store 256 MB and wait then; --rates are limits of the controller's chunk bytes
+ * in a second (0: none), because this one machine runs all of them. The controller is the real one.
  */
+
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureCrowd } from './fleet.crowd.ts';
+import { type AgentsResult, measureAgents } from './fleet.agents.ts';
+import { type CrowdResult, measureCrowd } from './fleet.crowd.ts';
+import { agentsGoals, crowdGoals, goalLines } from './fleet.goals.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -16,18 +23,40 @@ const { values: options } = parseArgs({
     database: { type: 'string', default: 'postgresql' },
     interval: { type: 'string', default: '30' },
     seconds: { type: 'string', default: '60' },
+    agents: { type: 'string', default: '64' },
+    rates: { type: 'string', default: '0,6000000' },
     profile: { type: 'string' },
   },
 });
 
+const CACHE = join(import.meta.dirname, '../../.cache/bench-fleet');
+const numbers = (text: string) => text.split(',').filter(Boolean).map(Number);
+const database = options.database === 'pglite' ? 'pglite' : 'postgresql';
+const onProgress = (line: string) => process.stderr.write(`${line}\n`);
 const { profile } = options;
-const crowd = await measureCrowd({
-  sizes: options.sizes.split(',').map(Number),
-  database: options.database === 'pglite' ? 'pglite' : 'postgresql',
+const environment =
+  profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` };
+
+const sizes = numbers(options.sizes);
+const crowd: CrowdResult[] = await measureCrowd({
+  sizes,
+  database,
   reportIntervalSeconds: Number(options.interval),
   steadySeconds: Number(options.seconds),
-  environment:
-    profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` },
-  onProgress: (line) => process.stderr.write(`${line}\n`),
+  environment,
+  onProgress,
 });
-process.stdout.write(`${JSON.stringify({ crowd }, null, 2)}\n`);
+const agents: AgentsResult[] = [];
+for (const bytesPerSecond of numbers(options.rates)) {
+  agents.push(
+    await measureAgents({
+      agents: Number(options.agents),
+      bytesPerSecond,
+      cacheFolder: CACHE,
+      onProgress,
+    }),
+  );
+}
+const goals = [...crowdGoals(crowd), ...agentsGoals(agents)];
+process.stdout.write(goalLines(goals));
+process.stdout.write(`${JSON.stringify({ database, crowd, agents, goals }, null, 2)}\n`);

@@ -69,6 +69,7 @@ export interface CrowdResult {
 
 /** Thousands of simulated devices: steady reporting, then a rollout, for each size of the fleet. */
 export async function measureCrowd(options: CrowdOptions): Promise<CrowdResult[]> {
+  if (options.sizes.length === 0) return [];
   const services = await startServices({
     database: options.database,
     environment: {

@@ -35,6 +35,9 @@ export const FAULT_EFFECTS: Readonly<Record<FaultKind, Effect>> = {
   ResetLink: async (world, { target }) => {
     linkOf(world, target).reset();
   },
+  AbandonLink: async (world, { target }) => {
+    linkOf(world, target).abandon();
+  },
   FillAgentDisk: fillDisk,
   FillControllerDisk: fillDisk,
 };

@@ -33,6 +33,7 @@ export class ChaosOperator {
   #wantedGeneration = 0;
   #pausedSinceMs: number | undefined;
   #labelled = 0;
+  #lastNews = '';
   #changes = 0;
 
   constructor(use: { world: ChaosWorld; timeline: ChaosTimeline; waves: WaveWatch }) {
@@ -146,13 +147,18 @@ export class ChaosOperator {
     return (body as { items: T[] }).items;
   }
 
+  /** A device that is offline is waited for by nobody, so a rollout may be complete without it. */
   #noteComplete({ metadata, status }: Rollout): void {
+    const standing = Object.entries(status.counts).filter(([, count]) => count > 0);
+    const words = standing.map(([state, count]) => `${count} ${state}`).join(', ');
+    const news = `generation ${metadata.generation}: ${status.phase}, ${words}`;
+    if (news !== this.#lastNews) this.#timeline.note(news);
+    this.#lastNews = news;
     if (this.#wantedSinceMs === undefined || status.phase !== 'Complete') return;
     if (status.observedGeneration < this.#wantedGeneration) return;
-    if (status.observedGeneration !== metadata.generation || status.counts.offline > 0) return;
+    if (status.observedGeneration !== metadata.generation) return;
     this.convergedMs.push(performance.now() - this.#wantedSinceMs);
     this.#wantedSinceMs = undefined;
-    this.#timeline.note(`complete: generation ${metadata.generation}`);
   }
 
   async #retryWhenPaused({ status }: Rollout, members: readonly Member[]): Promise<void> {

@@ -6,11 +6,13 @@ interface FaultDescription {
   readonly durationMs: readonly [number, number];
   /** It is in every so manieth deck. Default: in each. */
   readonly everyDecks?: number;
+  /** How often it is in a deck. Default: once. */
+  readonly copies?: number;
 }
 
 /** What can go wrong, and for how long. */
 const FAULTS = {
-  KillAgent: { on: 'agent', durationMs: [0, 4000] },
+  KillAgent: { on: 'agent', durationMs: [0, 4000], copies: 3 },
   KillController: { on: 'controller', durationMs: [0, 3000] },
   KillCompressor: { on: 'controller', durationMs: [0, 0] },
   KillRedis: { on: 'redis', durationMs: [0, 3000] },
@@ -24,6 +26,7 @@ const FAULTS = {
   CutOffDevice: { on: 'deviceLink', durationMs: [20_000, 90_000] },
   CutOffServer: { on: 'serverLink', durationMs: [15_000, 40_000], everyDecks: 4 },
   SlowLink: { on: 'link', durationMs: [2000, 10_000] },
+  AbandonLink: { on: 'link', durationMs: [0, 0] },
   ResetLink: { on: 'link', durationMs: [0, 0] },
   FillAgentDisk: { on: 'agentDisk', durationMs: [2000, 8000] },
   FillControllerDisk: { on: 'controllerDisk', durationMs: [2000, 10_000] },
@@ -117,9 +120,9 @@ function faultsOf(options: ScheduleOptions, random: () => number): ChaosStep[] {
 }
 
 function kindsOfDeck(deck: number): FaultKind[] {
-  return FAULT_KINDS.filter((kind) => {
-    const { everyDecks = 1 }: FaultDescription = FAULTS[kind];
-    return deck % everyDecks === 0;
+  return FAULT_KINDS.flatMap((kind) => {
+    const { everyDecks = 1, copies = 1 }: FaultDescription = FAULTS[kind];
+    return deck % everyDecks === 0 ? Array<FaultKind>(copies).fill(kind) : [];
   });
 }
 

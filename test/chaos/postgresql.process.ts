@@ -3,7 +3,8 @@ import { chown, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { accepts, freePort } from '../../deploy/private/loopback.port.ts';
+import pg from 'pg';
+import { freePort } from '../../deploy/private/loopback.port.ts';
 import { SupervisedProcess } from '../../deploy/private/supervised.process.ts';
 import { temporaryFolder } from '../../deploy/private/temporary.folder.ts';
 
@@ -44,7 +45,7 @@ export async function startPostgresqlProcess(programs: string): Promise<Postgres
     command: [first, ...rest],
     environment: {},
     logPath: join(folder, 'postgresql.log'),
-    isReady: () => accepts(port),
+    isReady: () => answers(port),
     readyTimeoutMs: 30_000,
     stopTimeoutMs: 10_000,
   });
@@ -57,4 +58,18 @@ export async function startPostgresqlProcess(programs: string): Promise<Postgres
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+/** A server that starts takes connections before it takes statements. */
+async function answers(port: number): Promise<boolean> {
+  const url = `postgres://entrofleet@127.0.0.1:${port}/postgres`;
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await client.end();
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { judgeVariants } from '../../apps/controller/src/rollouts/acceptance.plan.ts';
 import {
   estimateReuse,
+  type LackingBytes,
   lackingOf,
   pairKey,
 } from '../../apps/controller/src/rollouts/reuse.plan.ts';
@@ -11,6 +12,7 @@ import type { RolloutFacts } from '../../apps/controller/src/rollouts/rollout.ty
 import {
   actualUpdate,
   classPaces,
+  predictor,
   predictUpdate,
 } from '../../apps/controller/src/rollouts/update.prediction.ts';
 import type { Capabilities, Device, Report, Target } from '../../libs/protocol/src/index.ts';
@@ -67,7 +69,7 @@ describe('estimateReuse', () => {
   const target = theTarget();
   const size = target.artifact.sizeBytes;
   const runsOld = device('d', { report: { active: OLD, phase: 'Active' } });
-  const none = new Map<string, number>();
+  const none: LackingBytes = new Map();
 
   it('fetches all of it, or what is missing of a download', () => {
     const fresh = estimateReuse({ device: device('d'), target, lackingBytes: none });
@@ -85,19 +87,16 @@ describe('estimateReuse', () => {
 
   it('leaves out chunks of the artifact that runs, or takes a smaller delta to it', () => {
     const pair = pairKey({ held: OLD.artifactId, wanted: NEW.artifactId });
-    const lackingBytes = new Map([[pair, 3 * MIB]]);
-    expect(estimateReuse({ device: runsOld, target, lackingBytes }).bytesToFetch).toBe(3 * MIB);
-    const delta = (sizeMib: number) => ({
-      baseArtifactId: OLD.artifactId,
-      file: { ...target.artifact, id: digest('delta'), sizeBytes: sizeMib * MIB },
+    const lackingBytes: LackingBytes = new Map([[pair, { bytesToFetch: 3 * MIB, by: 'Chunks' }]]);
+    expect(estimateReuse({ device: runsOld, target, lackingBytes })).toEqual({
+      bytesToFetch: 3 * MIB,
+      explanation: 'all but 17.0 MiB it has in stories u8',
     });
-    const smaller = { ...target, deltas: [delta(2)] };
-    const by = estimateReuse({ device: runsOld, target: smaller, lackingBytes });
-    expect(by).toEqual({ bytesToFetch: 2 * MIB, explanation: 'the difference to u8' });
-    const larger = { ...target, deltas: [delta(4)] };
-    expect(estimateReuse({ device: runsOld, target: larger, lackingBytes }).bytesToFetch).toBe(
-      3 * MIB,
-    );
+    const delta: LackingBytes = new Map([[pair, { bytesToFetch: 2 * MIB, by: 'Delta' }]]);
+    expect(estimateReuse({ device: runsOld, target, lackingBytes: delta })).toEqual({
+      bytesToFetch: 2 * MIB,
+      explanation: 'the difference to stories u8',
+    });
     const same = device('d', { report: { active: NEW, phase: 'Active' } });
     expect(estimateReuse({ device: same, target, lackingBytes }).bytesToFetch).toBe(0);
   });
@@ -112,7 +111,7 @@ describe('estimateReuse', () => {
 
 describe('predictUpdate', () => {
   const target = theTarget();
-  const reuse = { bytesToFetch: 8 * MIB };
+  const reuse = { bytesToFetch: 8 * MIB, explanation: 'the rest' };
 
   it('adds fetching at the measured speed to what the class took before, by size', () => {
     const paces = classPaces([updated('a'), updated('b')]);
@@ -121,7 +120,7 @@ describe('predictUpdate', () => {
     // 20 MiB take twice the 0.9 s that 10 MiB took, and activating takes 0.1 s whatever the size.
     expect(seconds).toBeCloseTo(4 + 1.8 + 0.1, 6);
     expect(explanation).toBe(
-      '8.0 MiB to fetch / 2.0 MiB/s = 4.0 s; 1.9 s to verify, decode, test and activate, ' +
+      '8.0 MiB to fetch (the rest) / 2.0 MiB/s = 4.0 s; 1.9 s to verify, decode, test and activate, ' +
         'as 2 of its class did',
     );
   });
@@ -164,8 +163,15 @@ describe('dryRun', () => {
     return {
       rollout,
       acceptance: judgeVariants(spec, rollout.model, artifacts),
-      lackingBytes: new Map([[pairKey({ held: OLD.artifactId, wanted: NEW.artifactId }), 5 * MIB]]),
-      paces: classPaces([updated('past')]),
+      predict: predictor({
+        lackingBytes: new Map([
+          [
+            pairKey({ held: OLD.artifactId, wanted: NEW.artifactId }),
+            { bytesToFetch: 5 * MIB, by: 'Chunks' as const },
+          ],
+        ]),
+        paces: classPaces([updated('past')]),
+      }),
     };
   }
   const fast = { linkBytesPerSecond: 20 * MIB };

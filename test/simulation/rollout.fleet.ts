@@ -1,4 +1,10 @@
-import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
+import { artifactTarget } from '../../apps/controller/src/rollouts/acceptance.plan.ts';
+import {
+  aborted,
+  approved,
+  resumed,
+  retried,
+} from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
 import type {
   RolloutAction,
@@ -9,8 +15,11 @@ import type {
   Desired,
   Device,
   Member,
+  ModelIdentity,
   Report,
   Rollout,
+  Strategy,
+  Target,
   WaveSpec,
 } from '../../libs/protocol/src/index.ts';
 import {
@@ -26,25 +35,35 @@ export type Step =
   | { readonly kind: 'Reconcile'; readonly crash: 'no' | 'before-save' | 'half-way' }
   | { readonly kind: 'Deliver' | 'Work' | 'Report' | 'Break'; readonly device: number }
   | { readonly kind: 'Online' | 'Offline'; readonly device: number }
-  | { readonly kind: 'Join' | 'Pause' | 'Resume' | 'Retry' };
+  | { readonly kind: 'Join' | 'Pause' | 'Resume' | 'Retry' | 'Approve' | 'Abort' }
+  | { readonly kind: 'Wait'; readonly seconds: number };
 
-interface SimulatedDevice {
+export interface SimulatedDevice {
   readonly name: string;
   readonly memoryBytes: number;
   online: boolean;
-  /** What the agent works on, and how far it is. */
+  /** When it went offline last; in milliseconds. */
+  offlineSinceMs: number;
+  /** What the agent works on, how far it is, and what serves. */
   desired: Desired | null;
+  next: Desired | null;
   phase: Report['phase'];
+  active: ModelIdentity | null;
   sequence: number;
   /** The controller's record of it. */
   record: Device['status'];
 }
 
-const NEXT: Partial<Record<Report['phase'], Report['phase']>> = {
+/** Phases in which nothing has been stopped for the new model. */
+const AHEAD: Partial<Record<Report['phase'], Report['phase']>> = {
   Downloading: 'Verifying',
-  Verifying: 'Decoding',
+  Verifying: 'Staged',
+  Staged: 'Decoding',
+};
+const AT_RISK: Partial<Record<Report['phase'], Report['phase']>> = {
   Decoding: 'Testing',
-  Testing: 'Active',
+  Testing: 'Activating',
+  Activating: 'Active',
 };
 const START_MS = Date.parse('2026-11-21T08:00:00.000Z');
 
@@ -54,10 +73,24 @@ export class SimulatedFleet {
   rollout: Rollout;
   members: readonly Member[] = [];
   #nowMs = START_MS;
+  readonly #before: ModelIdentity | null;
 
-  constructor(options: { devices: number; unfit: number; waves: WaveSpec[] }) {
-    this.rollout = exampleRollout({ strategy: { waves: options.waves } });
+  constructor(options: {
+    devices: number;
+    unfit: number;
+    waves: WaveSpec[];
+    strategy?: Partial<Strategy>;
+    /** What the devices run before; default: nothing. */
+    before?: ModelIdentity;
+  }) {
+    const { waves, strategy = {} } = options;
+    this.#before = options.before ?? null;
+    this.rollout = exampleRollout({ strategy: { waves, ...strategy } });
     for (let i = 0; i < options.devices; i++) this.#join(i < options.unfit);
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
   }
 
   /** @returns the plan, for a reconcile. */
@@ -69,11 +102,17 @@ export class SimulatedFleet {
       if (device !== undefined) this.#runOn(device, step.kind);
       return undefined;
     }
+    if (step.kind === 'Wait') this.#nowMs += step.seconds * 1000;
     const { spec } = this.rollout;
+    if (step.kind === 'Approve') {
+      this.#save(approved(this.progress, this.rollout.status.currentWave + 1));
+    }
+    if (step.kind === 'Abort')
+      this.#save(aborted(this.progress, { now: this.#now(), generation: 1 }));
     if (step.kind === 'Join') this.#join(false);
     if (step.kind === 'Pause') this.rollout = { ...this.rollout, spec: { ...spec, paused: true } };
     if (step.kind === 'Retry') this.#save(retried(this.progress, this.#now()));
-    if (step.kind === 'Resume') {
+    if (step.kind === 'Resume' && this.rollout.status.abandoned === null) {
       this.rollout = { ...this.rollout, spec: { ...spec, paused: false } };
       this.#save(resumed(this.progress, this.#now()));
     }
@@ -93,7 +132,7 @@ export class SimulatedFleet {
       devices: this.devices.map((device) => this.#object(device)),
       others: [],
       footprints: new Map(),
-      earlierTargets: new Map(),
+      earlierTargets: this.#earlierTargets(),
       specDigest: 'one',
       now: this.#now(),
     });
@@ -105,17 +144,23 @@ export class SimulatedFleet {
 
   /** Everybody is online, nothing is lost, nothing breaks any more. */
   heal(): void {
-    this.run({ kind: 'Resume' });
     for (let round = 0; round < 40 * this.devices.length; round++) {
       this.run({ kind: 'Retry' });
+      if (this.rollout.spec.paused) this.run({ kind: 'Resume' });
       for (const device of this.devices) {
         for (const kind of ['Online', 'Deliver', 'Work', 'Report'] as const) {
           this.#runOn(device, kind);
         }
       }
+      this.run({ kind: 'Wait', seconds: 15 });
       this.run({ kind: 'Reconcile', crash: 'no' });
+      if (this.#reason() === 'AwaitingApproval') this.run({ kind: 'Approve' });
       if (this.rollout.status.phase === 'Complete' && !this.#isBehind()) return;
     }
+  }
+
+  #reason(): string | undefined {
+    return this.rollout.status.conditions.find(({ type }) => type === 'Progressing')?.reason;
   }
 
   #save({ status, members }: RolloutProgress): void {
@@ -129,6 +174,7 @@ export class SimulatedFleet {
 
   #runOn(device: SimulatedDevice, kind: Extract<Step, { device: number }>['kind']): void {
     if (kind === 'Online' || kind === 'Offline') {
+      if (device.online && kind === 'Offline') device.offlineSinceMs = this.#nowMs;
       device.online = kind === 'Online';
       device.record = { ...device.record, online: device.online };
       if (kind === 'Online') this.#report(device);
@@ -136,24 +182,60 @@ export class SimulatedFleet {
     if (!device.online) return;
     if (kind === 'Deliver') this.#deliver(device);
     if (kind === 'Report') this.#report(device);
-    if (kind === 'Work') device.phase = NEXT[device.phase] ?? device.phase;
-    if (kind === 'Break' && device.phase !== 'Idle') device.phase = 'Failed';
+    if (kind === 'Work') this.#work(device);
+    if (kind === 'Break' && device.phase !== 'Idle') this.#break(device);
   }
 
+  #work(device: SimulatedDevice): void {
+    const hold = device.desired?.hold ?? 'None';
+    if (device.phase === 'Downloading' && hold === 'Download') return;
+    if (device.phase === 'Staged' && hold !== 'None') return;
+    device.phase = AHEAD[device.phase] ?? AT_RISK[device.phase] ?? device.phase;
+    if (device.phase === 'Active') {
+      device.active = identityOf(device.desired?.target ?? null);
+      this.#turn(device);
+    }
+  }
+
+  /** An update that fails leaves what served; a new model that serves badly is given up. */
+  #break(device: SimulatedDevice): void {
+    if (device.phase === 'Active') device.active = this.#before;
+    device.phase = 'Failed';
+    this.#turn(device);
+  }
+
+  /** What has waited for the end of an update. */
+  #turn(device: SimulatedDevice): void {
+    const { next } = device;
+    device.next = null;
+    if (next !== null) this.#take(device, next);
+  }
+
+  /** As the agent's table does it: the same work goes on, other work starts over. */
   #deliver(device: SimulatedDevice): void {
     const asked = device.record.desired;
     if (asked === null || asked.revision <= (device.desired?.revision ?? 0)) return;
+    const { desired } = device;
+    const isSame = desired?.target?.artifact.id === asked.target?.artifact.id;
+    const isUnderway = device.phase in AHEAD || device.phase in AT_RISK;
+    const isSettled = device.phase === 'Failed' && desired?.attempt === asked.attempt;
+    if (isSame && (isUnderway || isSettled)) device.desired = asked;
+    else if (device.phase in AT_RISK && asked.onAbandon === 'Finish') device.next = asked;
+    else this.#take(device, asked);
+  }
+
+  #take(device: SimulatedDevice, asked: Desired): void {
     device.desired = asked;
-    if (device.phase !== 'Active') device.phase = 'Downloading';
+    const { target } = asked;
+    if (target === null) {
+      device.active = null;
+      device.phase = 'Idle';
+    } else if (device.active?.artifactId === target.artifact.id) device.phase = 'Active';
+    else device.phase = 'Downloading';
   }
 
   #report(device: SimulatedDevice): void {
-    const target = device.desired?.target ?? null;
-    const identity = target && {
-      model: target.model,
-      variant: target.variant,
-      artifactId: target.artifact.id,
-    };
+    const identity = identityOf(device.desired?.target ?? null);
     const capabilities = { ...exampleReport('x').capabilities, memoryBytes: device.memoryBytes };
     const report = exampleReport(device.name, {
       sequence: ++device.sequence,
@@ -162,16 +244,20 @@ export class SimulatedFleet {
       observedAttempt: device.desired?.attempt ?? 0,
       phase: device.phase,
       target: identity,
-      active: device.phase === 'Active' ? identity : null,
+      active: device.active,
       error: device.phase === 'Failed' ? { reason: 'Broken', message: 'it broke' } : null,
     });
     device.record = { ...device.record, report, lastSeen: this.#now() };
   }
 
   #carryOut(action: RolloutAction): void {
-    if (action.kind !== 'SetDesired') return;
+    if (action.kind !== 'SetDesired' && action.kind !== 'SetPenalty') return;
     const device = this.devices.find((d) => d.name === action.device);
     if (device === undefined) return;
+    if (action.kind === 'SetPenalty') {
+      device.record = { ...device.record, penalty: action.penalty };
+      return;
+    }
     const revision = device.record.desired?.revision ?? 0;
     if (revision !== action.seenRevision) return;
     const desired: Desired = {
@@ -181,6 +267,8 @@ export class SimulatedFleet {
       rollout: action.rollout,
       attempt: action.attempt,
       target: action.target,
+      hold: action.hold,
+      ...(action.onAbandon === undefined ? {} : { onAbandon: action.onAbandon }),
       issuedAt: this.#now(),
     };
     device.record = { ...device.record, desired };
@@ -195,13 +283,24 @@ export class SimulatedFleet {
       name,
       memoryBytes,
       online: true,
+      offlineSinceMs: 0,
       desired: null,
+      next: null,
       phase: 'Idle',
+      active: this.#before,
       sequence: 0,
       record,
     };
     this.#report(device);
     this.devices.push(device);
+  }
+
+  #earlierTargets(): Map<string, Target> {
+    if (this.#before === null) return new Map();
+    const { artifactId, variant } = this.#before;
+    const artifact = exampleArtifact({ id: artifactId, variant });
+    const target = artifactTarget(artifact, { contextLength: 1024, samplePrompt: null });
+    return new Map([[artifactId, target]]);
   }
 
   #object(device: SimulatedDevice): Device {
@@ -211,4 +310,9 @@ export class SimulatedFleet {
   #now(): string {
     return new Date(this.#nowMs).toISOString();
   }
+}
+
+function identityOf(target: Target | null): ModelIdentity | null {
+  if (target === null) return null;
+  return { model: target.model, variant: target.variant, artifactId: target.artifact.id };
 }

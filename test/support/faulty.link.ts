@@ -16,9 +16,16 @@ export interface FaultyLink {
   readonly port: number;
   /** Bytes handed to clients so far, over all connections. */
   readonly bytesToClient: number;
+  /** Connections taken so far. */
+  readonly accepted: number;
   set(condition: LinkCondition): void;
   /** Ends every connection with a reset; new ones are taken. @returns how many there were. */
   reset(): number;
+  /**
+   * What stands now carries nothing any more and nobody is told, as after a router lost its memory;
+   * new connections are good. @returns how many there were.
+   */
+  abandon(): number;
   close(): Promise<void>;
 }
 
@@ -27,6 +34,14 @@ interface LinkState {
   /** Settles when the condition changes. */
   changed: PromiseWithResolvers<void>;
   bytesToClient: number;
+  accepted: number;
+  readonly connections: Set<Connection>;
+}
+
+/** Two sockets, and whether what one says still reaches the other. */
+interface Connection {
+  readonly sockets: Socket[];
+  isAbandoned: boolean;
 }
 
 /**
@@ -38,10 +53,12 @@ export async function faultyLink(options: { readonly toPort: number }): Promise<
     condition: { kind: 'Clear' },
     changed: Promise.withResolvers(),
     bytesToClient: 0,
+    accepted: 0,
+    connections: new Set(),
   };
-  const sockets = new Set<Socket>();
+  const { connections } = state;
   const server = createServer({ allowHalfOpen: false }, (client) => {
-    void join({ client, toPort: options.toPort, state, sockets });
+    void join({ client, toPort: options.toPort, state });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -56,45 +73,56 @@ export async function faultyLink(options: { readonly toPort: number }): Promise<
     get bytesToClient() {
       return state.bytesToClient;
     },
+    get accepted() {
+      return state.accepted;
+    },
     set,
     reset: () => {
-      const count = sockets.size / 2;
-      for (const socket of sockets) socket.resetAndDestroy();
-      return Math.round(count);
+      for (const { sockets } of connections) for (const s of sockets) s.resetAndDestroy();
+      return connections.size;
+    },
+    abandon: () => {
+      for (const connection of connections) connection.isAbandoned = true;
+      return connections.size;
     },
     close: async () => {
+      for (const connection of connections) {
+        connection.isAbandoned = false;
+        for (const socket of connection.sockets) socket.destroy();
+      }
       set({ kind: 'Clear' });
-      for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');
     },
   };
 }
 
-async function join(use: {
-  client: Socket;
-  toPort: number;
-  state: LinkState;
-  sockets: Set<Socket>;
-}): Promise<void> {
-  const { client, toPort, state, sockets } = use;
-  keep(client, sockets);
+async function join(use: { client: Socket; toPort: number; state: LinkState }): Promise<void> {
+  const { client, toPort, state } = use;
+  state.accepted++;
+  const connection: Connection = { sockets: [], isAbandoned: false };
+  state.connections.add(connection);
+  keep(client, connection);
   // The client's own kernel has taken the connection; whether anybody is there it learns later.
-  await untilHeard(state);
-  if (client.destroyed) return;
-  const upstream = connect(toPort, '127.0.0.1');
-  keep(upstream, sockets);
-  const ways = [
-    { from: client, to: upstream },
-    { from: upstream, to: client, onBytes: (bytes: number) => (state.bytesToClient += bytes) },
-  ];
-  await Promise.all(ways.map((way) => carry({ ...way, state })));
+  await untilHeard(state, connection);
+  if (!client.destroyed) {
+    const upstream = connect(toPort, '127.0.0.1');
+    keep(upstream, connection);
+    const onBytes = (bytes: number) => {
+      state.bytesToClient += bytes;
+    };
+    const ways = [
+      { from: client, to: upstream },
+      { from: upstream, to: client, onBytes },
+    ];
+    await Promise.all(ways.map((way) => carry({ ...way, state, connection })));
+  }
+  state.connections.delete(connection);
 }
 
-function keep(socket: Socket, sockets: Set<Socket>): void {
-  sockets.add(socket);
+function keep(socket: Socket, connection: Connection): void {
+  connection.sockets.push(socket);
   socket.on('error', () => {});
-  socket.on('close', () => sockets.delete(socket));
 }
 
 /** Carries one direction until its source ends, then ends the other side too. */
@@ -102,15 +130,16 @@ async function carry(way: {
   readonly from: Socket;
   readonly to: Socket;
   readonly state: LinkState;
+  readonly connection: Connection;
   readonly onBytes?: (bytes: number) => void;
 }): Promise<void> {
-  const { from, to, state, onBytes } = way;
+  const { from, to, state, connection, onBytes } = way;
   let delivered: Promise<void> = Promise.resolve();
   try {
     for await (const data of from) {
       for (let at = 0; at < data.length; at += PIECE_BYTES) {
         const piece: Buffer = data.subarray(at, at + PIECE_BYTES);
-        await untilHeard(state);
+        await untilHeard(state, connection);
         const { condition } = state;
         const delayMs = condition.kind === 'Slow' ? condition.delayMs : 0;
         if (condition.kind === 'Slow')
@@ -125,7 +154,7 @@ async function carry(way: {
     // A cut connection is what this link is for; both ends see it by themselves.
   }
   await delivered;
-  await untilHeard(state);
+  await untilHeard(state, connection);
   to.destroySoon();
 }
 
@@ -137,6 +166,6 @@ async function deliver(of: { to: Socket; piece: Buffer; dueMs: number }): Promis
   await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => undefined);
 }
 
-async function untilHeard(state: LinkState): Promise<void> {
-  while (state.condition.kind === 'Silent') await state.changed.promise;
+async function untilHeard(state: LinkState, connection: Connection): Promise<void> {
+  while (connection.isAbandoned || state.condition.kind === 'Silent') await state.changed.promise;
 }

@@ -133,6 +133,7 @@ export const abandonmentSchema = z.strictObject({
   reason: z.string(),
   message: z.string().max(LIMITS.errorMessageLength),
   at: instantSchema,
+  generation: z.int().min(1).describe('The last one that asks for what is given up'),
 });
 export type Abandonment = z.infer<typeof abandonmentSchema>;
 

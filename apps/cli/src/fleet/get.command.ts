@@ -111,7 +111,7 @@ async function read(client: FleetClient, { kind, names }: Asked, query: ListQuer
   return items;
 }
 
-/** Lists anew when the controller no longer knows what happened since. */
+/** Until it is interrupted. Lists anew when the controller no longer knows what happened since. */
 async function watchList(
   client: FleetClient,
   { kind }: Asked,
@@ -134,4 +134,5 @@ async function watchList(
       context.complain('the controller no longer knows what happened meanwhile; listing again');
     }
   }
+  context.signal.throwIfAborted();
 }

@@ -58,6 +58,7 @@ async function follow(
       if (!(error instanceof RequestRefused) || error.status !== 410) throw error;
     }
   }
+  of.signal.throwIfAborted();
 }
 
 export function eventText({ at, type, reason, message }: FleetEvent): string {

@@ -64,6 +64,7 @@ async function followed(
     line.show(last);
     if (outcomeOf(last).kind !== 'Going') break;
   }
+  of.signal.throwIfAborted();
   return last;
 }
 

@@ -20,6 +20,8 @@ const LOCK_MS = 10_000;
 const STALLED_CHECK_MS = 5000;
 const CLOSE_MS = 3000;
 const PING_MS = 1000;
+/** A command, or BullMQ's longest wait for a job, is answered well before; else nobody is there. */
+const SILENCE_MS = 20_000;
 
 const JOB_OPTIONS: JobsOptions = {
   attempts: ATTEMPTS,
@@ -80,13 +82,15 @@ export class RedisKeyQueue extends KeyQueue {
   #flushing: Promise<void> | undefined;
   #reachable: boolean | undefined;
 
-  constructor(options: { url: string; prefix: string; log: Log }) {
+  constructor(options: { url: string; prefix: string; log: Log; silenceMs?: number }) {
     super();
     this.#prefix = options.prefix;
     this.#log = options.log;
     this.#redis = new Redis(options.url, {
       // BullMQ's blocking commands wait as long as it takes.
       maxRetriesPerRequest: null,
+      // A connection whose other end has vanished is given up; commands under way are sent again.
+      socketTimeout: options.silenceMs ?? SILENCE_MS,
       retryStrategy: (times) => Math.min(times * RECONNECT_MS.step, RECONNECT_MS.last),
     });
     this.#flows = new FlowProducer({ connection: this.#redis, prefix: this.#prefix });

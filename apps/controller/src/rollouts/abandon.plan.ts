@@ -28,11 +28,11 @@ export function giveUp(
   const { strategy } = facts.rollout.spec;
   if (abandoned === null) return { ...before, actions: [] };
   const placed = inOrder(facts.devices, before.members, strategy.order);
-  const returns = placed.map(({ device, previous }) =>
-    previous === undefined || previous.wave === null
-      ? { member: leftOut(device, previous, abandoned) }
-      : returnOf({ device, member: previous, abandoned, facts }),
-  );
+  const returns = placed.map(({ device, previous }) => {
+    const member = previous?.wave == null ? askedUnsaved(facts, device, previous) : previous;
+    if (member !== undefined) return returnOf({ device, member, abandoned, facts });
+    return { member: leftOut(device, previous, abandoned) };
+  });
   const limit = unavailableLimit(strategy.maxUnavailable, facts.devices.length);
   let room = limit - returns.filter(({ member }) => member.reason === 'RollingBack').length;
   const actions: RolloutAction[] = [];
@@ -48,6 +48,21 @@ export function giveUp(
     return { ...member, state: 'Updating' as const, reason: 'RollingBack', message };
   });
   return { status: before.status, members, actions };
+}
+
+/** A device that was asked before a crash kept that from being saved; it is on its way all the same. */
+function askedUnsaved(
+  { rollout }: RolloutFacts,
+  device: Device,
+  previous: Member | undefined,
+): Member | undefined {
+  const { desired, report } = device.status;
+  const { target } = desired ?? { target: null };
+  if (target === null || desired?.rollout !== rollout.metadata.name) return undefined;
+  if (report?.active?.artifactId === target.artifact.id) return undefined;
+  const was = previous ?? unknownMember({ device, target });
+  const { variant, artifact } = target;
+  return { ...was, variant, artifactId: artifact.id, previous: report?.active ?? null, wave: 0 };
 }
 
 function leftOut(device: Device, previous: Member | undefined, { how }: Abandonment): Member {

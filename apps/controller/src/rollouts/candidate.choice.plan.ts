@@ -26,8 +26,10 @@ export function choiceOf(
     if (first === undefined) return undefined;
     const own = previous?.wave == null ? undefined : byArtifact.get(previous.artifactId ?? '');
     if (own !== undefined) return { target: own, misfit: () => undefined };
+    const bytesToFetch = (target: Target) => facts.predict?.(device, target).bytesToFetch;
     if (more.length === 0) {
-      return { target: first, misfit: () => misfit(device, first, footprints, { timeouts }) };
+      const limits = { timeouts, bytesToFetch: () => bytesToFetch(first) };
+      return { target: first, misfit: () => misfit(device, first, footprints, limits) };
     }
     const { chosen, rejected } = chooseVariant({
       device,
@@ -36,6 +38,7 @@ export function choiceOf(
       footprints,
       isForced: spec.force,
       timeouts,
+      bytesToFetch,
     });
     if (chosen !== undefined) return { target: chosen, misfit: () => undefined };
     const message = rejected.map((each) => `${each.variant}: ${each.message}`).join('; ');

@@ -1,4 +1,5 @@
 import type { Device, Target } from '@entrofleet/protocol';
+import { mib } from './fitness.plan.ts';
 
 export interface Reuse {
   /** Chunk payload that the device has to fetch. */
@@ -7,8 +8,15 @@ export interface Reuse {
   readonly explanation: string;
 }
 
-/** Payload of an artifact that another one lacks, by {@link pairKey}; absent: it cannot be told. */
-export type LackingBytes = ReadonlyMap<string, number>;
+/** The least that gives an artifact to a device that holds another one. */
+export interface Lacking {
+  readonly bytesToFetch: number;
+  /** The chunks that the other one has not, or a file with the difference. */
+  readonly by: 'Chunks' | 'Delta';
+}
+
+/** By {@link pairKey}; a pair that is absent cannot be told. */
+export type LackingBytes = ReadonlyMap<string, Lacking>;
 
 /** Of two artifacts' ids. */
 export function pairKey({ held, wanted }: { held: string; wanted: string }): string {
@@ -25,29 +33,24 @@ export function estimateReuse(of: {
   lackingBytes: LackingBytes;
 }): Reuse {
   const { device, target, lackingBytes } = of;
-  const { artifact, deltas = [] } = target;
+  const { artifact } = target;
   const report = device.status.report;
   const held = report?.active?.artifactId;
   if (held === artifact.id) return { bytesToFetch: 0, explanation: 'runs it already' };
-  const whole = { bytesToFetch: artifact.sizeBytes, explanation: 'all of it' };
-  const ways: Reuse[] = [whole];
+  const ways: Reuse[] = [{ bytesToFetch: artifact.sizeBytes, explanation: 'all of it' }];
   const download = report?.target?.artifactId === artifact.id ? report.download : null;
   if (download !== null && download !== undefined) {
     const bytesToFetch = Math.max(0, artifact.sizeBytes - download.bytesHeld);
-    ways.push({ bytesToFetch, explanation: `all but ${download.bytesHeld} bytes it holds` });
+    ways.push({ bytesToFetch, explanation: `all but ${mib(download.bytesHeld)} it holds` });
   }
-  if (held !== undefined) {
-    const lacking = lackingBytes.get(pairKey({ held, wanted: artifact.id }));
-    if (lacking !== undefined) {
-      const shared = artifact.sizeBytes - lacking;
-      const explanation = `all but ${shared} bytes it has in ${report?.active?.variant}`;
-      ways.push({ bytesToFetch: lacking, explanation });
-    }
-    for (const { baseArtifactId, file } of deltas) {
-      if (baseArtifactId !== held) continue;
-      const explanation = `the difference to ${report?.active?.variant}`;
-      ways.push({ bytesToFetch: file.sizeBytes, explanation });
-    }
+  const lacking = lackingBytes.get(pairKey({ held: held ?? '', wanted: artifact.id }));
+  if (lacking !== undefined) {
+    const { bytesToFetch, by } = lacking;
+    const old = `${report?.active?.model} ${report?.active?.variant}`;
+    const shared = mib(artifact.sizeBytes - bytesToFetch);
+    const explanation =
+      by === 'Delta' ? `the difference to ${old}` : `all but ${shared} it has in ${old}`;
+    ways.push({ bytesToFetch, explanation });
   }
   return ways.reduce((best, way) => (way.bytesToFetch < best.bytesToFetch ? way : best));
 }

@@ -40,9 +40,13 @@ export function approved({ status, members }: RolloutProgress, wave: number): Ro
 }
 
 /** The abort action: what has not begun to activate goes back; see abandon.plan.ts. */
-export function aborted({ status, members }: RolloutProgress, now: string): RolloutProgress {
+export function aborted(
+  { status, members }: RolloutProgress,
+  { now, generation }: { now: string; generation: number },
+): RolloutProgress {
   if (status.abandoned !== null) return { status, members };
-  const abandoned = { how: 'Abort' as const, reason: 'Aborted', message: 'aborted', at: now };
+  const words = { how: 'Abort' as const, reason: 'Aborted', message: 'aborted' };
+  const abandoned = { ...words, at: now, generation };
   return { status: { ...status, abandoned }, members };
 }
 

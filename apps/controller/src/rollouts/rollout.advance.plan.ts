@@ -1,4 +1,4 @@
-import type { Hold, Member } from '@entrofleet/protocol';
+import type { Device, Hold, Member, Target } from '@entrofleet/protocol';
 import { giveUp, sendBack } from './abandon.plan.ts';
 import { choiceOf } from './candidate.choice.plan.ts';
 import { type EvidenceVerdict, judgeEvidence } from './evidence.plan.ts';
@@ -13,6 +13,7 @@ import { decideStarts, type Starts } from './start.plan.ts';
 import { type Excess, judgeFailures } from './threshold.plan.ts';
 import { openingOf } from './time.window.plan.ts';
 import { clockStarted } from './update.clock.plan.ts';
+import type { UpdatePrediction } from './update.prediction.ts';
 import type { VariantCandidate } from './variant.choice.plan.ts';
 import { inOrder } from './wave.order.plan.ts';
 
@@ -77,6 +78,7 @@ function judgeDevices(
   const { strategy } = spec;
   const ownerOf = ownersBefore(metadata, facts.others);
   const choose = choiceOf(facts, candidates);
+  const members = new Map(facts.members.map((member) => [member.device, member]));
   return inOrder(facts.devices, taken.members, strategy.order).flatMap(({ device, previous }) => {
     const choice = choose(device, previous);
     if (choice === undefined) return [];
@@ -84,9 +86,29 @@ function judgeDevices(
       rollout: metadata.name,
       ...{ device, previous, strategy, now: facts.now, ...choice },
       ranBefore: taken.ranBefore.get(device.metadata.name) ?? null,
+      unsavedStart: unsavedStart(facts, {
+        ...{ device, target: choice.target },
+        member: members.get(device.metadata.name),
+      }),
       owner: ownerOf(device),
     });
   });
+}
+
+/**
+ * When this rollout asked the device for a target that it is not known to have run before. Such a
+ * device has not run it all along, so it must prove itself like any other.
+ */
+function unsavedStart(
+  { rollout }: RolloutFacts,
+  of: { device: Device; target: Target; member: Member | undefined },
+): string | null {
+  const { name, creationTimestamp } = rollout.metadata;
+  const { desired } = of.device.status;
+  const { id } = of.target.artifact;
+  if (desired?.rollout !== name || desired.target?.artifact.id !== id) return null;
+  const isKnown = of.member?.artifactId === id && of.member.activatedAt !== null;
+  return isKnown || desired.issuedAt < creationTimestamp ? null : desired.issuedAt;
 }
 
 /** What stops everything until somebody acts. */
@@ -116,7 +138,8 @@ function rollBack(
   },
 ): Course {
   const { reason, message } = of.cause;
-  const abandoned = { how: 'RollBack' as const, reason, message, at: facts.now };
+  const { generation } = facts.rollout.metadata;
+  const abandoned = { how: 'RollBack' as const, reason, message, at: facts.now, generation };
   const status = { ...of.taken.status, gates: [...of.evidence.results], abandoned };
   const course = giveUp(facts, { status, members: of.members });
   const actions = [...course.actions, ...penaltiesOf(of.verdicts, facts.now)];
@@ -139,9 +162,15 @@ function begin(verdict: MemberVerdict, { waveOf }: Starts, facts: RolloutFacts):
     ...{ wave, previous, variant: target.variant, artifactId: target.artifact.id },
     ...{ state: 'Updating', reason: 'Asked', message: 'the device has not answered yet' },
     ...{ progressAt: facts.now, activatedAt: null, nextAttemptAt: null, actual: null },
-    predicted: facts.predict?.(device, target) ?? null,
+    predicted: predictedCost(facts.predict?.(device, target)),
   };
   return { ...verdict, member: started };
+}
+
+function predictedCost(prediction: UpdatePrediction | undefined): Member['predicted'] {
+  if (prediction === undefined) return null;
+  const { bytesToFetch, seconds } = prediction;
+  return { bytesToFetch, seconds };
 }
 
 /** What the device is told, if that is news to it. */

@@ -6,23 +6,20 @@ import {
   hardwareClassOf,
   LIMITS,
   type Strategy,
-  type Target,
 } from '@entrofleet/protocol';
 import type { VariantsAcceptance } from './acceptance.plan.ts';
 import { unavailableLimit } from './hold.plan.ts';
 import { ownersBefore } from './ownership.plan.ts';
-import { estimateReuse, type LackingBytes } from './reuse.plan.ts';
 import type { RolloutFacts } from './rollout.types.ts';
 import { openWaves } from './rollout.waves.ts';
-import { type ClassPace, predictUpdate } from './update.prediction.ts';
+import type { Predict } from './update.prediction.ts';
 import { chooseVariant } from './variant.choice.plan.ts';
 import { inOrder } from './wave.order.plan.ts';
 
 export interface DryRunFacts {
   readonly rollout: RolloutFacts;
   readonly acceptance: VariantsAcceptance;
-  readonly lackingBytes: LackingBytes;
-  readonly paces: ReadonlyMap<string, ClassPace>;
+  readonly predict: Predict;
 }
 
 /** Everything that a dry run answers, with all devices. */
@@ -80,8 +77,6 @@ function forecast(
     return nothing('Pinned', `is ${device.spec.quarantined ? 'quarantined' : 'pinned'}`);
   }
   if (acceptance.kind !== 'Accepted') return nothing('NotAccepted', acceptance.message);
-  const { lackingBytes } = facts;
-  const reuseOf = (target: Target) => estimateReuse({ device, target, lackingBytes });
   const choice = chooseVariant({
     device,
     candidates: acceptance.candidates,
@@ -89,21 +84,17 @@ function forecast(
     footprints: rollout.footprints,
     isForced: spec.force,
     timeouts: spec.strategy.timeouts,
-    bytesToFetch: (target) => reuseOf(target).bytesToFetch,
+    bytesToFetch: (target) => facts.predict(device, target).bytesToFetch,
   });
   const target = choice.chosen;
   if (target === undefined) {
     return nothing('Unfit', choice.rejected.map(({ message }) => message).join('; '));
   }
-  const reuse = reuseOf(target);
-  const { bytesToFetch, seconds, explanation } = predictUpdate({
-    ...{ device, target, reuse },
-    paces: facts.paces,
-  });
+  const { bytesToFetch, seconds, explanation } = facts.predict(device, target);
   const runs = device.status.report?.active?.artifactId === target.artifact.id;
   const outcome = runs ? 'Active' : device.status.online ? 'Update' : 'Offline';
   const { variant, artifact } = target;
-  const why = runs ? explanation : `${choice.message}; ${explanation} (${reuse.explanation})`;
+  const why = runs ? explanation : `${choice.message}; ${explanation}`;
   return {
     ...nothing(outcome, why),
     ...{ variant, artifactId: artifact.id, bytesToFetch, seconds },

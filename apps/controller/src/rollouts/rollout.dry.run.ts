@@ -4,14 +4,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { BadRequest, NotFound } from '../errors.ts';
 import { pageToken, readPageToken } from '../objects/page.token.ts';
-import { judgeVariants } from './acceptance.plan.ts';
-import { ChunkReuse } from './chunk.reuse.ts';
 import { dryRun } from './rollout.dry.run.plan.ts';
 import { RolloutFactsReader } from './rollout.facts.reader.ts';
+import { accept } from './rollout.plan.ts';
 import type { RolloutInput } from './rollout.service.ts';
 import { initialStatus } from './rollout.status.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
-import { classPaces } from './update.prediction.ts';
 
 const PAGE_DEVICES = 500;
 
@@ -26,7 +24,6 @@ export class RolloutDryRun {
   constructor(
     @Inject(RolloutStore) private readonly rollouts: RolloutStore,
     @Inject(RolloutFactsReader) private readonly facts: RolloutFactsReader,
-    @Inject(ChunkReuse) private readonly reuse: ChunkReuse,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -57,19 +54,13 @@ export class RolloutDryRun {
     members: readonly Member[],
     page: DryRunPage,
   ): Promise<DryRun> {
-    const { spec } = rollout;
     const read = await this.facts.read({ rollout, members });
     // Other work starts over at the first wave.
     const isSameWork = read.specDigest === rollout.status.specDigest;
-    const artifacts = await this.facts.artifactsOf(spec, read.model);
-    const acceptance = judgeVariants(spec, read.model, artifacts);
-    const targets =
-      acceptance.kind === 'Accepted' ? acceptance.candidates.map((c) => c.target) : [];
     const plan = dryRun({
       rollout: { ...read, members: isSameWork ? members : [] },
-      acceptance,
-      lackingBytes: await this.reuse.lackingBytes(read.devices, targets),
-      paces: classPaces(read.devices),
+      acceptance: accept(read),
+      predict: read.predict,
     });
     const from = page.continue === undefined ? 0 : placeIn(page.continue, plan.items.length);
     const to = from + Math.min(page.limit ?? PAGE_DEVICES, PAGE_DEVICES);

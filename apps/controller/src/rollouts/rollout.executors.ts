@@ -25,8 +25,8 @@ export class RolloutExecutors {
     @Inject(DesiredStates) desired: DesiredStates,
     @Inject(DeviceStore) devices: DeviceStore,
     @Inject(EventStore) events: EventStore,
-    @Inject(RevisionStore) revisions: RevisionStore,
     @Inject(DeltaOffers) deltas: DeltaOffers,
+    @Inject(RevisionStore) revisions: RevisionStore,
   ) {
     this.#table = {
       SetDesired: async (_rollout, actions) =>

@@ -15,11 +15,13 @@ import { DeviceStore } from '../devices/device.store.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { artifactTarget, judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
-import { estimateReuse } from './reuse.plan.ts';
+import { footprintsOf } from './fitness.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts } from './rollout.types.ts';
-import { classPaces, predictUpdate } from './update.prediction.ts';
+import { classPaces, type Predict, predictor } from './update.prediction.ts';
 import { workDigest } from './work.digest.ts';
+
+type ReadFacts = RolloutFacts & { readonly predict: Predict };
 
 /** Reads what a plan decides from. */
 @Injectable()
@@ -34,7 +36,7 @@ export class RolloutFactsReader {
   ) {}
 
   /** @param of.rollout stored, or as it would be stored. */
-  async read(of: { rollout: Rollout; members: readonly Member[] }): Promise<RolloutFacts> {
+  async read(of: { rollout: Rollout; members: readonly Member[] }): Promise<ReadFacts> {
     const { spec, metadata } = of.rollout;
     const model = await this.models.find(spec.model);
     const artifacts = await this.artifactsOf(spec, model);
@@ -101,25 +103,10 @@ export class RolloutFactsReader {
   private async predictor(
     devices: readonly Device[],
     acceptance: VariantsAcceptance,
-  ): Promise<NonNullable<RolloutFacts['predict']>> {
+  ): Promise<Predict> {
     const targets =
       acceptance.kind === 'Accepted' ? acceptance.candidates.map(({ target }) => target) : [];
     const lackingBytes = await this.reuse.lackingBytes(devices, targets);
-    const paces = classPaces(devices);
-    return (device, target) => {
-      const reuse = estimateReuse({ device, target, lackingBytes });
-      const { bytesToFetch, seconds } = predictUpdate({ device, target, reuse, paces });
-      return { bytesToFetch, seconds };
-    };
+    return predictor({ lackingBytes, paces: classPaces(devices) });
   }
-}
-
-function footprintsOf(artifacts: readonly Artifact[]): Map<string, number> {
-  return new Map(
-    artifacts.map((artifact) => {
-      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
-      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
-      return [artifact.id, artifact.memoryBytes + cacheBytes];
-    }),
-  );
 }

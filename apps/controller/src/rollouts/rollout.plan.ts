@@ -37,7 +37,8 @@ export function planRollout(facts: RolloutFacts): RolloutPlan {
   return { ...after, actions, wakeAt: earliest([course.wakeAt, ...course.stalls.map(untilOf)]) };
 }
 
-function accept(facts: RolloutFacts): VariantsAcceptance {
+/** Whether the rollout can be carried out as it stands, and with what. */
+export function accept(facts: RolloutFacts): VariantsAcceptance {
   const { spec } = facts.rollout;
   const fault = windowFault(spec.strategy);
   if (fault !== undefined) return { kind: 'Rejected', reason: 'BadWindow', message: fault };
@@ -54,8 +55,11 @@ function takenUp(facts: RolloutFacts, acceptance: VariantsAcceptance): TakenUp {
   const status = { ...rollout.status, observedGeneration: generation };
   const ranBefore = new Map(members.map((member) => [member.device, member.previous]));
   const isSameSpec = status.specDigest === specDigest;
-  const isChangedByPerson = !isSameSpec && generation !== rollout.status.observedGeneration;
-  if (status.abandoned !== null && !isChangedByPerson) return { status, members, ranBefore };
+  const { abandoned } = status;
+  if (abandoned !== null && (isSameSpec || generation === abandoned.generation)) {
+    // What was changed since, such as pausing it, asks for the same.
+    return { status: { ...status, abandoned: { ...abandoned, generation } }, members, ranBefore };
+  }
   const artifactIds =
     acceptance.kind === 'Accepted'
       ? acceptance.candidates.map(({ target }) => target.artifact.id).sort()

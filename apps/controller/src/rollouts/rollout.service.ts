@@ -95,9 +95,10 @@ export class RolloutService {
 
   /** Starts nothing more, and stops what has not begun to activate. */
   abort(name: string): Promise<Rollout> {
-    return this.act(name, ({ status }, members) =>
-      aborted({ status, members }, this.clock.instant()),
-    );
+    return this.act(name, ({ metadata, status }, members) => {
+      const { generation } = metadata;
+      return aborted({ status, members }, { now: this.clock.instant(), generation });
+    });
   }
 
   /**

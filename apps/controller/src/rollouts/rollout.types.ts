@@ -13,8 +13,10 @@ import type {
   RolloutStatus,
   Target,
 } from '@entrofleet/protocol';
+import type { Footprints } from './fitness.plan.ts';
 import type { RolloutClaim } from './ownership.plan.ts';
 import type { Stall } from './stall.plan.ts';
+import type { Predict } from './update.prediction.ts';
 
 /** How far a rollout has come. Members are in the order in which they go. */
 export interface RolloutProgress {
@@ -33,12 +35,12 @@ export interface RolloutFacts {
   /** The devices that the selector matches. */
   readonly devices: readonly Device[];
   readonly others: readonly RolloutClaim[];
-  /** Memory in bytes of the artifacts that devices run, by artifact id. */
-  readonly footprints: ReadonlyMap<string, number>;
+  /** Of the artifacts that devices run. */
+  readonly footprints: Footprints;
   /** What devices can go back to, by artifact id. */
   readonly earlierTargets: ReadonlyMap<string, Target>;
   /** What an update will cost, where that can be told. */
-  readonly predict?: (device: Device, target: Target) => NonNullable<Member['predicted']>;
+  readonly predict?: Predict;
   /** Changes when devices have something else to do; see workDigest. */
   readonly specDigest: string;
   readonly now: string;

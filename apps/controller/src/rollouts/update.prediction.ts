@@ -6,6 +6,7 @@ import {
   type Target,
 } from '@entrofleet/protocol';
 import { mib } from './fitness.plan.ts';
+import { estimateReuse, type LackingBytes, type Reuse } from './reuse.plan.ts';
 
 /** Seconds per byte of artifact that the devices of a class took in each phase, and fixed ones. */
 export interface ClassPace {
@@ -33,19 +34,19 @@ const WORKING_PHASES: readonly Phase[] = ['Downloading', ...SIZED_PHASES, 'Activ
 export function predictUpdate(of: {
   device: Device;
   target: Target;
-  reuse: { bytesToFetch: number };
+  reuse: Reuse;
   paces: ReadonlyMap<string, ClassPace>;
 }): UpdatePrediction {
   const { device, target, reuse } = of;
   const { bytesToFetch } = reuse;
   const report = device.status.report;
   if (report?.active?.artifactId === target.artifact.id) {
-    return { bytesToFetch: 0, seconds: 0, explanation: 'runs it already' };
+    return { bytesToFetch: 0, seconds: 0, explanation: reuse.explanation };
   }
   const link = report?.capabilities.linkBytesPerSecond ?? null;
   const pace = of.paces.get(classOf(device));
   const isLinkKnown = bytesToFetch === 0 || (link !== null && link > 0);
-  const fetched = `${mib(bytesToFetch)} to fetch`;
+  const fetched = `${mib(bytesToFetch)} to fetch (${reuse.explanation})`;
   if (!isLinkKnown || pace === undefined) {
     const unknown = isLinkKnown
       ? 'no device of its class has been updated yet'
@@ -62,6 +63,20 @@ export function predictUpdate(of: {
   return { bytesToFetch, seconds, explanation };
 }
 
+/** What an update of any device to any target will take. */
+export type Predict = (device: Device, target: Target) => UpdatePrediction;
+
+export function predictor(of: {
+  lackingBytes: LackingBytes;
+  paces: ReadonlyMap<string, ClassPace>;
+}): Predict {
+  const { lackingBytes, paces } = of;
+  return (device, target) => {
+    const reuse = estimateReuse({ device, target, lackingBytes });
+    return predictUpdate({ device, target, reuse, paces });
+  };
+}
+
 /** What is known of past updates, by hardware class; classes without any are absent. */
 export function classPaces(devices: readonly Device[]): ReadonlyMap<string, ClassPace> {
   const samples = new Map<string, { perByte: number; activate: number }[]>();
@@ -69,7 +84,9 @@ export function classPaces(devices: readonly Device[]): ReadonlyMap<string, Clas
     const sample = paceOf(device.status.report);
     if (sample === undefined) continue;
     const name = classOf(device);
-    samples.set(name, [...(samples.get(name) ?? []), sample]);
+    const others = samples.get(name);
+    if (others === undefined) samples.set(name, [sample]);
+    else others.push(sample);
   }
   return new Map(
     [...samples].map(([name, list]) => [
