@@ -4,7 +4,7 @@ import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
 import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
-import { readMemory } from './capabilities.ts';
+import { readMemory, resetPeakRss } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
 import { readChunkTables } from './chunk.tables.ts';
 import type { AgentConfig } from './config.ts';
@@ -187,5 +187,7 @@ async function readingRate(config: AgentConfig, log: Log): Promise<number | null
   } catch (error) {
     log.warn(`the memory's speed could not be measured: ${failureOf(error).message}`);
     return null;
+  } finally {
+    resetPeakRss();
   }
 }
