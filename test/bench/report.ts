@@ -40,6 +40,14 @@ const SECTIONS: readonly Section[] = [
     command: ['bench-compress', 'ROUNDS=3'],
   },
   {
+    title: 'Deltas',
+    text:
+      'From an artifact to that of a fine-tuning of it, over how far that went: every weight times ' +
+      '1 + noise (relative) or plus noise times the spread of its tensor (spread). Every delta is ' +
+      'applied, and what comes out compared byte by byte.',
+    command: ['bench-delta'],
+  },
+  {
     title: 'Memory of compression',
     text: 'Peak of each process against the bound that the plan states, on 2.2 GB of weights.',
     command: ['bench-memory'],

@@ -1,13 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import { planRollout } from '../../apps/controller/src/rollouts/rollout.plan.ts';
-import type {
-  RolloutFacts,
-  RolloutPlan,
-  RolloutProgress,
-} from '../../apps/controller/src/rollouts/rollout.types.ts';
+import type { RolloutFacts } from '../../apps/controller/src/rollouts/rollout.types.ts';
 import { workDigest } from '../../apps/controller/src/rollouts/work.digest.ts';
-import type { Device, Report } from '../../libs/protocol/src/index.ts';
+import type { Report } from '../../libs/protocol/src/index.ts';
 import {
   badModel,
   digest,
@@ -18,91 +14,16 @@ import {
   exampleRollout,
   NOW,
 } from '../support/fleet.examples.ts';
-
-function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
-  return {
-    rollout: exampleRollout(),
-    members: [],
-    model: exampleModel(),
-    artifacts: new Map([['u8', exampleArtifact()]]),
-    devices: [exampleDevice('a'), exampleDevice('b'), exampleDevice('c')],
-    others: [],
-    footprints: new Map(),
-    earlierTargets: new Map(),
-    specDigest: 'one',
-    now: NOW,
-    ...change,
-  };
-}
-
-function startedIn(plan: RolloutPlan): string[] {
-  return plan.actions.flatMap((action) => (action.kind === 'SetDesired' ? [action.device] : []));
-}
-
-function condition(plan: RolloutPlan, type: string) {
-  return plan.status.conditions.find((c) => c.type === type);
-}
-
-function stateOf(plan: RolloutPlan, device: string) {
-  return plan.members.find((m) => m.device === device)?.state;
-}
-
-/** The facts after the plan was carried out. */
-function carriedOut(before: RolloutFacts, plan: RolloutPlan): RolloutFacts {
-  const devices = before.devices.map((device): Device => {
-    const action = plan.actions.find(
-      (a) => a.kind === 'SetDesired' && a.device === device.metadata.name,
-    );
-    if (action?.kind !== 'SetDesired') return device;
-    const desired = {
-      schemaVersion: 1 as const,
-      device: action.device,
-      revision: action.seenRevision + 1,
-      rollout: action.rollout,
-      attempt: action.attempt,
-      target: action.target,
-      issuedAt: NOW,
-    };
-    return { ...device, status: { ...device.status, desired } };
-  });
-  return { ...saved(before, plan), devices };
-}
-
-/** The facts after status and members were saved. */
-function saved(before: RolloutFacts, { status, members }: RolloutProgress): RolloutFacts {
-  return { ...before, rollout: { ...before.rollout, status }, members };
-}
-
-/** What an action on a rollout starts from. */
-function progress({ rollout, members }: RolloutFacts): RolloutProgress {
-  return { status: rollout.status, members };
-}
-
-/** The device has answered what was asked of it. */
-function answered(
-  before: RolloutFacts,
-  name: string,
-  change: Partial<Report>,
-  status: Partial<Device['status']> = {},
-): RolloutFacts {
-  const devices = before.devices.map((device) => {
-    if (device.metadata.name !== name) return device;
-    const target = device.status.desired?.target;
-    const identity = target && {
-      model: target.model,
-      variant: target.variant,
-      artifactId: target.artifact.id,
-    };
-    const report = exampleReport(name, {
-      observedRevision: device.status.desired?.revision ?? 0,
-      target: identity ?? null,
-      active: change.phase === 'Active' ? (identity ?? null) : null,
-      ...change,
-    });
-    return { ...device, status: { ...device.status, report, ...status } };
-  });
-  return { ...before, devices };
-}
+import {
+  answered,
+  carriedOut,
+  condition,
+  facts,
+  progress,
+  saved,
+  startedIn,
+  stateOf,
+} from './rollout.scenario.ts';
 
 const FAILED: Partial<Report> = {
   phase: 'Failed',
@@ -343,7 +264,9 @@ describe('fitness', () => {
     const capabilities = { ...small, memoryBytes: 60 * 1024 * 1024 };
     const active = { model: 'old', variant: 'u8', artifactId: digest('old') };
     const report = exampleReport('a', { capabilities, active });
-    const footprints = new Map([[digest('old'), 40 * 1024 * 1024]]);
+    const footprints = new Map([
+      [digest('old'), { decodedBytes: 40 * 1024 * 1024, codedBytes: 20 * 1024 * 1024 }],
+    ]);
     const plan = planRollout(facts({ devices: [exampleDevice('a', { report })], footprints }));
     expect(plan.members[0]?.message).toContain('+ 40.0 MiB of old until then = 70.0 MiB');
     expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDeviceFits' });
