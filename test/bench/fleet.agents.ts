@@ -27,12 +27,11 @@ import {
 import { type FleetServices, startServices } from './fleet.services.ts';
 import { WireClient } from './mqtt.wire.ts';
 
-/** Encoded it has about 256 MB. */
+/** Of the model that is fetched; each layer encodes to some 10 MB. */
 const GEOMETRY = {
   ...LARGE_GEOMETRY,
   hiddenSize: 1024,
   intermediateSize: 2816,
-  layers: 20,
   heads: 16,
   keyValueHeads: 8,
   vocabularySize: 32_000,
@@ -51,6 +50,8 @@ export interface AgentsOptions {
   readonly agents: number;
   /** Most chunk bytes that the controller publishes in a second; 0: no limit. */
   readonly bytesPerSecond: number;
+  /** 20 make an artifact of 256 MB. */
+  readonly layers: number;
   /** Has the artifact after the first run, so that another one need not encode it. */
   readonly cacheFolder: string;
   readonly onProgress: (line: string) => void;
@@ -126,7 +127,8 @@ async function largeArtifact(options: AgentsOptions): Promise<LargeArtifact> {
   const folder = options.cacheFolder;
   await mkdir(folder, { recursive: true });
   const path = join(folder, 'artifact.efa');
-  await writeLargeCheckpoint(join(folder, 'checkpoint'), GEOMETRY);
+  const geometry = { ...GEOMETRY, layers: options.layers };
+  await writeLargeCheckpoint(join(folder, 'checkpoint'), geometry);
   const checkpoint = await openCheckpoint(join(folder, 'checkpoint'));
   const recipe = { kind: 'affine', bits: 8 } as const;
   const { ref } = await encodeArtifact({ checkpoint, recipe, path, threads: 2 });

@@ -3,7 +3,8 @@
  * standard error.
  *
  *   node test/bench/fleet.bench.ts [--sizes 1000,10000] [--database postgresql|pglite]
- *     [--interval 30] [--seconds 60] [--agents 64] [--rates 0,6000000] [--profile FOLDER]
+ *     [--interval 30] [--seconds 60] [--agents 64] [--layers 20] [--rates 0,6000000]
+ *     [--profile FOLDER]
  *
  * Devices are simulated in one process: real MQTT to a real Mosquitto, real want-lists, every chunk
  * checked; then each phase takes about a second. The agents are full ones, a process each, that
@@ -25,6 +26,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '60' },
     agents: { type: 'string', default: '64' },
     rates: { type: 'string', default: '0,6000000' },
+    layers: { type: 'string', default: '20' },
     profile: { type: 'string' },
   },
 });
@@ -51,6 +53,7 @@ for (const bytesPerSecond of numbers(options.rates)) {
   agents.push(
     await measureAgents({
       agents: Number(options.agents),
+      layers: Number(options.layers),
       bytesPerSecond,
       cacheFolder: CACHE,
       onProgress,

@@ -38,7 +38,7 @@ const NEWS_COLUMNS = sql`(
 
 /** Takes in what devices say, many devices in one statement. */
 @Injectable()
-export class DeviceLiveness {
+export class LivenessStore {
   constructor(
     @Inject(Database) private readonly database: Database,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
