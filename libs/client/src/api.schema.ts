@@ -1593,6 +1593,8 @@ export interface components {
                     message: string;
                     /** Format: date-time */
                     at: string;
+                    /** @description The last one that asks for what is given up */
+                    generation: number;
                 } | null;
                 conditions: {
                     type: string;
