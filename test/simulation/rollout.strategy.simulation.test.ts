@@ -128,6 +128,12 @@ class Rules {
       const waits = members.some((m) => m.reason === 'WaitsToGoBack');
       expect(waits || members.some(({ state }) => state === 'Updating')).toBe(true);
     }
+    if (status.phase === 'Complete') {
+      expect(members.filter(({ state }) => state === 'Pending' || state === 'Updating')).toEqual(
+        [],
+      );
+    }
+    expect(progressing?.reason).not.toBe('WaitingForWave');
     const isTimed = /Window|Pace|BackingOff|PenaltyBox/.test(progressing?.reason ?? '');
     if (isTimed) expect(wakeAt).not.toBeNull();
   }

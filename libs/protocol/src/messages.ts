@@ -27,8 +27,9 @@ export const targetSchema = z.strictObject({
 export type Target = z.infer<typeof targetSchema>;
 
 /**
- * How far a device may go. `Download`: fetch nothing (what is held stays). `Activation`: fetch,
- * verify, then wait in phase Staged. A device that is past the held step goes on.
+ * How far a device may go. `Download`: fetch nothing (what is held stays; what is complete is
+ * verified and waits). `Activation`: fetch, verify, then wait in phase Staged. A device that has
+ * begun to activate goes on whatever the hold.
  */
 export const holdSchema = z.enum(['None', 'Download', 'Activation']);
 export type Hold = z.infer<typeof holdSchema>;

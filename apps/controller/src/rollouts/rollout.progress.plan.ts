@@ -61,6 +61,11 @@ export function judgeProgress(facts: ProgressFacts): Judged {
 function judgeSettled({ status, members }: ProgressFacts): Judged {
   const { counts } = status;
   const summary = summaryOf(counts);
+  const waiting = members.find((member) => member.state === 'Pending');
+  if (waiting !== undefined) {
+    const message = `${summary}; ${waiting.device}: ${waiting.message}`;
+    return stands('Progressing', { reason: 'WaitingForWave', message });
+  }
   if (counts.active > 0) return stands('Complete', { reason: 'Complete', message: summary });
   const reason = settledReason(counts);
   const first = members.find((m) => m.state === 'Unfit' || m.state === 'Failed');

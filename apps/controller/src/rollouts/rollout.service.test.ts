@@ -1,0 +1,143 @@
+import type { RolloutStatus } from '@entrofleet/protocol';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { exampleRollout } from '../../../../test/support/fleet.examples.ts';
+import { SystemClock } from '../adapters/clock.ts';
+import { Database } from '../adapters/db.ts';
+import { Log } from '../adapters/log.ts';
+import { KeyQueue } from '../adapters/queue.ts';
+import { Conflict, NotFound, Unprocessable } from '../errors.ts';
+import { RevisionStore } from './revision.store.ts';
+import { RolloutService } from './rollout.service.ts';
+import { RolloutStore } from './rollout.store.ts';
+import { RolloutWakeups } from './rollout.wakeups.ts';
+
+class NoQueue extends KeyQueue {
+  enqueue(): void {}
+  consume(): void {}
+  async ping(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+let database: Database;
+let store: RolloutStore;
+let revisions: RevisionStore;
+let service: RolloutService;
+let wakeups: RolloutWakeups;
+
+const { spec } = exampleRollout();
+const input = (change: object = {}) => ({
+  metadata: { name: 'r', labels: {} },
+  spec: { ...spec, ...change },
+});
+
+beforeAll(async () => {
+  const clock = new SystemClock();
+  database = await Database.inMemory(new Log('error'));
+  store = new RolloutStore(database, clock);
+  revisions = new RevisionStore(database, clock);
+  wakeups = new RolloutWakeups(store, new NoQueue(), clock);
+  service = new RolloutService(store, revisions, wakeups, clock);
+});
+beforeEach(async () => {
+  await service.create(input());
+});
+afterEach(async () => {
+  if ((await store.find('r')) !== undefined) await service.remove('r', undefined);
+});
+afterAll(async () => {
+  wakeups.onModuleDestroy();
+  await database.close();
+});
+
+/** The reconciler has looked at it. */
+async function seen(change: Partial<RolloutStatus>): Promise<void> {
+  await store.updateStatus('r', ({ status }) => ({ ...status, ...change }));
+}
+
+function record(revision: number, outcome: 'InProgress' | 'Complete', change: object = {}) {
+  const of = { ...spec, ...change, revisionHistoryLimit: 2 };
+  return revisions.record('r', { revision, outcome, spec: of, artifactIds: [] });
+}
+
+describe('approve', () => {
+  const progressing = {
+    ...{ type: 'Progressing', status: 'False' as const, reason: 'AwaitingApproval', message: '' },
+    ...{ lastTransitionTime: '2026-11-21T08:00:00.000Z', observedGeneration: 1 },
+  };
+
+  it('lets the wave open that waits, and is the same when it is repeated', async () => {
+    await seen({ currentWave: 2, conditions: [progressing] });
+    await service.approve('r', 4);
+    expect((await service.approve('r')).status.approvedWave).toBe(3);
+  });
+
+  it('is refused when no wave waits, or another one', async () => {
+    await expect(service.approve('r')).rejects.toThrow(Conflict);
+    await seen({ currentWave: 2, conditions: [progressing] });
+    await expect(service.approve('r', 3)).rejects.toThrow('wave 3 is not one');
+  });
+});
+
+describe('abort', () => {
+  it('is not undone by resume, and is by retry', async () => {
+    const { status } = await service.abort('r');
+    expect(status.abandoned).toMatchObject({ how: 'Abort', generation: 1 });
+    expect((await service.abort('r')).status.abandoned).toEqual(status.abandoned);
+    await expect(service.resume('r')).rejects.toThrow('retry it or change its spec');
+    expect((await service.retry('r')).status.abandoned).toBeNull();
+  });
+});
+
+describe('rollback', () => {
+  it('sets the spec back to the revision before, or the one that is named', async () => {
+    await record(1, 'Complete', { samplePrompt: 'one' });
+    await record(2, 'Complete', { samplePrompt: 'two' });
+    await record(3, 'InProgress', { samplePrompt: 'three' });
+    await seen({ revision: 3 });
+    const before = await service.rollBack('r');
+    expect(before.spec.samplePrompt).toBe('two');
+    expect(before.metadata.generation).toBe(2);
+    expect((await service.rollBack('r', 1)).spec.samplePrompt).toBe('one');
+  });
+
+  it('names the revisions that there are when it is none of them', async () => {
+    await record(1, 'InProgress');
+    await expect(service.rollBack('r', 7)).rejects.toThrow(NotFound);
+    await expect(service.rollBack('r', 7)).rejects.toThrow('recorded: 1');
+    await seen({ revision: 1 });
+    await expect(service.rollBack('r')).rejects.toThrow(NotFound);
+  });
+});
+
+describe('revisions', () => {
+  it('are kept up to the limit besides the last, with what became of them', async () => {
+    await record(1, 'Complete');
+    await record(2, 'InProgress');
+    await record(3, 'InProgress');
+    await record(4, 'InProgress');
+    await record(4, 'InProgress');
+    const outcomes = (await revisions.list('r')).map((each) => [each.revision, each.outcome]);
+    expect(outcomes).toEqual([
+      [4, 'InProgress'],
+      [3, 'Superseded'],
+      [2, 'Superseded'],
+    ]);
+  });
+
+  it('stay complete when a device joins late, and go with the rollout', async () => {
+    await record(1, 'Complete');
+    await record(1, 'InProgress');
+    expect(await revisions.list('r')).toMatchObject([{ outcome: 'Complete' }]);
+    await service.remove('r', undefined);
+    expect(await revisions.list('r')).toEqual([]);
+    await record(2, 'InProgress');
+    expect(await revisions.list('r')).toEqual([]);
+  });
+});
+
+it('turns down windows that name no time, with the field', async () => {
+  const window = { cron: '99 * * * *', durationSeconds: 60, timeZone: 'UTC' };
+  const strategy = { ...spec.strategy, windows: { download: [window], activation: [] } };
+  await expect(service.apply(input({ strategy }))).rejects.toThrow(Unprocessable);
+  await expect(service.apply(input({ strategy }))).rejects.toThrow('windows.download[0]');
+});
