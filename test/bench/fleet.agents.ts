@@ -1,4 +1,5 @@
 import { copyFile, mkdir } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
@@ -39,6 +40,8 @@ const GEOMETRY = {
 };
 /** Too little for the model, so that it is fetched and checked, but not unpacked meanwhile. */
 const MEMORY_BUDGET_MIB = '256';
+/** In a fleet they have processors of their own; here they must not keep the controller from its. */
+const AGENT_NICENESS = 10;
 const STARTED_AT_ONCE = 8;
 const LIMIT_MESSAGES = 100;
 const LIMIT_MESSAGE_BYTES = 256 * 1024;
@@ -164,7 +167,10 @@ async function started(
         environment: { LOG_LEVEL: 'warn', THREADS: '1', MEMORY_BUDGET_MIB },
       }),
     );
-    agents.push(...(await Promise.all(some)));
+    for (const agent of await Promise.all(some)) {
+      agents.push(agent);
+      setPriority(agent.pid, AGENT_NICENESS);
+    }
   }
   return names;
 }

@@ -1,5 +1,6 @@
 /**
- * The fleet at scale: `make bench-fleet`; JSON on standard output, progress on standard error.
+ * The fleet at scale: `make bench-fleet`; goals and JSON on standard output, progress on
+ * standard error.
  *
  *   node test/bench/fleet.bench.ts [--sizes 1000,10000] [--database postgresql|pglite]
  *     [--interval 30] [--seconds 60] [--agents 64] [--rates 0,6000000] [--profile FOLDER]
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type AgentsResult, measureAgents } from './fleet.agents.ts';
 import { type CrowdResult, measureCrowd } from './fleet.crowd.ts';
+import { agentsGoals, crowdGoals, goalLines } from './fleet.goals.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -55,4 +57,6 @@ for (const bytesPerSecond of numbers(options.rates)) {
     }),
   );
 }
-process.stdout.write(`${JSON.stringify({ database, crowd, agents }, null, 2)}\n`);
+const goals = [...crowdGoals(crowd), ...agentsGoals(agents)];
+process.stdout.write(goalLines(goals));
+process.stdout.write(`${JSON.stringify({ database, crowd, agents, goals }, null, 2)}\n`);

@@ -70,6 +70,15 @@ const SECTIONS: readonly Section[] = [
       'file and reads again what the limit has dropped.',
     command: ['bench-limit', 'ROUNDS=1'],
   },
+  {
+    title: 'The fleet',
+    text:
+      'Simulated devices (real MQTT, chunks fetched and checked) that report every 30 s, then a ' +
+      'rollout over all of them; full agents that fetch and check 256 MB, one alone and all at ' +
+      'once. Broker, database, devices, agents and controller share this machine; a rate is the ' +
+      "controller's limit on chunk bytes.",
+    command: ['bench-fleet'],
+  },
 ];
 
 /** What a target prints for people, without the JSON for programs behind it. */

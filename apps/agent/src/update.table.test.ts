@@ -192,6 +192,10 @@ describe('a hold', () => {
     const other = desiredOf(longer, { revision: 6 });
     const changed = transition(before, { kind: 'DesiredReceived', desired: other });
     expect(changed.situation.state).toBe('Downloading');
+    const deltas = [{ baseArtifactId: A.artifact.id, file: referenceOf('d') }];
+    const easier = desiredOf({ ...B, deltas }, { revision: 6 });
+    const offered = transition(before, { kind: 'DesiredReceived', desired: easier });
+    expect(offered.situation.state).toBe('Failed');
   });
 });
 

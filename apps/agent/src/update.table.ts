@@ -171,16 +171,11 @@ function needed(situation: Situation): string[] {
   return idsOf([active, wayBack, desired?.target ?? null, next?.target ?? null]);
 }
 
-/** What an update of the device would delete when it needed the room, in bytes. */
+/** What the next update deletes when it needs the room, besides what this one has fetched. */
 export function reclaimableBytes(situation: Situation): number {
-  const { previous, desired, state } = situation;
-  const failed = state === 'Failed' ? (desired?.target ?? null) : null;
-  const stays = needed({ ...situation, desired: null });
-  const spare = [previous, failed].filter(
-    (target) => target !== null && !stays.includes(target.artifact.id),
-  );
-  const sizes = new Map(spare.map((target) => [target?.artifact.id, target?.artifact.sizeBytes]));
-  return [...sizes.values()].reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+  const { previous } = situation;
+  if (previous === null || needed(situation).includes(previous.artifact.id)) return 0;
+  return previous.artifact.sizeBytes;
 }
 
 function idsOf(targets: readonly (Target | null)[]): string[] {
@@ -221,8 +216,13 @@ function isSameTask(situation: Situation, desired: Desired): boolean {
     situation.state === 'Failed' &&
     before.rollout === desired.rollout &&
     before.attempt === desired.attempt &&
-    JSON.stringify(before.target) === JSON.stringify(desired.target)
+    workText(before.target) === workText(desired.target)
   );
+}
+
+/** What a target asks for; the ways to it are no part of that. */
+function workText(target: Target): string {
+  return JSON.stringify({ ...target, deltas: undefined });
 }
 
 function goOn(before: Situation, desired: Desired): Outcome {

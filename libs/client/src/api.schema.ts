@@ -1103,7 +1103,7 @@ export interface components {
                         memoryBytes: number;
                         memoryAvailableBytes: number | null;
                         diskFreeBytes: number | null;
-                        /** @description What the device deletes by itself when an update needs the room */
+                        /** @description Older artifacts, which the device deletes when an update needs the room */
                         diskReclaimableBytes?: number;
                         accelerator: string | null;
                         /** @description Chunk payload received in a second while downloading, as last measured */

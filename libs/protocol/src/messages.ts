@@ -83,7 +83,7 @@ export const capabilitiesSchema = z.strictObject({
     .int()
     .min(0)
     .optional()
-    .describe('What the device deletes by itself when an update needs the room'),
+    .describe('Older artifacts, which the device deletes when an update needs the room'),
   accelerator: z.string().nullable(),
   linkBytesPerSecond: z
     .number()

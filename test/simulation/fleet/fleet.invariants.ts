@@ -113,7 +113,9 @@ export class FleetInvariants {
     const { nowMs } = this.#world.time;
     const isExcused =
       !device.hasServed || device.hasRotted || device.disk.isFull || device.disk.slowMs > 0;
-    if (isExcused || device.agent?.situation.desired?.target === null) {
+    const isToldTo = device.agent?.situation.desired?.target === null;
+    if (isToldTo) device.hasServed = false;
+    if (isExcused || isToldTo) {
       this.#noneSinceMs.delete(`${device.name} ${device.boots}`);
       return;
     }

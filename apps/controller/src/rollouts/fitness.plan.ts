@@ -45,7 +45,7 @@ export interface FitLimits {
   /** Of the rollout's strategy: a device that cannot make it is not started. */
   readonly timeouts?: Timeouts | undefined;
   /** Payload the device lacks, where that is known better than from its report. */
-  readonly bytesToFetch?: number | undefined;
+  readonly bytesToFetch?: (() => number | undefined) | undefined;
 }
 
 /**
@@ -133,15 +133,23 @@ function memoryMisfit(report: Report, target: Target, footprints: Footprints): M
   return { reason: 'NotEnoughMemory', message };
 }
 
+/** What the device deletes for the target: artifacts before the active one, and what it gives up. */
+function reclaimableBytes(report: Report, target: Target): number {
+  const { diskReclaimableBytes = 0 } = report.capabilities;
+  const id = report.target?.artifactId;
+  const isGivenUp = id !== target.artifact.id && id !== report.active?.artifactId;
+  return diskReclaimableBytes + (isGivenUp ? (report.download?.bytesHeld ?? 0) : 0);
+}
+
 function diskMisfit(report: Report, target: Target): Misfit | undefined {
-  const { diskFreeBytes, diskReclaimableBytes = 0 } = report.capabilities;
+  const { diskFreeBytes } = report.capabilities;
+  const oldBytes = reclaimableBytes(report, target);
   const { sizeBytes } = target.artifact;
   const lackingBytes = missingBytes(report, target);
-  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + diskReclaimableBytes) {
+  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + oldBytes) {
     return undefined;
   }
-  const old =
-    diskReclaimableBytes === 0 ? '' : ` and ${mib(diskReclaimableBytes)} of old artifacts`;
+  const old = oldBytes === 0 ? '' : ` and ${mib(oldBytes)} of artifacts that it can do without`;
   const running = report.active === null ? '' : ` beside ${report.active.model}`;
   return {
     reason: 'NotEnoughDisk',
@@ -156,16 +164,18 @@ function diskMisfit(report: Report, target: Target): Misfit | undefined {
 function timeMisfit(report: Report, target: Target, limits: FitLimits): Misfit | undefined {
   const { timeouts } = limits;
   if (timeouts === undefined) return undefined;
+  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
+  // Asked of thousands of devices in each plan, and most rollouts have no such limits.
+  if (downloadSeconds === null && decodeSeconds === null && wholeSeconds === null) return undefined;
   const link = report.capabilities.linkBytesPerSecond ?? null;
   const decoder = report.measurement?.entropyDecodeGigabytesPerSecond ?? null;
-  const lackingBytes = limits.bytesToFetch ?? missingBytes(report, target);
+  const lackingBytes = limits.bytesToFetch?.() ?? missingBytes(report, target);
   const download = stepTime('to fetch', lackingBytes, link);
   const decode = stepTime('to decode', target.memoryBytes, decoder === null ? null : decoder * 1e9);
   const late = (reason: Misfit['reason'], words: string, limit: string): Misfit => ({
     reason,
     message: `${nameOf(target)} takes ${words}, ${limit}. Allow more, or choose a smaller variant`,
   });
-  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
   if (downloadSeconds !== null && download.seconds > downloadSeconds) {
     return late('DownloadTooSlow', download.words, `downloadSeconds is ${downloadSeconds}`);
   }

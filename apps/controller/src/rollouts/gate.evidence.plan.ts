@@ -54,9 +54,10 @@ function baselineOf(
 ): number | string {
   const { baseline, previousArtifactId } = member;
   if (baseline === null) return 'has no measurement of a previous model';
+  const isKnown = previousArtifactId != null && previousArtifactId !== member.artifactId;
   const isOther =
     baseline.artifactId === member.artifactId ||
-    (previousArtifactId != null && baseline.artifactId !== previousArtifactId);
+    (isKnown && baseline.artifactId !== previousArtifactId);
   if (isOther) return 'has a baseline of another model than the previous one';
   const base = baseline[metric] ?? null;
   if (base === null) return `has no ${metric} for its previous model`;

@@ -42,8 +42,9 @@ export function judgeGates(facts: GateFacts): GateVerdict {
   const classes = new Map<string, GateMember[]>();
   for (const member of facts.members) {
     if (!member.isActive || member.wave > wave) continue;
-    const others = classes.get(member.hardwareClass) ?? [];
-    classes.set(member.hardwareClass, [...others, member]);
+    const others = classes.get(member.hardwareClass);
+    if (others === undefined) classes.set(member.hardwareClass, [member]);
+    else others.push(member);
   }
   for (const { hardwareClass, outcome } of facts.previous) {
     // What was decided stays decided when a class goes offline; what was not, blocks nobody.

@@ -84,7 +84,9 @@ export function classPaces(devices: readonly Device[]): ReadonlyMap<string, Clas
     const sample = paceOf(device.status.report);
     if (sample === undefined) continue;
     const name = classOf(device);
-    samples.set(name, [...(samples.get(name) ?? []), sample]);
+    const others = samples.get(name);
+    if (others === undefined) samples.set(name, [sample]);
+    else others.push(sample);
   }
   return new Map(
     [...samples].map(([name, list]) => [

@@ -77,7 +77,7 @@ function rejectionOf(
   }
   return misfit(facts.device, target, facts.footprints, {
     timeouts: facts.timeouts,
-    bytesToFetch: facts.bytesToFetch?.(target),
+    bytesToFetch: () => facts.bytesToFetch?.(target),
   });
 }
 
