@@ -26,7 +26,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-describe('the command line of a fleet', () => {
+describe('the command line of a fleet', { timeout: 180_000 }, () => {
   let folder: string;
   let redis: RedisService;
   let broker: PrivateService;
@@ -270,6 +270,9 @@ spec:
       pinned: false,
       quarantined: false,
     });
+    expect(await ok('describe', 'device', 'd2')).toMatch(
+      /Labelled +rack=7, tier=gold\n.*Labelled +rack removed, tier=tin\n.*Pinned/,
+    );
     await devices.get('d3')?.stop();
     await eventually('d3 offline', async () => {
       const { status } = await object<Device>('device', 'd3');

@@ -192,7 +192,7 @@ export interface paths {
         delete: operations["device_remove"];
         options?: never;
         head?: never;
-        /** Replace the operator's labels, which win over the device's own */
+        /** Replace the operator's labels, pin, quarantine; what is absent stays */
         patch: operations["device_patch"];
         trace?: never;
     };
