@@ -121,6 +121,12 @@ bench-quality: setup ## Measure bits against perplexity, beside llama.cpp's form
 bench-serving: setup ## Tokens per second of 1 to 8 requests together, and what a long prompt costs them (ROUNDS=3)
 	@exec node --conditions=entrofleet-source test/bench/serving.bench.ts $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: bench-fleet
+bench-fleet: setup ## 1,000 and 10,000 simulated devices, 64 agents that fetch 256 MB (DATABASE=pglite; 20 GB of disk)
+	@sh deploy/bootstrap/system-packages.sh postgresql= || \
+	  echo 'bench-fleet: no PostgreSQL, and it could not be installed' >&2
+	@exec node test/bench/fleet.bench.ts $(if $(DATABASE),--database $(DATABASE)) $(if $(SIZES),--sizes $(SIZES))
+
 .PHONY: bench-report
 bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
 	@exec node test/bench/report.ts $(ONLY)

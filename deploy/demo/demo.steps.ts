@@ -1,9 +1,10 @@
+import { RequestRefused, type RolloutInput } from '@entrofleet/client';
 import type { Device, Member, Model, Rollout } from '@entrofleet/protocol';
 import { DemoError } from './demo.options.ts';
 import { type RolloutEvidence, rolloutEvidence } from './demo.summary.ts';
 import { until } from './demo.waiting.ts';
 import type { ProgressLines } from './progress.lines.ts';
-import { RequestRefused, type RestClient } from './rest.client.ts';
+import type { RestClient } from './rest.client.ts';
 
 /** A large model keeps one figure for a while; the default one never does for so long. */
 const STALL_MS = 180_000;
@@ -33,7 +34,7 @@ export async function compressModel(run: DemoRun, source: SourceModel): Promise<
     metadata: { name: source.name },
     spec: {
       source: { path: source.path },
-      variants: VARIANTS,
+      variants: [...VARIANTS],
       ...(source.evaluation === undefined ? {} : { evaluation: source.evaluation }),
     },
   });
@@ -150,7 +151,7 @@ function isSettled(rollout: Rollout): boolean {
   return ['Complete', 'Paused', 'Refused'].includes(rollout.status.phase);
 }
 
-function rolloutInput(of: { name: string; model: string; variant: DemoVariant }) {
+function rolloutInput(of: { name: string; model: string; variant: DemoVariant }): RolloutInput {
   return {
     metadata: { name: of.name },
     spec: {

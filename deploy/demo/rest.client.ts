@@ -1,102 +1,69 @@
-import type { Device, Member, Model, Rollout } from '@entrofleet/protocol';
 import {
-  deviceSchema,
-  memberSchema,
-  modelSchema,
-  type Problem,
-  problemSchema,
-  rolloutSchema,
-} from '@entrofleet/protocol';
-import { z } from 'zod';
-
-const REQUEST_TIMEOUT_MS = 30_000;
-const deviceListSchema = z.object({ items: z.array(deviceSchema) });
-const memberListSchema = z.object({ items: z.array(memberSchema) });
-
-/** The controller refused a request; `problem` is its RFC 9457 answer. */
-export class RequestRefused extends Error {
-  readonly reason = 'RequestRefused';
-  readonly problem: Problem;
-
-  constructor(problem: Problem) {
-    const detail = problem.detail ?? problem.title;
-    const fields = (problem.errors ?? [])
-      .filter((e) => !detail.includes(e.message))
-      .map((e) => `${e.pointer}: ${e.message}`);
-    super([detail, ...fields].join('; '));
-    this.problem = problem;
-  }
-}
-
-interface Request {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  readonly path: string;
-  readonly body?: unknown;
-}
+  type Device,
+  type FleetApi,
+  FleetClient,
+  type Member,
+  type Model,
+  type ModelInput,
+  type Rollout,
+  type RolloutInput,
+  unwrap,
+} from '@entrofleet/client';
 
 /** The few calls of the REST API that the demo makes. */
 export class RestClient {
-  readonly #url: string;
+  readonly #api: FleetApi;
   /** Of reads only: creating a model checks its checkpoint first, which takes its time. */
   slowestReadMs = 0;
 
   constructor(url: string) {
-    this.#url = url;
+    this.#api = new FleetClient({ server: url }).api;
   }
 
-  async createModel(input: unknown): Promise<Model> {
-    return modelSchema.parse(await this.#ask({ method: 'POST', path: 'models', body: input }));
+  createModel(body: ModelInput): Promise<Model> {
+    return unwrap(this.#api.POST('/api/v1/models', { body }));
   }
 
-  async model(name: string): Promise<Model> {
-    return modelSchema.parse(await this.#ask({ method: 'GET', path: `models/${name}` }));
+  model(name: string): Promise<Model> {
+    return this.#timed(() => unwrap(this.#api.GET('/api/v1/models/{name}', named(name))));
   }
 
-  async createRollout(input: unknown): Promise<Rollout> {
-    return rolloutSchema.parse(await this.#ask({ method: 'POST', path: 'rollouts', body: input }));
+  createRollout(body: RolloutInput): Promise<Rollout> {
+    return unwrap(this.#api.POST('/api/v1/rollouts', { body }));
   }
 
-  async replaceRollout(name: string, input: unknown): Promise<Rollout> {
-    const answer = await this.#ask({ method: 'PUT', path: `rollouts/${name}`, body: input });
-    return rolloutSchema.parse(answer);
+  replaceRollout(name: string, body: RolloutInput): Promise<Rollout> {
+    return unwrap(this.#api.PUT('/api/v1/rollouts/{name}', { ...named(name), body }));
   }
 
-  async rollout(name: string): Promise<Rollout> {
-    return rolloutSchema.parse(await this.#ask({ method: 'GET', path: `rollouts/${name}` }));
+  rollout(name: string): Promise<Rollout> {
+    return this.#timed(() => unwrap(this.#api.GET('/api/v1/rollouts/{name}', named(name))));
   }
 
   async members(name: string): Promise<Member[]> {
-    const answer = await this.#ask({ method: 'GET', path: `rollouts/${name}/members` });
-    return memberListSchema.parse(answer).items;
+    const read = () => unwrap(this.#api.GET('/api/v1/rollouts/{name}/members', named(name)));
+    return (await this.#timed(read)).items;
   }
 
   async deleteRollout(name: string): Promise<void> {
-    await this.#ask({ method: 'DELETE', path: `rollouts/${name}` });
+    await unwrap(this.#api.DELETE('/api/v1/rollouts/{name}', named(name)));
   }
 
   async devices(): Promise<Device[]> {
-    return deviceListSchema.parse(await this.#ask({ method: 'GET', path: 'devices' })).items;
+    return (await this.#timed(() => unwrap(this.#api.GET('/api/v1/devices')))).items;
   }
 
-  /** Also measures how long the controller takes to answer anything while it compresses. */
-  async #ask(request: Request): Promise<unknown> {
+  /** Measures how long the controller takes to answer anything while it compresses. */
+  async #timed<T>(read: () => Promise<T>): Promise<T> {
     const start = performance.now();
-    const response = await fetch(`${this.#url}/api/v1/${request.path}`, {
-      method: request.method,
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-      ...(request.body === undefined
-        ? {}
-        : {
-            headers: { 'content-type': 'application/json' },
-            body: JSON.stringify(request.body),
-          }),
-    });
-    const text = await response.text();
-    if (request.method === 'GET') {
+    try {
+      return await read();
+    } finally {
       this.slowestReadMs = Math.max(this.slowestReadMs, performance.now() - start);
     }
-    const value: unknown = text === '' ? null : JSON.parse(text);
-    if (!response.ok) throw new RequestRefused(problemSchema.parse(value));
-    return value;
   }
+}
+
+function named(name: string): { params: { path: { name: string } } } {
+  return { params: { path: { name } } };
 }

@@ -35,4 +35,4 @@ RUN install -d -o node -g node "$ENTROFLEET_DATA_DIR"
 USER node
 VOLUME ["/var/lib/entrofleet"]
 EXPOSE 8080
-ENTRYPOINT ["node", "apps/controller/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "apps/controller/dist/main.js"]

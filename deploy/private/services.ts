@@ -9,6 +9,8 @@ const READY_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 15_000;
 /** Node itself starts quickly; PGlite creates its database on the first start. */
 const APP_READY_TIMEOUT_MS = 90_000;
+/** As in deploy/systemd and deploy/docker: else Node keeps 128 MiB for what lives a moment only. */
+const YOUNG_HEAP = '--max-semi-space-size=8';
 
 /** A real service on a free loopback port of its own, with its own temporary folder. */
 export interface PrivateService {
@@ -126,7 +128,7 @@ export async function startController(options: ControllerOptions): Promise<Priva
     port,
     url,
     folder,
-    command: [process.execPath, join(ROOT, 'apps/controller/dist/main.js')],
+    command: [process.execPath, YOUNG_HEAP, join(ROOT, 'apps/controller/dist/main.js')],
     environment: {
       HOST: '127.0.0.1',
       PORT: String(port),

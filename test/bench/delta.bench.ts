@@ -118,28 +118,29 @@ console.log(
 for (const kind of KINDS) {
   for (const noise of NOISES) await addPoints(kind, { kind, noise });
 }
-await addPoints('one tensor', {
-  kind: 'relative',
-  noise: GOAL_NOISE,
-  changes: (name) => name === ONE_TENSOR,
-});
+const changes = (name: string) => name === ONE_TENSOR;
+await addPoints('one tensor', { kind: 'relative', noise: GOAL_NOISE, changes });
+// Nothing is left of what it was, so that its chunks have to be fetched.
+await addPoints('one tensor', { kind: 'spread', noise: 100, changes });
 await removeTemporaryFolders();
 
 const tuned = points.filter(({ recipe, noise, change }) => {
   return recipe === 'u8' && noise === GOAL_NOISE && change !== 'one tensor';
 });
 const share = Math.max(...tuned.map(({ deltaBytes, targetBytes }) => deltaBytes / targetBytes));
-const over = Math.max(
-  ...points
-    .filter(({ change }) => change === 'one tensor')
-    .map(({ deltaBytes, lackedBytes }) => deltaBytes / lackedBytes - 1),
-);
+const over = (of: 'deltaBytes' | 'reuseBytes') => {
+  const single = points.filter(({ change }) => change === 'one tensor');
+  return Math.max(...single.map((point) => point[of] / point.lackedBytes - 1));
+};
 const goals = [
   { goal: 'a fine-tuning of 1 %, share of u8', value: share, bound: GOAL_SHARE },
-  { goal: 'one tensor, over its chunks', value: over, bound: GOAL_OVER },
+  { goal: 'one tensor, over its chunks', value: over('deltaBytes'), bound: GOAL_OVER },
 ].map((goal) => ({ ...goal, isMet: goal.value <= goal.bound }));
 for (const { goal, value, bound, isMet } of goals) {
   console.log(`${isMet ? 'met ' : 'MISS'} ${goal}: ${value.toFixed(4)} of at most ${bound}`);
 }
+console.log(
+  `     without a delta, for the header too: ${over('reuseBytes').toFixed(4)} over its chunks`,
+);
 console.log(JSON.stringify({ bench: 'delta', model: 'stories15M', points, goals }));
 if (goals.some(({ isMet }) => !isMet)) process.exitCode = 1;

@@ -1,4 +1,5 @@
 import { copyFile, mkdir } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
@@ -26,17 +27,20 @@ import {
 import { type FleetServices, startServices } from './fleet.services.ts';
 import { WireClient } from './mqtt.wire.ts';
 
-/** Encoded it has about 256 MB. */
+/** Of the model that is fetched; each layer encodes to some 10 MB. */
 const GEOMETRY = {
   ...LARGE_GEOMETRY,
   hiddenSize: 1024,
   intermediateSize: 2816,
-  layers: 20,
   heads: 16,
   keyValueHeads: 8,
   vocabularySize: 32_000,
   shards: 1,
 };
+/** Too little for the model, so that it is fetched and checked, but not unpacked meanwhile. */
+const MEMORY_BUDGET_MIB = '256';
+/** In a fleet they have processors of their own; here they leave the controller its. */
+const AGENT_NICENESS = 10;
 const STARTED_AT_ONCE = 8;
 const LIMIT_MESSAGES = 100;
 const LIMIT_MESSAGE_BYTES = 256 * 1024;
@@ -46,6 +50,8 @@ export interface AgentsOptions {
   readonly agents: number;
   /** Most chunk bytes that the controller publishes in a second; 0: no limit. */
   readonly bytesPerSecond: number;
+  /** 20 make an artifact of 256 MB. */
+  readonly layers: number;
   /** Has the artifact after the first run, so that another one need not encode it. */
   readonly cacheFolder: string;
   readonly onProgress: (line: string) => void;
@@ -84,14 +90,15 @@ export async function measureAgents(options: AgentsOptions): Promise<AgentsResul
   const agents: PrivateService[] = [];
   try {
     await register(services, artifact);
-    const alone = await transfer(services, artifact, await started(services, agents, 1));
+    const first = await started(services, agents, 1);
+    const alone = await transfer({ services, artifact, agents, names: first });
     options.onProgress(JSON.stringify({ alone }));
     const names = await started(services, agents, options.agents);
     const probe = new ApiProbe(new ApiClient(services.controller.url), [
       '/api/v1/devices?limit=100',
       '/api/v1/rollouts',
     ]);
-    const together = await transfer(services, artifact, names);
+    const together = await transfer({ services, artifact, agents, names });
     const api = await probe.stop();
     const controllerPeakRssBytes = peakRssBytes(services.controller.pid);
     options.onProgress(JSON.stringify({ together, api, controllerPeakRssBytes }));
@@ -121,13 +128,14 @@ async function largeArtifact(options: AgentsOptions): Promise<LargeArtifact> {
   const folder = options.cacheFolder;
   await mkdir(folder, { recursive: true });
   const path = join(folder, 'artifact.efa');
-  await writeLargeCheckpoint(join(folder, 'checkpoint'), GEOMETRY);
+  const geometry = { ...GEOMETRY, layers: options.layers };
+  await writeLargeCheckpoint(join(folder, 'checkpoint'), geometry);
   const checkpoint = await openCheckpoint(join(folder, 'checkpoint'));
   const recipe = { kind: 'affine', bits: 8 } as const;
   const { ref } = await encodeArtifact({ checkpoint, recipe, path, threads: 2 });
   await checkpoint.close();
   options.onProgress(`the artifact has ${ref.sizeBytes} bytes`);
-  const known = { model: 'large', memoryBytes: 2 * ref.sizeBytes };
+  const known = { model: 'large', memoryBytes: 1024 * 1024 };
   return {
     ...exampleArtifact({ ...known, id: ref.id }),
     ref: { ...ref, headerChunks: [...ref.headerChunks] },
@@ -141,7 +149,8 @@ async function register(services: FleetServices, artifact: LargeArtifact): Promi
   const client = new pg.Client({ connectionString: services.databaseUrl });
   await client.connect();
   await client.query(
-    'insert into artifacts (model, variant, id, created_at, document) values ($1, $2, $3, now(), $4)',
+    `insert into artifacts (model, variant, id, created_at, document)
+     values ($1, $2, $3, now(), $4)`,
     [document.model, document.variant, document.id, JSON.stringify(document)],
   );
   await client.end();
@@ -159,20 +168,27 @@ async function started(
       startAgent({
         device,
         mqttUrl: services.broker.url,
-        environment: { LOG_LEVEL: 'warn', THREADS: '1' },
+        environment: { LOG_LEVEL: 'warn', THREADS: '1', MEMORY_BUDGET_MIB },
       }),
     );
-    agents.push(...(await Promise.all(some)));
+    for (const agent of await Promise.all(some)) {
+      agents.push(agent);
+      setPriority(agent.pid, AGENT_NICENESS);
+    }
   }
   return names;
 }
 
 /** Asks the agents to fetch and check, and to wait then, as a rollout outside its window does. */
-async function transfer(
-  services: FleetServices,
-  artifact: LargeArtifact,
-  names: readonly string[],
-): Promise<TransferResult> {
+async function transfer(use: {
+  services: FleetServices;
+  artifact: LargeArtifact;
+  agents: readonly PrivateService[];
+  names: readonly string[];
+}): Promise<TransferResult> {
+  const { services, artifact, names } = use;
+  const cpu = async () =>
+    cpuSecondsOf({ ...(await services.pids()), agents: use.agents.map((agent) => agent.pid) });
   let publishedBytes = 0;
   const tookSeconds = new Map<string, number>();
   const failures: string[] = [];
@@ -194,7 +210,7 @@ async function transfer(
   watcher.subscribe(`entrofleet/v1/c/${artifact.id}/+`);
   watcher.subscribe(topics.everyReport);
   await sleep(1000);
-  const from = cpuSecondsOf(await services.pids());
+  const from = await cpu();
   startMs = performance.now();
   for (const name of names) {
     watcher.publish(topics.desired(name), JSON.stringify(desired(name, artifact)), {
@@ -208,7 +224,7 @@ async function transfer(
   }
   const times = names.map((name) => tookSeconds.get(name) ?? 0);
   const seconds = Math.max(...times);
-  const cores = coresUsed(from, cpuSecondsOf(await services.pids()), seconds);
+  const cores = coresUsed(from, await cpu(), seconds);
   watcher.close();
   return {
     agents: names.length,
@@ -230,7 +246,7 @@ function desired(device: string, artifact: LargeArtifact): Desired {
   return { ...words, device, target, issuedAt: new Date().toISOString(), hold: 'Activation' };
 }
 
-/** One publisher, subscribers that throw away what they get: what the broker can hand out at most. */
+/** One publisher, subscribers that only count: what the broker can hand out at most. */
 async function brokerEgress(port: number, subscribers: number): Promise<number> {
   let receivedBytes = 0;
   const clients = await Promise.all(

@@ -1,8 +1,10 @@
 /**
- * The fleet at scale: `make bench-fleet`; JSON on standard output, progress on standard error.
+ * The fleet at scale: `make bench-fleet`; goals and JSON on standard output, progress on
+ * standard error.
  *
  *   node test/bench/fleet.bench.ts [--sizes 1000,10000] [--database postgresql|pglite]
- *     [--interval 30] [--seconds 60] [--agents 64] [--rates 0,6000000] [--profile FOLDER]
+ *     [--interval 30] [--seconds 60] [--agents 64] [--layers 20] [--rates 0,2000000]
+ *     [--profile FOLDER]
  *
  * Devices are simulated in one process: real MQTT to a real Mosquitto, real want-lists, every chunk
  * checked; then each phase takes about a second. The agents are full ones, a process each, that
@@ -14,6 +16,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type AgentsResult, measureAgents } from './fleet.agents.ts';
 import { type CrowdResult, measureCrowd } from './fleet.crowd.ts';
+import { agentsGoals, crowdGoals, goalLines } from './fleet.goals.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -22,7 +25,8 @@ const { values: options } = parseArgs({
     interval: { type: 'string', default: '30' },
     seconds: { type: 'string', default: '60' },
     agents: { type: 'string', default: '64' },
-    rates: { type: 'string', default: '0,6000000' },
+    rates: { type: 'string', default: '0,2000000' },
+    layers: { type: 'string', default: '20' },
     profile: { type: 'string' },
   },
 });
@@ -49,10 +53,13 @@ for (const bytesPerSecond of numbers(options.rates)) {
   agents.push(
     await measureAgents({
       agents: Number(options.agents),
+      layers: Number(options.layers),
       bytesPerSecond,
       cacheFolder: CACHE,
       onProgress,
     }),
   );
 }
-process.stdout.write(`${JSON.stringify({ database, crowd, agents }, null, 2)}\n`);
+const goals = [...crowdGoals(crowd), ...agentsGoals(agents)];
+process.stdout.write(goalLines(goals));
+process.stdout.write(`${JSON.stringify({ database, crowd, agents, goals }, null, 2)}\n`);

@@ -40,6 +40,14 @@ const SECTIONS: readonly Section[] = [
     command: ['bench-compress', 'ROUNDS=3'],
   },
   {
+    title: 'Deltas',
+    text:
+      'From an artifact to that of a fine-tuning of it, over how far that went: every weight times ' +
+      '1 + noise (relative) or plus noise times the spread of its tensor (spread). Every delta is ' +
+      'applied, and what comes out compared byte by byte.',
+    command: ['bench-delta'],
+  },
+  {
     title: 'Memory of compression',
     text: 'Peak of each process against the bound that the plan states, on 2.2 GB of weights.',
     command: ['bench-memory'],
@@ -61,6 +69,15 @@ const SECTIONS: readonly Section[] = [
       'A control group limits all memory of the process, pages of files included. llama.cpp maps its ' +
       'file and reads again what the limit has dropped.',
     command: ['bench-limit', 'ROUNDS=1'],
+  },
+  {
+    title: 'The fleet',
+    text:
+      'Simulated devices (real MQTT, chunks fetched and checked) that report every 30 s, then a ' +
+      'rollout over all of them; full agents that fetch and check 256 MB, one alone and all at ' +
+      'once. Broker, database, devices, agents and controller share this machine; a rate is the ' +
+      "controller's limit on chunk bytes.",
+    command: ['bench-fleet'],
   },
 ];
 

@@ -10,18 +10,20 @@ const number = (name: string, fallback: number): number => {
   throw new Error(`${name} must be a whole number above 0`);
 };
 
-const seed = number('CHAOS_SEED', Math.floor(Date.now() / 1000) % 1_000_000);
-const summary = await runChaos({
-  seed,
+const options = {
+  seed: number('CHAOS_SEED', Math.floor(Date.now() / 1000) % 1_000_000),
   seconds: number('CHAOS_SECONDS', 600),
   agents: number('CHAOS_AGENTS', 5),
   gapMs: number('CHAOS_GAP_MS', 2500),
-  print: (line) => process.stderr.write(`${line}\n`),
-});
+};
+const print = (line: string) => process.stderr.write(`${line}\n`);
+const summary = await runChaos({ ...options, print });
 process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
 if (summary.violations.length > 0) {
-  process.stderr.write(
-    `chaos: VIOLATED, see ${summary.evidence}; replay: CHAOS_SEED=${seed} make chaos\n`,
-  );
+  const { seed, seconds, agents, gapMs } = options;
+  const replay =
+    `CHAOS_SEED=${seed} CHAOS_SECONDS=${seconds} CHAOS_AGENTS=${agents} ` +
+    `CHAOS_GAP_MS=${gapMs} make chaos`;
+  print(`chaos: VIOLATED; logs and time line are in ${summary.evidence}; replay: ${replay}`);
   process.exitCode = 1;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openCheckpoint } from '@entrofleet/artifact';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeFineTuned } from '../fixtures/fine.tuned.checkpoint.ts';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -312,6 +313,25 @@ describe('run, perplexity, logits, bench', () => {
       );
     },
   );
+});
+
+describe('delta', () => {
+  it('gives the target back from base and delta, and nothing from another base', async () => {
+    const tuned = at('tuned');
+    await writeFineTuned(model, tuned, { kind: 'relative', noise: 0.01 });
+    const [target, delta, rebuilt] = [at('tuned.efa'), at('tuned.efd'), at('rebuilt.efa')];
+    const { ref } = json('compress', tuned, '-o', target, '--recipe', 'u8', '--json');
+    expect(entrofleet('delta', 'make', artifact, target, '-o', delta).stdout).toMatch(
+      /of the target +\d\d\.\d\d %/,
+    );
+    const applied = json('delta', 'apply', artifact, delta, '-o', rebuilt, '--json');
+    expect(applied).toMatchObject({ id: (ref as { id: string }).id });
+    expect(await readFile(rebuilt)).toEqual(await readFile(target));
+    const refused = entrofleet('delta', 'apply', target, delta, '-o', at('wrong.efa'));
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/^entrofleet: .* is against artifact [0-9a-f]{64}, .*\n$/);
+    expect(existsSync(at('wrong.efa'))).toBe(false);
+  });
 });
 
 describe('usage', () => {

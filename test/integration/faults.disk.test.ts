@@ -5,8 +5,11 @@ import { afterEach, expect, it } from 'vitest';
 import { temporaryFolder } from '../../deploy/private/temporary.folder.ts';
 import { mountSmallDisk, type SmallDisk } from '../chaos/small.disk.ts';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
+import { startAgentFromSource } from '../support/agent.process.ts';
 import { ApiClient } from '../support/api.client.ts';
+import { encodeTinyModel } from '../support/encoded.model.ts';
 import { eventually } from '../support/eventually.ts';
+import { ScriptedController } from '../support/scripted.controller.ts';
 import { startController, startMosquitto, startRedis } from '../support/services.ts';
 
 const TIMEOUT_MS = 200_000;
@@ -102,6 +105,55 @@ test(
     await controller.restart();
     for (const name of [...acknowledged, 'after'])
       expect((await api.model(name)).metadata.name).toBe(name);
+  },
+  TIMEOUT_MS,
+);
+
+async function said(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'once upon', max_tokens: 4, temperature: 0 }),
+    });
+    const { model } = Object(await response.json());
+    return response.ok ? String(model) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+test(
+  'an agent whose disk is full serves again after a power loss, and goes on once there is room',
+  async () => {
+    const folder = await temporaryFolder('edge-1');
+    disk = await mountSmallDisk(folder, 24);
+    const [first, second] = await Promise.all(
+      ['first', 'second'].map((model, seed) =>
+        encodeTinyModel({ model, seed, chunkSizeBytes: 8192 }),
+      ),
+    );
+    if (first === undefined || second === undefined) throw new Error('there are two models');
+    const broker = await startMosquitto();
+    const controller = await ScriptedController.connect(broker.url, 'edge-1');
+    for (const { target, source } of [first, second]) controller.serve(target.artifact.id, source);
+    const { process, url } = await startAgentFromSource({
+      ...{ device: 'edge-1', mqttUrl: broker.url, folder },
+    });
+    await controller.want(first.target);
+    await controller.reported((report) => report.phase === 'Active');
+    for (let losses = 0; losses < 2; losses++) {
+      await disk?.fill();
+      await process.kill9();
+      await process.start();
+      const model = await eventually('it serves', () => said(url), { timeoutMs: 30_000 });
+      expect(model).toBe('first:u8');
+    }
+    await disk?.empty();
+    await controller.want(second.target);
+    await controller.reported((report) => report.active?.model === 'second', 60_000);
+    expect(await said(url)).toBe('second:u8');
+    await Promise.all([first.source.close(), second.source.close()]);
   },
   TIMEOUT_MS,
 );

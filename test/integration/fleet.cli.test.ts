@@ -26,7 +26,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-describe('the command line of a fleet', () => {
+describe('the command line of a fleet', { timeout: 180_000 }, () => {
   let folder: string;
   let redis: RedisService;
   let broker: PrivateService;
@@ -194,13 +194,23 @@ spec:
     expect(followed).toMatchObject({ status: 0, stderr: '' });
     expect(followed.stdout.trimEnd().split('\n').at(-1)).toMatch(/^Complete.*: 2 of 2 active$/);
     expect((await entrofleet(['rollout', 'status', 'r'])).status).toBe(0);
-    expect(await ok('get', 'members', 'r')).toMatch(/\nd1 +0 +Active /);
+    expect(await ok('get', 'members', 'r')).toMatch(/\nd1 +1 +u8 +Active /);
     const told = await ok('describe', 'rollout', 'r');
     for (const word of ['Strategy:', 'Conditions:', 'Members:', '2 Active', 'Events:']) {
       expect(told).toContain(word);
     }
     expect(await ok('rollout', 'logs', 'r')).toMatch(/^\d{4}-.*Complete/m);
     expect(await ok('describe', 'device', 'd1')).toMatch(/Serves: +tiny u8/);
+    await ok('apply', '-f', await rolloutFile({ samplePrompt: 'Once' }));
+    await ok('rollout', 'status', 'r', '--watch', '--timeout', '60');
+    expect(await ok('rollout', 'undo', 'r')).toMatch(/^rollout\/r goes back /);
+    await ok('rollout', 'status', 'r', '--watch', '--timeout', '60');
+    expect((await object<Rollout>('rollout', 'r')).spec.samplePrompt).toBeNull();
+    const history = await ok('rollout', 'history', 'r');
+    expect(history.trimEnd().split('\n')).toHaveLength(4);
+    expect(history).toMatch(/\n2 +tiny +u8 /);
+    const absent = await entrofleet(['rollout', 'undo', 'r', '--to-revision', '77']);
+    expect(absent.status).toBe(1);
     expect(await ok('describe', 'model', 'tiny')).toMatch(/u8 +u8 +Ready/);
   });
 
@@ -211,7 +221,7 @@ spec:
     await ok('apply', '-f', await rolloutFile({ selector }));
     const stopped = await entrofleet(['rollout', 'status', 'r', '-w', '--timeout', '60']);
     expect(stopped.status).toBe(1);
-    expect(stopped.stderr).toMatch(/rollout "r": Paused; .*\n.*rollout resume\|retry\|undo r/);
+    expect(stopped.stderr).toMatch(/rollout "r": Paused, .*\n.*rollout resume\|retry\|undo r/);
     expect(await ok('describe', 'rollout', 'r')).toContain('no memory left');
     failing.failure = null;
     failing.isStuck = true;
@@ -222,6 +232,21 @@ spec:
     await ok('rollout', 'pause', 'r');
     const { spec } = await object<Rollout>('rollout', 'r');
     expect(spec.paused).toBe(true);
+    await ok('rollout', 'abort', 'r');
+    const aborted = await entrofleet(['rollout', 'status', 'r', '--watch', '--timeout', '60']);
+    expect(aborted.status).toBe(1);
+    expect(aborted.stderr).toMatch(/rollout "r": Aborted/);
+  });
+
+  it('stops where a person must approve, and says how', async () => {
+    const strategy = { waves: [{ count: 1 }, { percent: 100 }], approval: 'FirstWave' };
+    await ok('apply', '-f', await rolloutFile({ strategy, samplePrompt: 'Approve' }));
+    const waiting = await entrofleet(['rollout', 'status', 'r', '--watch', '--timeout', '60']);
+    expect(waiting.status).toBe(1);
+    expect(waiting.stderr).toMatch(/AwaitingApproval.*\n.*"entrofleet rollout approve r"/);
+    await ok('rollout', 'approve', 'r');
+    const done = await entrofleet(['rollout', 'status', 'r', '--watch', '--timeout', '60']);
+    expect(done).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('labels, holds and forgets devices', async () => {
@@ -245,6 +270,9 @@ spec:
       pinned: false,
       quarantined: false,
     });
+    expect(await ok('describe', 'device', 'd2')).toMatch(
+      /Labelled +rack=7, tier=gold\n.*Labelled +rack removed, tier=tin\n.*Pinned/,
+    );
     await devices.get('d3')?.stop();
     await eventually('d3 offline', async () => {
       const { status } = await object<Device>('device', 'd3');

@@ -7,6 +7,7 @@ import {
   type WatchEvent,
   watch,
 } from '@entrofleet/client';
+import { problemSchema } from '@entrofleet/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import {
@@ -178,7 +179,8 @@ describe('watching over HTTP', () => {
       const response = await fetch(watchUrl(`&resourceVersion=${resourceVersion}`), {
         signal: probe.signal,
       });
-      const problem = response.status === 410 ? await response.json() : undefined;
+      const problem =
+        response.status === 410 ? problemSchema.parse(await response.json()) : undefined;
       probe.abort();
       return problem;
     });
@@ -194,7 +196,7 @@ describe('watching over HTTP', () => {
 
   it('refuses what it does not know, and names what it does', async () => {
     const bad = await fetch(`${controller.url}/api/v1/devices?fieldSelector=status.colour%3Dred`);
-    const problem = await bad.json();
+    const problem = problemSchema.parse(await bad.json());
     expect(problem).toMatchObject({ status: 400, reason: 'BadFieldSelector' });
     expect(problem.detail).toContain('status.report.active.model');
     expect((await fetch(watchUrl('&watch=maybe'))).status).toBe(400);

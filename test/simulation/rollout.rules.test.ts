@@ -264,7 +264,9 @@ describe('fitness', () => {
     const capabilities = { ...small, memoryBytes: 60 * 1024 * 1024 };
     const active = { model: 'old', variant: 'u8', artifactId: digest('old') };
     const report = exampleReport('a', { capabilities, active });
-    const footprints = new Map([[digest('old'), 40 * 1024 * 1024]]);
+    const footprints = new Map([
+      [digest('old'), { decodedBytes: 40 * 1024 * 1024, codedBytes: 20 * 1024 * 1024 }],
+    ]);
     const plan = planRollout(facts({ devices: [exampleDevice('a', { report })], footprints }));
     expect(plan.members[0]?.message).toContain('+ 40.0 MiB of old until then = 70.0 MiB');
     expect(condition(plan, 'Progressing')).toMatchObject({ reason: 'NoDeviceFits' });

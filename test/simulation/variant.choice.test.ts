@@ -70,7 +70,7 @@ function choose(change: Partial<VariantChoiceFacts> = {}) {
     device: device(),
     candidates: ALL,
     preference: 'Quality',
-    footprints: new Map([[OLD.artifactId, 50 * MIB]]),
+    footprints: new Map([[OLD.artifactId, { decodedBytes: 50 * MIB, codedBytes: 20 * MIB }]]),
     ...change,
   });
 }

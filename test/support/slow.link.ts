@@ -21,6 +21,8 @@ export interface SlowLink {
 export async function slowLink(options: {
   readonly toPort: number;
   readonly bytesPerSecond: number;
+  /** Of a link that was closed and is there again. Default: any free one. */
+  readonly port?: number;
 }): Promise<SlowLink> {
   const state = { bytesToClient: 0, bytesPerSecond: options.bytesPerSecond };
   const sockets = new Set<Socket>();
@@ -38,7 +40,7 @@ export async function slowLink(options: {
     client.pipe(upstream);
     void carry({ from: upstream, to: client, state });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(options.port ?? 0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;

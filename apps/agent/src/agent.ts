@@ -56,6 +56,8 @@ export class Agent<M extends HeldModel> {
   #candidate: M | null = null;
   #events: Promise<void> = Promise.resolve();
   #journalFailure: string | null = null;
+  /** A restore that did not wait for the journal. */
+  #begun: Effect | null = null;
   #stopping = false;
 
   constructor(options: AgentOptions<M>) {
@@ -156,7 +158,7 @@ export class Agent<M extends HeldModel> {
       if (isNewUpdate(before, after)) this.#timeouts.reset();
       this.#situation = after;
       this.#announce(before, after);
-      await this.#save();
+      await this.#save(() => this.#restoreAtOnce(outcome.effects));
       const current = this.#options.slot.current;
       const active = after.active;
       if (current !== null && current.target.artifact.id === active?.artifact.id) {
@@ -166,6 +168,18 @@ export class Agent<M extends HeldModel> {
       this.#options.onChange();
     }
     for (const effect of outcome.effects) await this.#carryOut(effect);
+  }
+
+  /**
+   * After a start the model that served before serves again although the journal cannot be written:
+   * it decides nothing, and a full disk is no reason to serve nothing.
+   */
+  #restoreAtOnce(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.kind !== 'Restore') continue;
+      this.#begun = effect;
+      this.#startRestore(effect.target);
+    }
   }
 
   #announce(before: Situation, after: Situation): void {
@@ -178,7 +192,7 @@ export class Agent<M extends HeldModel> {
   }
 
   /** Nothing is done before it is journaled; on a full disk the agent waits and keeps serving. */
-  async #save(): Promise<void> {
+  async #save(onFailure: () => void): Promise<void> {
     let waitMs = this.#options.journalRetryMs ?? JOURNAL_RETRY_MS;
     while (!this.#stopping) {
       try {
@@ -189,6 +203,7 @@ export class Agent<M extends HeldModel> {
         const { message } = failureOf(error);
         if (this.#journalFailure === null) {
           this.#options.log.error(`the journal cannot be written, waiting: ${message}`);
+          onFailure();
         }
         this.#journalFailure = message;
         this.#options.onChange();
@@ -218,7 +233,7 @@ export class Agent<M extends HeldModel> {
       case 'Switch':
         return this.#switch();
       case 'Restore':
-        return this.#startRestore(effect.target);
+        return effect === this.#begun ? undefined : this.#startRestore(effect.target);
       case 'CancelStep':
         return this.#step.cancel();
       case 'DropCandidate':

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { capabilitiesSchema } from '@entrofleet/protocol';
 import { expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import {
   readMemory,
   readPeakRssBytes,
   readTemperatureCelsius,
+  resetPeakRss,
 } from './capabilities.ts';
 
 const GIB = 1024 ** 3;
@@ -97,4 +98,11 @@ it('reads a Jetson’s name and its hottest zone that is switched on', async () 
   const options = { dataFolder: root, isa: [], memoryBudgetBytes: null, root };
   expect((await readCapabilities(options)).accelerator).toContain('Jetson Orin Nano');
   expect(readTemperatureCelsius(root)).toBe(51.25);
+});
+
+it('asks the kernel to forget the peak of memory, where it lets us', async () => {
+  const root = await systemWith({ 'proc/self/clear_refs': '' });
+  resetPeakRss(root);
+  expect(await readFile(join(root, 'proc/self/clear_refs'), 'utf8')).toBe('5');
+  expect(() => resetPeakRss('/no/such/place')).not.toThrow();
 });

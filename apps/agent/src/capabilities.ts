@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, machine, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -52,7 +52,19 @@ export function readMemory(use: { root: string; budgetBytes: number | null }): M
   };
 }
 
-/** Highest resident size of this process since it started, from proc(5)'s VmHWM. */
+/**
+ * Forgets the highest resident size so far (proc(5): 5 in clear_refs), after memory was taken that
+ * has nothing to do with a model. Systems that do not let us keep it.
+ */
+export function resetPeakRss(root = '/'): void {
+  try {
+    writeFileSync(join(root, 'proc/self/clear_refs'), '5');
+  } catch {
+    // The figure is a little too high then, for all models alike.
+  }
+}
+
+/** Highest resident size of this process since it started or was reset, from proc(5)'s VmHWM. */
 export function readPeakRssBytes(root = '/'): number | null {
   return rss(root, 'VmHWM');
 }

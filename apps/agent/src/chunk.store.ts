@@ -1,7 +1,8 @@
-import { open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactRef, artifactRefSchema, Bitmap } from '@entrofleet/protocol';
 import { type ChunkEntry, type ChunkTableReader, readTable, sha256Of } from './chunk.layout.ts';
+import type { StoredArtifact } from './collection.plan.ts';
 import { makeFolder, syncFolder, writeDurably } from './durable.file.ts';
 import { AgentError, systemCode } from './errors.ts';
 import { type ChunkPlace, PartialArtifact, type PartialPaths } from './partial.artifact.ts';
@@ -70,8 +71,8 @@ export class ChunkStore {
   /** Deletes one artifact, or its download. */
   async remove(id: string): Promise<void> {
     const { data, progress, complete } = this.#paths(id);
-    const reference = join(this.#artifacts, `${id}${REFERENCE_SUFFIX}`);
-    for (const path of [data, progress, complete, reference]) await rm(path, { force: true });
+    const paths = [data, progress, complete, this.#reference(id)];
+    for (const path of paths) await rm(path, { force: true });
   }
 
   /**
@@ -156,6 +157,44 @@ export class ChunkStore {
     return bytes;
   }
 
+  /** What lies here, by artifact. */
+  async stored(): Promise<StoredArtifact[]> {
+    const byId = new Map<string, StoredArtifact>();
+    for (const folder of [this.#artifacts, this.#downloads]) {
+      for (const name of await readdir(folder)) {
+        const id = name.slice(0, name.indexOf('.'));
+        if (!ID.test(id)) continue;
+        const { sizeBytes = 0, usedOrder = 0 } = byId.get(id) ?? {};
+        const file = join(folder, name);
+        const order = name.endsWith(REFERENCE_SUFFIX) ? await orderOf(file) : usedOrder;
+        const size = sizeBytes + (await allocatedBytes(file));
+        byId.set(id, { id, sizeBytes: size, usedOrder: order });
+      }
+    }
+    return [...byId.values()];
+  }
+
+  /** Bytes of disk that an artifact takes, complete or not. */
+  async bytesOf(id: string): Promise<number> {
+    return (await this.stored()).find((artifact) => artifact.id === id)?.sizeBytes ?? 0;
+  }
+
+  /** Notes that these have been used later than all others. */
+  async markUsed(ids: readonly string[]): Promise<void> {
+    const stored = await this.stored();
+    const latest = stored.reduce((most, { usedOrder }) => Math.max(most, usedOrder), 0);
+    for (const { id } of stored.filter((artifact) => ids.includes(artifact.id))) {
+      // The time of change is a counter here: the clock of a device may be wrong.
+      await utimes(this.#reference(id), latest + 1, latest + 1).catch((error: unknown) => {
+        if (systemCode(error) !== 'ENOENT') throw error;
+      });
+    }
+  }
+
+  #reference(id: string): string {
+    return join(this.#artifacts, `${id}${REFERENCE_SUFFIX}`);
+  }
+
   #paths(id: string): PartialPaths {
     return {
       data: join(this.#downloads, `${id}${PARTIAL_SUFFIX}`),
@@ -178,7 +217,7 @@ export class ChunkStore {
   }
 
   async #writeReference(ref: ArtifactRef): Promise<void> {
-    const path = join(this.#artifacts, `${ref.id}${REFERENCE_SUFFIX}`);
+    const path = this.#reference(ref.id);
     if ((await sizeOf(path)) === undefined) await writeDurably(path, JSON.stringify(ref));
   }
 
@@ -223,6 +262,15 @@ async function sizeOf(path: string): Promise<number | undefined> {
     return (await stat(path)).size;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function orderOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs / 1000;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return 0;
     throw error;
   }
 }

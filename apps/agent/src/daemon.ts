@@ -4,13 +4,14 @@ import { native } from '@entrofleet/native';
 import { LIMITS, topics } from '@entrofleet/protocol';
 import { MqttBus } from './adapters/mqtt.ts';
 import { Agent } from './agent.ts';
-import { readMemory } from './capabilities.ts';
+import { readMemory, resetPeakRss } from './capabilities.ts';
 import { ChunkStore } from './chunk.store.ts';
 import { readChunkTables } from './chunk.tables.ts';
 import type { AgentConfig } from './config.ts';
 import { parseDesired } from './desired.inbox.ts';
 import { readDeviceState } from './device.state.ts';
 import { createDeviceSteps } from './device.steps.ts';
+import { DiskReserve } from './disk.reserve.ts';
 import { makeFolder } from './durable.file.ts';
 import { AgentError, failureOf } from './errors.ts';
 import type { LoadedModel } from './loaded.model.ts';
@@ -55,9 +56,15 @@ export async function startDaemon(use: {
     const where = `cannot use ENTROFLEET_DATA_DIR ${config.dataFolder}`;
     throw new AgentError('DataFolderUnusable', `${where}: ${message}`, { cause });
   });
-  const lock = await lockFolder(config.dataFolder);
+  const reserve = new DiskReserve(config.dataFolder);
+  const lock = await lockFolder(config.dataFolder).catch(async (error: unknown) => {
+    if (failureOf(error).reason !== 'DiskFull') throw error;
+    await reserve.release();
+    return lockFolder(config.dataFolder);
+  });
   try {
-    const daemon = await assemble({ config, log, agentVersion });
+    await reserve.release();
+    const daemon = await assemble({ config, log, agentVersion, reserve });
     const stop = async (): Promise<void> => {
       await daemon.stop();
       await lock.release();
@@ -73,8 +80,9 @@ async function assemble(use: {
   config: AgentConfig;
   log: Log;
   agentVersion: string;
+  reserve: DiskReserve;
 }): Promise<Daemon> {
-  const { config, log, agentVersion } = use;
+  const { config, log, agentVersion, reserve } = use;
   const { device } = config;
   const journal = new UpdateJournal(config.dataFolder);
   const { record: last, damaged } = await journal.read(Date.now());
@@ -148,6 +156,8 @@ async function assemble(use: {
     intervalMs: config.measureIntervalMs,
   });
   agent.start();
+  // The journal's first record of this start comes first; what room is left then is kept again.
+  void agent.settled().then(() => reserve.take());
   bus.subscribe(topics.desired(device), (_, payload) => {
     try {
       const desired = parseDesired(payload, device);
@@ -177,5 +187,7 @@ async function readingRate(config: AgentConfig, log: Log): Promise<number | null
   } catch (error) {
     log.warn(`the memory's speed could not be measured: ${failureOf(error).message}`);
     return null;
+  } finally {
+    resetPeakRss();
   }
 }

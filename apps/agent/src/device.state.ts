@@ -7,6 +7,7 @@ import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
 import type { Evidence } from './update.journal.ts';
 import type { Situation } from './update.states.ts';
+import { reclaimableBytes } from './update.table.ts';
 
 export interface DeviceStateSource {
   readonly config: AgentConfig;
@@ -39,7 +40,11 @@ export function stateOf(
   return {
     agentVersion,
     labels,
-    capabilities: { ...source.capabilities, linkBytesPerSecond },
+    capabilities: {
+      ...source.capabilities,
+      linkBytesPerSecond,
+      diskReclaimableBytes: reclaimableBytes(situation),
+    },
     observedRevision: situation.desired?.revision ?? 0,
     observedAttempt: situation.desired?.attempt ?? 0,
     phase: reportedPhase(situation),

@@ -4,6 +4,7 @@ import type { ChunkStore } from './chunk.store.ts';
 import type { AgentConfig } from './config.ts';
 import { downloadDelta } from './delta.download.ts';
 import { DeviceLoader } from './device.loader.ts';
+import { DiskBudget } from './disk.budget.ts';
 import { type DownloadProgress, download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
 import type { LoadedModel, LoadTarget } from './loaded.model.ts';
@@ -26,11 +27,13 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
   const { config, store, bus, log } = options;
   const { device, windowChunks, stallMs } = config;
   const loader = new DeviceLoader(options);
+  const budget = new DiskBudget({ store, budgetBytes: config.diskBudgetBytes });
   return {
     async download(target, { signal, keep, loadAhead, onProgress, onDelta }) {
       await loader.forgetAhead();
       // What cannot run here need not be fetched.
       loader.assertFits(target);
+      await budget.makeRoom(target.artifact, keep);
       const onHeader = (partial: PartialArtifact) => {
         if (loadAhead) loader.loadAhead(target, partial);
       };
@@ -63,7 +66,7 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
     test: (model, context) => selfTest(model, context),
     forgetAhead: () => loader.forgetAhead(),
     async collect(keep) {
-      const bytes = await store.collect(keep);
+      const bytes = await budget.collect(keep);
       if (bytes > 0) log.info(`deleted ${bytes} bytes of artifacts that are not needed any more`);
     },
   };

@@ -15,7 +15,10 @@ import { INITIAL_SITUATION } from './update.states.ts';
 const machine = vi.hoisted(() => ({ disk: undefined as unknown as PowerCutDisk }));
 
 vi.mock('node:fs/promises', () => {
-  const names = ['open', 'readFile', 'rename', 'rm', 'mkdir', 'readdir', 'stat', 'statfs'] as const;
+  const names = [
+    ...(['open', 'readFile', 'rename', 'rm', 'mkdir', 'readdir', 'stat', 'statfs'] as const),
+    'utimes' as const,
+  ];
   const call = (name: (typeof names)[number]) => {
     return (...use: unknown[]) => (machine.disk[name] as (...use: unknown[]) => unknown)(...use);
   };

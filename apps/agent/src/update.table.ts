@@ -155,13 +155,30 @@ function effectsOn(situation: Situation): Effect[] {
 /** What is loaded ahead takes memory, so not for a device that is to wait before activation. */
 function downloadOf(situation: Situation, target: Target): Effect {
   const loadAhead = situation.loadAhead && holdOf(situation) === 'None';
-  return { kind: 'Download', target, keep: kept(situation), loadAhead };
+  return { kind: 'Download', target, keep: needed(situation), loadAhead };
 }
 
 /** Artifacts that stay on disk: what serves, what served before, what is wanted. */
 export function kept(situation: Situation): string[] {
   const { active, previous, desired, next } = situation;
-  const targets = [active, previous, desired?.target ?? null, next?.target ?? null];
+  return idsOf([active, previous, desired?.target ?? null, next?.target ?? null]);
+}
+
+/** Those that stay on a disk that is full: what served before goes, unless it is the way back. */
+function needed(situation: Situation): string[] {
+  const { active, previous, desired, next, trial } = situation;
+  const wayBack = trial === null && active !== null ? null : previous;
+  return idsOf([active, wayBack, desired?.target ?? null, next?.target ?? null]);
+}
+
+/** What the next update deletes when it needs the room, besides what this one has fetched. */
+export function reclaimableBytes(situation: Situation): number {
+  const { previous } = situation;
+  if (previous === null || needed(situation).includes(previous.artifact.id)) return 0;
+  return previous.artifact.sizeBytes;
+}
+
+function idsOf(targets: readonly (Target | null)[]): string[] {
   return [...new Set(targets.flatMap((target) => (target === null ? [] : [target.artifact.id])))];
 }
 
@@ -199,8 +216,13 @@ function isSameTask(situation: Situation, desired: Desired): boolean {
     situation.state === 'Failed' &&
     before.rollout === desired.rollout &&
     before.attempt === desired.attempt &&
-    JSON.stringify(before.target) === JSON.stringify(desired.target)
+    workText(before.target) === workText(desired.target)
   );
+}
+
+/** What a target asks for; the ways to it are no part of that. */
+function workText(target: Target): string {
+  return JSON.stringify({ ...target, deltas: undefined });
 }
 
 function goOn(before: Situation, desired: Desired): Outcome {

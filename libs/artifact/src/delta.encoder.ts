@@ -12,7 +12,14 @@ import { forEachParallel } from './bounded.parallel.ts';
 import { sha256 } from './chunk.hash.ts';
 import { itemChunks } from './chunk.table.ts';
 import { parseDeltaHeader, writeDeltaHeader } from './delta.header.ts';
-import { baseTensor, CODED_ITEM, chunksIn, lackedChunks, STORED_ITEM } from './delta.items.ts';
+import {
+  baseTensor,
+  CODED_ITEM,
+  chunksIn,
+  lackedChunks,
+  STORED_ITEM,
+  tensorsByName,
+} from './delta.items.ts';
 import { writePatch } from './header.patch.ts';
 import { type TensorPair, windowPrediction } from './level.prediction.ts';
 import { PartialFile, removeAbandoned } from './partial.file.ts';
@@ -21,8 +28,8 @@ import {
   encodeWindow,
   readSymbols,
   type SymbolWindow,
+  segmentRange,
   symbolWindows,
-  windowBytes,
 } from './symbol.windows.ts';
 import { tensorSteps } from './tensor.steps.ts';
 
@@ -100,6 +107,7 @@ async function encodeBetween(work: OpenWork): Promise<EncodedDelta> {
       bytes: deflateDelta(writePatch(await region(base), await region(target))),
     });
     const held = chunksIn(base.header);
+    const tensors = tensorsByName(base.header);
     const items: DeltaItemStats[] = [];
     let reuseSizeBytes = target.header.ref.headerSizeBytes;
     let done = 0;
@@ -107,7 +115,7 @@ async function encodeBetween(work: OpenWork): Promise<EncodedDelta> {
       work.signal?.throwIfAborted();
       const lacked = lackedChunks(entry, held);
       if (lacked.length > 0) {
-        const stats = await appendItem(payload, { entry, lacked, work });
+        const stats = await appendItem(payload, { entry, lacked, tensors, work });
         items.push(stats);
         reuseSizeBytes += stats.lackedBytes;
       }
@@ -134,6 +142,8 @@ async function appendSized(
 interface ItemWork {
   readonly entry: FileEntry | TensorEntry;
   readonly lacked: ReturnType<typeof lackedChunks>;
+  /** Of the base. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly work: OpenWork;
 }
 
@@ -155,9 +165,9 @@ async function appendItem(payload: PartialFile, item: ItemWork): Promise<DeltaIt
 
 /** @returns undefined when nothing predicts the tensor, or not well enough. */
 async function codeTensor(item: ItemWork, most: number): Promise<Uint8Array[] | undefined> {
-  const { entry, work } = item;
+  const { entry, tensors, work } = item;
   const { base, target, threads, signal } = work;
-  const predictor = baseTensor(entry, base.header);
+  const predictor = baseTensor(entry, tensors);
   if (predictor === undefined) return undefined;
   await requireGood(base, predictor.base);
   await requireGood(target, predictor.target);
@@ -198,11 +208,7 @@ async function codeWindow(
   const range = { ...window, signal };
   const baseSymbols = await readSymbols(base, pair.base, range);
   const targetSymbols = await readSymbols(target, pair.target, range);
-  const before = pair.target.segmentSizes.subarray(0, window.firstSegment);
-  const stored = await target.read({
-    offset: pair.target.offset + stepBytes(pair.target) + before.reduce((sum, s) => sum + s, 0),
-    sizeBytes: windowBytes(pair.target, window),
-  });
+  const stored = await target.read(segmentRange(pair.target, window));
   const again = await encodeWindow(pair.target, targetSymbols);
   if (Buffer.compare(again, stored) !== 0) return undefined;
   const prediction = windowPrediction(pair, window);

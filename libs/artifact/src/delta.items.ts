@@ -34,13 +34,17 @@ export function lackedChunks(
   });
 }
 
+export function tensorsByName(header: ArtifactHeader): Map<string, TensorEntry> {
+  return new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+}
+
 /** The tensor of the base that predicts a tensor of the target, if one does. */
 export function baseTensor(
   target: Item,
-  base: ArtifactHeader,
+  base: ReadonlyMap<string, TensorEntry>,
 ): { base: CodedTensorEntry; target: CodedTensorEntry } | undefined {
   if (!('shape' in target) || target.codec === 'raw') return undefined;
-  const found = base.tensors.find(({ name }) => name === target.name);
+  const found = base.get(target.name);
   if (found === undefined || found.codec === 'raw') return undefined;
   return isPredictable(found, target) ? { base: found, target } : undefined;
 }
@@ -76,6 +80,7 @@ export interface DeltaIndexWork {
 export async function indexItems(work: DeltaIndexWork): Promise<DeltaItem[]> {
   const { base, target, end } = work;
   const held = chunksIn(base);
+  const tensors = tensorsByName(base);
   const items: DeltaItem[] = [];
   let offset = work.begin;
   const take = (sizeBytes: number) => {
@@ -96,7 +101,7 @@ export async function indexItems(work: DeltaIndexWork): Promise<DeltaItem[]> {
       items.push({ kind: 'stored', entry, offset: range.offset });
       continue;
     }
-    const pair = kind === CODED_ITEM ? baseTensor(entry, base) : undefined;
+    const pair = kind === CODED_ITEM ? baseTensor(entry, tensors) : undefined;
     if (pair === undefined) throw badDelta(`it has no usable record of "${entry.name}"`);
     const count = 1 + symbolWindows(pair.target).length;
     const bytes = await work.read(take(4 * count));

@@ -8,7 +8,7 @@ import {
   type TinyCheckpointOptions,
   writeTinyCheckpoint,
 } from '../../../test/fixtures/tiny.checkpoint.ts';
-import { type EncodeOptions, encodeArtifact } from './artifact.encoder.ts';
+import { encodeArtifact } from './artifact.encoder.ts';
 import { openArtifact } from './artifact.reader.ts';
 import { openCheckpoint } from './checkpoint.reader.ts';
 import { sha256Now } from './chunk.hash.ts';
@@ -17,6 +17,7 @@ import { applyDelta, applyDeltaToFile, type DeltaUse } from './delta.apply.ts';
 import { type EncodedDelta, encodeDelta } from './delta.encoder.ts';
 import { DeltaFile } from './delta.file.ts';
 import { parseDeltaHeader, writeDeltaHeader } from './delta.header.ts';
+import type { EncodeOptions } from './encode.types.ts';
 
 const CHUNK_BYTES = 16 * 1024;
 const U8 = { kind: 'affine', bits: 8 } as const;
@@ -252,7 +253,7 @@ describe('applying a delta', () => {
     );
 
     function expectTargetChunk(whole: Buffer, index: number, chunk: Uint8Array): void {
-      expect(whole.includes(chunk), `chunk ${index}`).toBe(true);
+      expect(whole.includes(Buffer.from(chunk)), `chunk ${index}`).toBe(true);
     }
   });
 });

@@ -192,7 +192,7 @@ export interface paths {
         delete: operations["device_remove"];
         options?: never;
         head?: never;
-        /** Replace the operator's labels, which win over the device's own */
+        /** Replace the operator's labels, pin, quarantine; what is absent stays */
         patch: operations["device_patch"];
         trace?: never;
     };
@@ -412,7 +412,7 @@ export interface components {
                 /** @description DNS-1123 label */
                 name: string;
                 /** @default {} */
-                labels: {
+                labels?: {
                     [key: string]: string;
                 };
                 /** @description When given on update, the update fails with 409 unless it is still current */
@@ -433,44 +433,44 @@ export interface components {
                      * @default auto
                      * @enum {string}
                      */
-                    layout: "auto" | "lanes" | "streams" | "paper";
+                    layout?: "auto" | "lanes" | "streams" | "paper";
                     /** @description Round so that the outputs on these tokens change least; recipes rd-... only */
                     calibration?: {
                         /** @description JSON file with rows of token ids on the controller, not those of the evaluation */
                         tokensPath: string;
                         /** @default 0 */
-                        skipRows: number;
+                        skipRows?: number;
                         /**
                          * @description At most so many rows are used, after those that are skipped
                          * @default 128
                          */
-                        rows: number;
+                        rows?: number;
                     };
                 })[];
                 /** @default {} */
-                quality: {
+                quality?: {
                     /**
                      * @description A variant whose perplexity exceeds the source by more is not rolled out
                      * @default 1.15
                      */
-                    maxPerplexityRatio: number;
+                    maxPerplexityRatio?: number;
                 };
                 /** @default {} */
-                serving: {
+                serving?: {
                     /**
                      * @description Longest prompt and completion a device serves, at most the model's own; the memory for its KV cache must fit the device
                      * @default 4096
                      */
-                    contextLength: number;
+                    contextLength?: number;
                 };
                 /** @default {} */
-                evaluation: {
+                evaluation?: {
                     /** @description JSON file with rows of token ids. Default: eval-tokens.json in the source folder, else rows sampled from the source model itself */
                     tokensPath?: string;
                     /** @default 16 */
-                    rows: number;
+                    rows?: number;
                     /** @default 256 */
-                    rowTokens: number;
+                    rowTokens?: number;
                 };
             };
         };
@@ -479,7 +479,7 @@ export interface components {
                 /** @description DNS-1123 label */
                 name: string;
                 /** @default {} */
-                labels: {
+                labels?: {
                     [key: string]: string;
                 };
                 /** @description When given on update, the update fails with 409 unless it is still current */
@@ -488,16 +488,16 @@ export interface components {
             spec: {
                 selector: {
                     /** @default {} */
-                    matchLabels: {
+                    matchLabels?: {
                         [key: string]: string;
                     };
                     /** @default [] */
-                    matchExpressions: {
+                    matchExpressions?: {
                         key: string;
                         /** @enum {string} */
                         operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
                         /** @default [] */
-                        values: string[];
+                        values?: string[];
                     }[];
                 };
                 /** @description DNS-1123 label */
@@ -506,32 +506,32 @@ export interface components {
                  * @description The variant for all devices; null: for each device the best that fits it
                  * @default null
                  */
-                variant: string | null;
+                variant?: string | null;
                 /**
                  * @description Without a variant: those to choose from; none: all of the model
                  * @default []
                  */
-                variants: string[];
+                variants?: string[];
                 /**
                  * @description Without a variant: what makes one better, of those that fit
                  * @default Quality
                  * @enum {string}
                  */
-                preference: "Quality" | "Speed" | "Size";
+                preference?: "Quality" | "Speed" | "Size";
                 /**
                  * @description Roll out a variant although its perplexity is beyond the quality bound
                  * @default false
                  */
-                force: boolean;
+                force?: boolean;
                 /** @default false */
-                paused: boolean;
+                paused?: boolean;
                 /**
                  * @description Each device continues this prompt and reports the text
                  * @default null
                  */
-                samplePrompt: string | null;
+                samplePrompt?: string | null;
                 /** @default {} */
-                strategy: {
+                strategy?: {
                     /**
                      * @default [
                      *       {
@@ -545,21 +545,21 @@ export interface components {
                      *       }
                      *     ]
                      */
-                    waves: {
+                    waves?: {
                         count?: number;
                         percent?: number;
                         selector?: {
                             /** @default {} */
-                            matchLabels: {
+                            matchLabels?: {
                                 [key: string]: string;
                             };
                             /** @default [] */
-                            matchExpressions: {
+                            matchExpressions?: {
                                 key: string;
                                 /** @enum {string} */
                                 operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
                                 /** @default [] */
-                                values: string[];
+                                values?: string[];
                             }[];
                         };
                     }[];
@@ -567,7 +567,7 @@ export interface components {
                      * @description Devices go in the order of these values of a label, others after them
                      * @default null
                      */
-                    order: {
+                    order?: {
                         label: string;
                         values: string[];
                     } | null;
@@ -575,16 +575,16 @@ export interface components {
                      * @description Most devices that are being updated or have failed at once; null: the wave
                      * @default null
                      */
-                    maxUnavailable: (number | string) | null;
+                    maxUnavailable?: (number | string) | null;
                     /** @default null */
-                    pace: {
+                    pace?: {
                         /** @description Devices started in a minute, at first */
                         devicesPerMinute: number;
                         /**
                          * @description Exponential rollout; null: the rate stays
                          * @default null
                          */
-                        growth: {
+                        growth?: {
                             /** @description The rate is multiplied by it */
                             factor: number;
                             /** @description each time so many more devices have become active */
@@ -592,12 +592,12 @@ export interface components {
                         } | null;
                     } | null;
                     /** @default {} */
-                    windows: {
+                    windows?: {
                         /**
                          * @description none: at any time
                          * @default []
                          */
-                        download: {
+                        download?: {
                             /** @description Five fields as in crontab(5): minute, hour, day of month, month, day of week */
                             cron: string;
                             durationSeconds: number;
@@ -605,13 +605,13 @@ export interface components {
                              * @description IANA name, e.g. Europe/Berlin
                              * @default UTC
                              */
-                            timeZone: string;
+                            timeZone?: string;
                         }[];
                         /**
                          * @description none: at any time
                          * @default []
                          */
-                        activation: {
+                        activation?: {
                             /** @description Five fields as in crontab(5): minute, hour, day of month, month, day of week */
                             cron: string;
                             durationSeconds: number;
@@ -619,64 +619,64 @@ export interface components {
                              * @description IANA name, e.g. Europe/Berlin
                              * @default UTC
                              */
-                            timeZone: string;
+                            timeZone?: string;
                         }[];
                     };
                     /** @default {} */
-                    timeouts: {
+                    timeouts?: {
                         /**
                          * @description From being started to active
                          * @default null
                          */
-                        wholeSeconds: number | null;
+                        wholeSeconds?: number | null;
                         /** @default null */
-                        downloadSeconds: number | null;
+                        downloadSeconds?: number | null;
                         /** @default null */
-                        verifySeconds: number | null;
+                        verifySeconds?: number | null;
                         /** @default null */
-                        decodeSeconds: number | null;
+                        decodeSeconds?: number | null;
                         /** @default null */
-                        testSeconds: number | null;
+                        testSeconds?: number | null;
                         /** @default null */
-                        activateSeconds: number | null;
+                        activateSeconds?: number | null;
                     };
                     /** @default {} */
-                    retries: {
+                    retries?: {
                         /**
                          * @description Further attempts of a device that has failed
                          * @default 0
                          */
-                        limit: number;
+                        limit?: number;
                         /**
                          * @description Before the first further attempt
                          * @default 30
                          */
-                        backoffSeconds: number;
+                        backoffSeconds?: number;
                         /** @default 2 */
-                        backoffFactor: number;
+                        backoffFactor?: number;
                         /** @default 3600 */
-                        backoffMaxSeconds: number;
+                        backoffMaxSeconds?: number;
                         /**
                          * @description Share of the pause that is random
                          * @default 0.2
                          */
-                        jitter: number;
+                        jitter?: number;
                     };
                     /**
                      * @description null: the first failure counts
                      * @default null
                      */
-                    errorThreshold: {
+                    errorThreshold?: {
                         /** @description Failed of those that have ended, at most */
                         percent: number;
                         /**
                          * @description Devices that must have ended before
                          * @default 1
                          */
-                        minimumSample: number;
+                        minimumSample?: number;
                     } | null;
                     /** @default [] */
-                    gates: {
+                    gates?: {
                         /** @description DNS-1123 label */
                         name: string;
                         /** @enum {string} */
@@ -686,7 +686,7 @@ export interface components {
                          * @default Previous
                          * @enum {string}
                          */
-                        against: "Previous" | "Fixed";
+                        against?: "Previous" | "Fixed";
                         min?: number;
                         max?: number;
                         /**
@@ -694,50 +694,50 @@ export interface components {
                          * @default Median
                          * @enum {string}
                          */
-                        statistic: "Median" | "Worst";
+                        statistic?: "Median" | "Worst";
                         /**
                          * @description Devices of a class with both figures
                          * @default 1
                          */
-                        minimumSamples: number;
+                        minimumSamples?: number;
                         /**
                          * @description Pause when evidence is still missing so long after the wave has become active
                          * @default 600
                          */
-                        inconclusiveAfterSeconds: number;
+                        inconclusiveAfterSeconds?: number;
                     }[];
                     /**
                      * @description HoldClass: only the hardware class that fails waits; the others go on
                      * @default HoldAll
                      * @enum {string}
                      */
-                    onGateFailure: "HoldAll" | "HoldClass";
+                    onGateFailure?: "HoldAll" | "HoldClass";
                     /**
                      * @description What happens past the error threshold or at a failed gate
                      * @default Pause
                      * @enum {string}
                      */
-                    onFailure: "Pause" | "RollBack";
+                    onFailure?: "Pause" | "RollBack";
                     /**
                      * @description A person approves before the second wave, or before every wave but the first
                      * @default None
                      * @enum {string}
                      */
-                    approval: "None" | "FirstWave" | "EveryWave";
+                    approval?: "None" | "FirstWave" | "EveryWave";
                     /**
                      * @description What becomes of devices that are activating when the rollout is aborted
                      * @default Finish
                      * @enum {string}
                      */
-                    onAbort: "Finish" | "RollBack";
+                    onAbort?: "Finish" | "RollBack";
                     /**
                      * @description A started device that is online and makes no progress for so long has failed
                      * @default 600
                      */
-                    progressDeadlineSeconds: number;
+                    progressDeadlineSeconds?: number;
                 };
                 /** @default 10 */
-                revisionHistoryLimit: number;
+                revisionHistoryLimit?: number;
             };
         };
         ApproveInput: {
@@ -1103,6 +1103,8 @@ export interface components {
                         memoryBytes: number;
                         memoryAvailableBytes: number | null;
                         diskFreeBytes: number | null;
+                        /** @description Older artifacts, which the device deletes when an update needs the room */
+                        diskReclaimableBytes?: number;
                         accelerator: string | null;
                         /** @description Chunk payload received in a second while downloading, as last measured */
                         linkBytesPerSecond?: number | null;

@@ -12,6 +12,7 @@ export type RolloutInput = Schemas['RolloutInput'];
 export type Device = Schemas['Device'];
 export type DevicePatch = Schemas['DevicePatch'];
 export type Member = Schemas['Member'];
+export type Revision = Schemas['Revision'];
 export type DryRun = Schemas['DryRun'];
 export type Artifact = Schemas['Artifact'];
 export type FleetEvent = Schemas['Event'];

@@ -37,24 +37,6 @@ export class FleetClient {
     });
   }
 
-  /**
-   * A request outside of what is typed.
-   * @throws RequestRefused, ServerUnreachable, UnexpectedAnswer
-   */
-  async send(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
-    const response = await this.fetch(`${this.server}${path}`, {
-      method,
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-      ...(body && {
-        body: JSON.stringify(body),
-        headers: { 'content-type': 'application/json' },
-      }),
-    });
-    const answer: unknown = await response.json().catch(() => undefined);
-    if (response.ok) return answer;
-    throw refusal(response, answer);
-  }
-
   /** @throws ServerUnreachable */
   async fetch(request: Request | string, options: RequestInit = {}): Promise<Response> {
     const signals = [options.signal, this.#signal].filter((signal) => signal != null);

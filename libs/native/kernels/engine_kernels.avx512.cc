@@ -9,6 +9,6 @@
 
 #define ENTROFLEET_ISA avx512
 #define ENTROFLEET_LANES_AVX512
-#define ENTROFLEET_WINDOW_CODES "kernels/window_codes_avx512.body.h"
+#define ENTROFLEET_WINDOW_ESCAPES "kernels/window_escapes_avx512.body.h"
 #define ENTROFLEET_WINDOW_TILES "kernels/window_tiles_avx512.body.h"
 #include "kernels/engine_kernels.body.h"

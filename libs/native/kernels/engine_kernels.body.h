@@ -1,13 +1,13 @@
 // Compiles the bodies for the instruction set whose file includes this. ENTROFLEET_ISA names the
 // namespace, ENTROFLEET_LANES_<ISA> the vector type. Products with windows differ too much between
 // instruction sets for one text: a file may name its own in ENTROFLEET_WINDOW_TILES, and those with
-// codebooks in ENTROFLEET_WINDOW_CODES.
+// escapes in ENTROFLEET_WINDOW_ESCAPES.
 
 #ifndef ENTROFLEET_WINDOW_TILES
 #define ENTROFLEET_WINDOW_TILES "kernels/window_tiles.body.h"
 #endif
-#ifndef ENTROFLEET_WINDOW_CODES
-#define ENTROFLEET_WINDOW_CODES "kernels/window_codes.body.h"
+#ifndef ENTROFLEET_WINDOW_ESCAPES
+#define ENTROFLEET_WINDOW_ESCAPES "kernels/window_escapes.body.h"
 #endif
 
 namespace entrofleet {
@@ -34,9 +34,11 @@ namespace {
 
 #include ENTROFLEET_WINDOW_TILES
 
+#include "kernels/window_literals.body.h"
+
 #include "kernels/window_code_index.body.h"
 
-#include ENTROFLEET_WINDOW_CODES
+#include ENTROFLEET_WINDOW_ESCAPES
 
 #include "kernels/window_pack.body.h"
 
@@ -58,7 +60,7 @@ const EngineKernels kEngineKernels = {
     gate_by,          log_sum_exp,
     quantize_activations, multiply_windows,
     multiply_symbol_rows, pack_group,
-    pack_coded_group, kHasFastCodebooks,
+    pack_coded_group, kHasFastEscapes,
     unpack_row};
 
 }  // namespace ENTROFLEET_ISA

@@ -83,11 +83,12 @@ struct SymbolBlock {
 };
 
 // How a group is packed with a codebook. A tuple's key has its symbols' distances from range_low,
-// the first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. A symbol
-// too far away counts as the filler.
+// the first in the lowest bits, of 5 bits each in pairs and of 4 bits in tuples of four. One with a
+// symbol too far away for that is in neither table.
 struct CodebookCodes {
   const Codebook* codebook;
-  const uint8_t* codes;  // the index by key
+  const uint8_t* near;  // by key: the index, or the escape
+  const uint8_t* far;   // by key: the index in the far table, or kFarEscape
   uint8_t range_low;
 };
 
@@ -101,7 +102,12 @@ constexpr size_t kPanelBytes = kWindowRows * kPanelColumns;
 constexpr size_t kWindowScratchBytes =
     kPanelGroups * (kPanelBytes + kWindowRows * kPanelPositions * sizeof(int64_t));
 
-constexpr size_t kTooManyExceptions = ~size_t{0};
+// What packing has written beside a group's tiles.
+struct PackedOutside {
+  bool fits;  // false: the room was too small, and the rest means nothing
+  uint32_t count;
+  size_t bytes;
+};
 
 struct EngineKernels {
   // Computes rows row_begin..row_end-1 of a product. The result of a row and position does not
@@ -134,16 +140,15 @@ struct EngineKernels {
   // sums[r * positions + p] = sum(q * whole) over the rows' columns. `scratch` likewise.
   void (*multiply_symbol_rows)(const SymbolRows& rows, const Activations& inputs,
                                uint8_t* scratch, int64_t* sums);
-  // Writes the group's tiles (tiles_across(columns) * tile_bytes(bits)) and exceptions. Returns the
-  // number of exceptions, or kTooManyExceptions when `room` is too small for them.
-  size_t (*pack_group)(const SymbolBlock& block, Window window, unsigned symbol_bits,
-                       uint8_t* tiles, uint16_t* exceptions, size_t room);
+  // Writes the group's tiles (tiles_across(columns) * tile_bytes(bits)), and its exceptions or
+  // literals to `outside` (even address), of at most `room` bytes.
+  PackedOutside (*pack_group)(const SymbolBlock& block, Window window, unsigned symbol_bits,
+                              uint8_t* tiles, uint8_t* outside, size_t room);
   // The same with a codebook.
-  size_t (*pack_coded_group)(const SymbolBlock& block, const CodebookCodes& codes,
-                             unsigned symbol_bits, uint8_t* tiles, uint16_t* exceptions,
-                             size_t room);
-  // Whether products with codebooks are as fast as memory, so that matrices are to have them.
-  bool has_fast_codebooks;
+  PackedOutside (*pack_coded_group)(const SymbolBlock& block, const CodebookCodes& codes,
+                                    uint8_t* tiles, uint8_t* outside, size_t room);
+  // Whether products with escapes are as fast as memory, so that matrices are to have them.
+  bool has_fast_escapes;
   // Writes `count` symbols of a row of a group, from column 0 on.
   void (*unpack_row)(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                      uint8_t* symbols);

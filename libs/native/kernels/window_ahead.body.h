@@ -5,7 +5,7 @@ class ReadAhead {
  public:
   // For products from group `begin` of a matrix on.
   ReadAhead(const WindowView& weights, size_t begin, size_t distance)
-      : tiles_(tiles_across(weights.columns)),
+      : columns_(weights.columns),
         next_(weights.groups + begin),
         end_(weights.groups + window_groups(weights.rows)) {
     enter();
@@ -29,8 +29,9 @@ class ReadAhead {
 
  private:
   void enter() {
-    at_ = reinterpret_cast<const uint8_t*>(next_->exceptions);
-    left_ = static_cast<size_t>(next_->tiles - at_) + tiles_ * group_tile_bytes(*next_);
+    at_ = next_->outside;
+    left_ = static_cast<size_t>(next_->tiles - at_) +
+            group_tiles(*next_, columns_) * group_tile_bytes(*next_);
     ++next_;
   }
 
@@ -39,7 +40,7 @@ class ReadAhead {
     left_ -= bytes;
   }
 
-  size_t tiles_;
+  size_t columns_;
   const WindowGroup* next_;
   const WindowGroup* end_;
   const uint8_t* at_ = nullptr;

@@ -7,7 +7,7 @@ namespace entrofleet {
 
 WindowAssembler::WindowAssembler(const WindowShape& shape, const EngineKernels& kernels)
     : matrix_(std::make_shared<WindowMatrix>(shape)),
-      has_codebook_(uses_codebooks(shape.form, kernels)),
+      has_escapes_(uses_escapes(shape.form, kernels)),
       // Sixteen rows are a whole number of nibble pairs.
       group_bytes_(kWindowRows * shape.columns * shape.symbol_bits / 8),
       bytes_((shape.rows * shape.columns * shape.symbol_bits + 7) / 8) {}
@@ -41,7 +41,7 @@ void WindowAssembler::pack(WindowPacker& packer, size_t group, size_t groups,
   const WindowShape& shape = matrix_->shape();
   const size_t row = group * kWindowRows;
   const size_t row_end = std::min(shape.rows, row + groups * kWindowRows);
-  if (has_codebook_) {
+  if (has_escapes_) {
     std::call_once(learned_, [&] {
       WindowShape part = shape;
       part.rows = row_end - row;

@@ -43,7 +43,7 @@ class WindowAssembler {
                  std::span<const uint8_t> symbols);
 
   std::shared_ptr<WindowMatrix> matrix_;
-  bool has_codebook_;
+  bool has_escapes_;
   size_t group_bytes_;
   size_t bytes_;
   // The first groups that are complete stand for the matrix when its codebook is made.

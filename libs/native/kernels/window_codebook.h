@@ -33,15 +33,15 @@ class TupleSample {
 // A codebook with what packing needs. Immutable once made.
 class CodebookCoder {
  public:
-  // Whether a codebook may be worth its exceptions: a quick look that spares most 8-bit matrices,
+  // Whether a codebook may be worth its literals: a quick look that spares most 8-bit matrices,
   // whose levels lie too far apart, the search for one while they load.
-  static bool may_pay(const TupleSample& sample, unsigned symbol_bits);
+  static bool may_pay(const TupleSample& sample);
 
   // The cheapest codebook for a matrix of which `sample`, which is not empty, was taken.
   CodebookCoder(const TupleSample& sample, unsigned symbol_bits);
 
   const Codebook& codebook() const { return codebook_; }
-  CodebookCodes codes() const { return {&codebook_, codes_.data(), range_low_}; }
+  CodebookCodes codes() const { return {&codebook_, near_.data(), far_.data(), range_low_}; }
 
   // What a weight of the block would cost (window_choice.h), by a sample.
   double cost(const SymbolBlock& block) const;
@@ -51,27 +51,29 @@ class CodebookCoder {
     uint32_t key;
     uint32_t count;
   };
-  // The tuples of a sample, fillers first and then by falling count.
+  // The tuples of a sample that have a key, by falling count.
   struct RankedTuples {
-    std::vector<CountedTuple> tuples;
-    size_t keys = 0;       // that there may be
-    uint32_t fillers = 0;  // the key of nothing but fillers
-    uint64_t outside = 0;  // symbols too far away for a key
-    size_t symbols = 0;
+    unsigned tuple;
+    uint8_t range_low;
+    size_t total;  // with those that have none
+    std::vector<CountedTuple> counted;
+  };
+  // Of tuples: those that are not near, and those that are not far either.
+  struct Shares {
+    double literal;
+    double written;
   };
 
-  RankedTuples rank(const TupleSample& sample) const;
-  double choose(const RankedTuples& ranked, unsigned index_bits);
-  void fill_codes(uint32_t fillers);
-  uint32_t key_of(const uint8_t* symbols) const;
-  unsigned missed_by(const FourSymbols& symbols) const;
-  unsigned key_bits() const { return codebook_.tuple == 2 ? 5 : 4; }
+  static RankedTuples rank(const TupleSample& sample, unsigned tuple, uint8_t range_low);
+  static Shares shares_of(const RankedTuples& ranked, unsigned index_bits);
+  static double cost_of(unsigned tuple, unsigned index_bits, const Shares& shares);
+  void make(const RankedTuples& ranked, unsigned index_bits);
 
   Codebook codebook_{};
   uint8_t range_low_ = 0;
-  // By key: the index, and how many of the tuple's symbols it does not give.
-  std::vector<uint8_t> codes_;
-  std::vector<uint8_t> missed_;
+  // By key, see CodebookCodes.
+  std::vector<uint8_t> near_;
+  std::vector<uint8_t> far_;
 };
 
 }  // namespace entrofleet

@@ -13,7 +13,7 @@ struct ExceptionReader {
 };
 
 inline ExceptionReader read_exceptions(const WindowGroup& group) {
-  return {group.exceptions, group.exceptions + group.exception_count, group.window.low, 0};
+  return {group.list(), group.list() + group.exception_count, group.window.low, 0};
 }
 
 // Adds (q - low) * whole for the exceptions up to `stop`, at most kRunExceptions until the sums are

@@ -50,9 +50,8 @@ void unpack_pairs(const uint8_t* __restrict pairs, size_t count, uint8_t* __rest
 
 }  // namespace
 
-bool uses_codebooks(WindowForm form, const EngineKernels& kernels) {
-  return form == WindowForm::kCodebook ||
-         (form == WindowForm::kWindow && kernels.has_fast_codebooks);
+bool uses_escapes(WindowForm form, const EngineKernels& kernels) {
+  return form == WindowForm::kEscapes || (form == WindowForm::kWindow && kernels.has_fast_escapes);
 }
 
 WindowMatrix::WindowMatrix(const WindowShape& shape) : shape_(shape) {
@@ -71,7 +70,7 @@ WindowMatrix::~WindowMatrix() {
 }
 
 void WindowMatrix::learn(const TupleSample& sample) {
-  if (sample.empty() || !CodebookCoder::may_pay(sample, shape_.symbol_bits)) return;
+  if (sample.empty() || !CodebookCoder::may_pay(sample)) return;
   coder_ = std::make_unique<const CodebookCoder>(sample, shape_.symbol_bits);
 }
 
@@ -100,7 +99,7 @@ WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
       kernels_(kernels),
       tile_room_(tiles_across(matrix.shape().columns) * tile_bytes(matrix.shape().symbol_bits)),
       tiles_(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, tile_room_)), std::free),
-      exceptions_(tile_room_ / sizeof(uint16_t)) {
+      outside_(tile_room_ / sizeof(uint16_t)) {
   if (tiles_ == nullptr && tile_room_ > 0) throw std::bad_alloc();
   const WindowShape& shape = matrix.shape();
   if (shape.symbol_bits == 4) unpacked_.resize(kWindowRows * shape.columns + 1);
@@ -133,52 +132,65 @@ void WindowPacker::pack_rows(size_t row, size_t rows, const uint8_t* symbols) {
   if (shape.form == WindowForm::kPlain) {
     return pack_window(block, group, {static_cast<uint8_t>(shape.symbol_bits), 0});
   }
-  const WindowChoice choice = choose_window(sample_symbols(block), shape.symbol_bits, 1);
+  const WindowChoice choice = choose_window(sample_symbols(block), limits(1));
   const CodebookCoder* const coder = matrix_.coder_.get();
   if (coder != nullptr && coder->cost(block) < choice.cost && pack_coded(block, group)) return;
   pack_window(block, group, choice.window);
 }
 
+WindowLimits WindowPacker::limits(unsigned least_bits) const {
+  const WindowShape& shape = matrix_.shape();
+  return {shape.symbol_bits, least_bits, uses_escapes(shape.form, kernels_)};
+}
+
 bool WindowPacker::pack_coded(const SymbolBlock& block, size_t group) {
   const CodebookCodes codes = matrix_.coder_->codes();
-  const Codebook& codebook = *codes.codebook;
-  const size_t bytes = tiles_across(block.columns) *
-                       coded_tile_bytes(codebook.tuple, codebook.index_bits);
-  const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
-  const size_t exceptions =
-      kernels_.pack_coded_group(block, codes, matrix_.shape().symbol_bits, tiles_.get(),
-                                exceptions_.data(), room);
-  if (exceptions == kTooManyExceptions) return false;
-  keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), {0, codebook.filler}, &codebook},
-       group, bytes);
+  WindowGroup packed = {};
+  packed.codebook = codes.codebook;
+  const PackedOutside outside =
+      kernels_.pack_coded_group(block, codes, tiles_.get(), room(), room_beside(packed));
+  if (!outside.fits) return false;
+  packed.exception_count = outside.count;
+  keep(packed, group, outside.bytes);
   return true;
 }
 
 void WindowPacker::pack_window(const SymbolBlock& block, size_t group, Window window) {
   const unsigned symbol_bits = matrix_.shape().symbol_bits;
-  const size_t tiles = tiles_across(block.columns);
   for (;;) {
-    // What a group takes is at most what was reserved for it: its plain form.
-    const size_t bytes = tiles * tile_bytes(window.bits);
-    const size_t room = (tile_room_ - bytes) / sizeof(uint16_t);
-    const size_t exceptions = kernels_.pack_group(block, window, symbol_bits, tiles_.get(),
-                                                  exceptions_.data(), room);
-    if (exceptions != kTooManyExceptions) {
-      return keep({nullptr, nullptr, static_cast<uint32_t>(exceptions), window}, group, bytes);
+    WindowGroup packed = {};
+    packed.window = window;
+    const PackedOutside outside = kernels_.pack_group(block, window, symbol_bits, tiles_.get(),
+                                                      room(), room_beside(packed));
+    if (outside.fits) {
+      packed.exception_count = outside.count;
+      return keep(packed, group, outside.bytes);
     }
-    window = choose_window(sample_symbols(block), symbol_bits, window.bits + 1u).window;
+    window = choose_window(sample_symbols(block), limits(window.bits + 1u)).window;
   }
 }
 
+uint8_t* WindowPacker::room() { return reinterpret_cast<uint8_t*>(outside_.data()); }
+
+// What a group takes is at most what was reserved for it: its plain form.
+size_t WindowPacker::room_beside(const WindowGroup& group) const {
+  const size_t tiles = round_up(tile_bytes_of(group), kAlignment);
+  return tiles < tile_room_ ? (tile_room_ - tiles) / kAlignment * kAlignment : 0;
+}
+
+size_t WindowPacker::tile_bytes_of(const WindowGroup& group) const {
+  return group_tiles(group, matrix_.shape().columns) * group_tile_bytes(group);
+}
+
 // Adds what was packed to the run.
-void WindowPacker::keep(WindowGroup packed, size_t group, size_t tile_bytes) {
-  const size_t listed = packed.exception_count * sizeof(uint16_t);
-  const size_t at = run_.size();
-  const size_t tiles_at = at + round_up(listed, kAlignment);
-  run_.resize(tiles_at + round_up(tile_bytes, kAlignment));
-  std::memcpy(run_.data() + at, exceptions_.data(), listed);
-  std::memcpy(run_.data() + tiles_at, tiles_.get(), tile_bytes);
-  run_groups_.push_back({group, packed, at, tiles_at});
+void WindowPacker::keep(WindowGroup packed, size_t group, size_t outside_bytes) {
+  const size_t bytes = tile_bytes_of(packed);
+  const size_t begin = run_.size();
+  const size_t tiles_at = begin + round_up(outside_bytes, kAlignment);
+  run_.resize(tiles_at + round_up(bytes, kAlignment));
+  std::memcpy(run_.data() + begin, room(), outside_bytes);
+  std::memcpy(run_.data() + tiles_at, tiles_.get(), bytes);
+  run_groups_.push_back({group, packed, begin, tiles_at});
   if (run_.size() >= kRunBytes) move_run();
 }
 
@@ -187,7 +199,7 @@ void WindowPacker::move_run() {
   uint8_t* const to = matrix_.take(run_.size());
   std::memcpy(to, run_.data(), run_.size());
   for (PackedGroup& packed : run_groups_) {
-    packed.group.exceptions = reinterpret_cast<const uint16_t*>(to + packed.begin);
+    packed.group.outside = to + packed.begin;
     packed.group.tiles = to + packed.tiles_at;
     matrix_.groups_[packed.index] = packed.group;
   }
@@ -220,7 +232,7 @@ TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source) 
 std::shared_ptr<WindowMatrix> pack_windows(const WindowShape& shape, const WindowSource& source,
                                            const EngineKernels& kernels, ThreadTeam& team) {
   const auto matrix = std::make_shared<WindowMatrix>(shape);
-  if (uses_codebooks(shape.form, kernels)) {
+  if (uses_escapes(shape.form, kernels)) {
     matrix->learn(sample_tuples(shape, source));
   }
   std::vector<WindowPacker> packers;

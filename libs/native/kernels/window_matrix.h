@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/window_choice.h"
 #include "kernels/window_codebook.h"
 #include "kernels/engine_kernels.h"
 #include "kernels/thread_team.h"
@@ -14,9 +15,10 @@
 
 namespace entrofleet {
 
-// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4. kCodebook
-// lets groups be indices into a codebook, and kWindow does where that is fast.
-enum class WindowForm { kWindow, kPlain, kCodebook };
+// kPlain gives every group all symbol_bits, hence no exceptions: plain uint8 or uint4. kEscapes
+// lets groups be windows with escapes or indices into a codebook, and kWindow does where that is
+// fast, or else takes windows with lists.
+enum class WindowForm { kWindow, kPlain, kEscapes };
 
 struct WindowShape {
   size_t rows;
@@ -47,6 +49,7 @@ class WindowMatrix {
 
   // Of the groups' data and their table, so far.
   size_t resident_bytes() const;
+  // Of all groups: entries of their lists, or literals.
   size_t exceptions() const;
 
   // The first `count` symbols of a row.
@@ -88,14 +91,18 @@ class WindowPacker {
   void pack_rows(size_t row, size_t rows, const uint8_t* symbols);
   bool pack_coded(const SymbolBlock& block, size_t group);
   void pack_window(const SymbolBlock& block, size_t group, Window window);
-  void keep(WindowGroup packed, size_t group, size_t tile_bytes);
+  WindowLimits limits(unsigned least_bits) const;
+  uint8_t* room();
+  size_t room_beside(const WindowGroup& group) const;
+  size_t tile_bytes_of(const WindowGroup& group) const;
+  void keep(WindowGroup packed, size_t group, size_t outside_bytes);
   void move_run();
 
   WindowMatrix& matrix_;
   const EngineKernels& kernels_;
   size_t tile_room_;
   std::unique_ptr<uint8_t, void (*)(void*)> tiles_;
-  std::vector<uint16_t> exceptions_;
+  std::vector<uint16_t> outside_;  // exceptions or literals
   std::vector<uint8_t> unpacked_;
   // Groups that follow each other and are to do so in memory. Their pointers are set when the run
   // is moved there.
@@ -115,7 +122,7 @@ struct WindowSource {
   bool nibble_pairs;
 };
 
-bool uses_codebooks(WindowForm form, const EngineKernels& kernels);
+bool uses_escapes(WindowForm form, const EngineKernels& kernels);
 
 // A sample of groups from all over a matrix.
 TupleSample sample_tuples(const WindowShape& shape, const WindowSource& source);

@@ -51,30 +51,41 @@ struct ExceptionWriter {
 };
 
 // Lists the places of a step that `found` has a bit for, column by column from column `first` on.
-// Their differences from the window's low are bytes[i] - base. False when there is no room.
-inline bool add_step_exceptions(ExceptionWriter& writer, uint64_t found, const uint8_t* bytes,
-                                uint8_t base, size_t first) {
+// differences[i] are what symbols are above the window's low. False when there is no room.
+inline bool add_step_exceptions(ExceptionWriter& writer, uint64_t found,
+                                const uint8_t* differences, size_t first) {
   for (size_t c = 0; c < kStepColumns; ++c) {
     for (uint64_t left = column_bits(found, c); left != 0; left &= left - 1) {
       const size_t row = static_cast<size_t>(__builtin_ctzll(left));
-      const uint8_t difference = static_cast<uint8_t>(bytes[row * kStepColumns + c] - base);
-      if (!writer.add((first + c) * kWindowRows + row, difference)) return false;
+      if (!writer.add((first + c) * kWindowRows + row, differences[row * kStepColumns + c])) {
+        return false;
+      }
     }
   }
   return true;
 }
 
-static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbol_bits,
-                         uint8_t* tiles, uint16_t* exceptions, size_t room) {
-  ExceptionWriter writer = {exceptions, exceptions + room, symbol_bits, window.low};
-  const size_t count = tiles_across(block.columns);
+// Calls work(column, windows) with what symbols are above `low`, tile by tile, until it returns
+// false.
+template <typename Work>
+inline bool for_each_tile(const SymbolBlock& block, uint8_t low, const Work& work) {
   alignas(64) uint8_t staged[kWindowRows * kStagedColumns];
-  for (size_t tile = 0; tile < count; ++tile) {
+  for (size_t column = 0; column < block.columns; column += kTileColumns) {
     alignas(64) uint8_t windows[kTileSymbols];
-    const size_t column = tile * kTileColumns;
     const size_t within = column % kStagedColumns;
-    if (within == 0) stage_columns(block, column, window.low, staged);
-    load_tile(staged + within, kStagedColumns, window.low, windows);
+    if (within == 0) stage_columns(block, column, low, staged);
+    load_tile(staged + within, kStagedColumns, low, windows);
+    if (!work(column, windows)) return false;
+  }
+  return true;
+}
+
+static PackedOutside pack_listed_group(const SymbolBlock& block, Window window,
+                                       unsigned symbol_bits, uint8_t* tiles, uint8_t* outside,
+                                       size_t room) {
+  uint16_t* const list = reinterpret_cast<uint16_t*>(outside);
+  ExceptionWriter writer = {list, list + room / sizeof(uint16_t), symbol_bits, window.low};
+  const bool fits = for_each_tile(block, window.low, [&](size_t column, uint8_t* windows) {
     for (size_t step = 0; step < kTileSteps; ++step) {
       uint8_t* const at = windows + step * kStepBytes;
       alignas(64) uint8_t before[kStepBytes];
@@ -82,42 +93,106 @@ static size_t pack_group(const SymbolBlock& block, Window window, unsigned symbo
       const uint64_t found = take_exceptions(at, window.bits);
       if (found == 0) continue;
       const size_t first = column + step * kStepColumns;
-      if (!add_step_exceptions(writer, found, before, 0, first)) return kTooManyExceptions;
+      if (!add_step_exceptions(writer, found, before, first)) return false;
     }
-    pack_tile(windows, window.bits, tiles + tile * tile_bytes(window.bits));
-  }
-  return static_cast<size_t>(writer.next - exceptions);
+    pack_tile(windows, window.bits, tiles);
+    tiles += tile_bytes(window.bits);
+    return true;
+  });
+  if (!fits) return {};
+  const size_t count = static_cast<size_t>(writer.next - list);
+  return {true, static_cast<uint32_t>(count), count * sizeof(uint16_t)};
 }
 
-// Exceptions become `low`.
-inline void unpack_any_tile(const WindowGroup& group, size_t tile, uint8_t* symbols) {
-  const uint8_t* const from = group.tiles + tile * group_tile_bytes(group);
-  if (group.codebook != nullptr) {
-    unpack_codes(from, *group.codebook, symbols);
-  } else {
-    unpack_tile(from, group.window, symbols);
+static PackedOutside pack_group(const SymbolBlock& block, Window window, unsigned symbol_bits,
+                                uint8_t* tiles, uint8_t* outside, size_t room) {
+  if (!window.escapes) {
+    return pack_listed_group(block, window, symbol_bits, tiles, outside, room);
   }
+  uint8_t* literals = outside;
+  const bool fits = for_each_tile(block, window.low, [&](size_t, uint8_t* windows) {
+    for (size_t step = 0; step < kTileSteps; ++step) {
+      // Taken aside, for a whole step is written at a time.
+      uint8_t taken[kStepBytes];
+      const uint8_t* const end = take_escapes(windows + step * kStepBytes, window, taken);
+      const size_t count = static_cast<size_t>(end - taken);
+      if (static_cast<size_t>(outside + room - literals) < count) return false;
+      __builtin_memcpy(literals, taken, count);
+      literals += count;
+    }
+    pack_tile(windows, window.bits, tiles);
+    tiles += tile_bytes(window.bits);
+    return true;
+  });
+  if (!fits) return {};
+  const size_t count = static_cast<size_t>(literals - outside);
+  return {true, static_cast<uint32_t>(count), count};
 }
+
+// Takes the symbols of a group tile by tile.
+class GroupUnpacker {
+ public:
+  GroupUnpacker() = default;
+  GroupUnpacker(const WindowGroup& group, unsigned symbol_bits)
+      : group_(&group), symbol_bits_(symbol_bits) {
+    if (!group.is_listed()) cursor_ = EscapeCursor(group);
+  }
+
+  // The next `columns` columns, a multiple of a tile's unless they are the last ones, in steps.
+  void unpack(size_t columns, uint8_t* symbols) {
+    const size_t tiles = group_tiles(*group_, columns);
+    const size_t tile_columns = group_tile_columns(*group_);
+    const size_t bytes = group_tile_bytes(*group_);
+    for (size_t i = 0; i < tiles; ++i) {
+      uint8_t* const to = symbols + i * tile_columns * kWindowRows;
+      const uint8_t* const from = group_->tiles + (tile_ + i) * bytes;
+      if (group_->codebook != nullptr) {
+        unpack_codes(from, *group_->codebook, cursor_, to);
+      } else if (group_->window.escapes) {
+        unpack_escaped(from, group_->window, cursor_, to);
+      } else {
+        unpack_tile(from, group_->window, to);
+      }
+    }
+    if (group_->is_listed()) {
+      patch(tile_ * tile_columns, (tile_ + tiles) * tile_columns * kWindowRows, symbols);
+    }
+    tile_ += tiles;
+  }
+
+ private:
+  // Puts the exceptions before place `end` into what was unpacked from column `begin` on.
+  void patch(size_t begin, size_t end, uint8_t* symbols) {
+    const unsigned symbol_mask = (1u << symbol_bits_) - 1;
+    for (; listed_ < group_->exception_count; ++listed_) {
+      const unsigned entry = group_->list()[listed_];
+      const size_t place = place_ + (entry >> symbol_bits_);
+      if (place >= end) return;
+      place_ = place;
+      // Added, for an entry that only bridges a distance must leave its place as it is.
+      uint8_t& symbol = symbols[step_place(place % kWindowRows, place / kWindowRows - begin)];
+      symbol = static_cast<uint8_t>(symbol + (entry & symbol_mask) - group_->window.low);
+    }
+  }
+
+  const WindowGroup* group_ = nullptr;
+  unsigned symbol_bits_ = 0;
+  size_t tile_ = 0;
+  size_t listed_ = 0;
+  size_t place_ = 0;
+  EscapeCursor cursor_;
+};
 
 static void unpack_row(const WindowGroup& group, unsigned symbol_bits, size_t row, size_t count,
                        uint8_t* symbols) {
-  for (size_t column = 0; column < count; column += kTileColumns) {
-    alignas(64) uint8_t tile[kTileSymbols];
-    unpack_any_tile(group, column / kTileColumns, tile);
+  GroupUnpacker unpacker(group, symbol_bits);
+  const size_t tile_columns = group_tile_columns(group);
+  for (size_t column = 0; column < count; column += tile_columns) {
+    alignas(64) uint8_t tile[kMostTileSymbols];
+    unpacker.unpack(tile_columns, tile);
     const size_t left = count - column;
-    for (size_t c = 0; c < kTileColumns && c < left; ++c) {
+    for (size_t c = 0; c < tile_columns && c < left; ++c) {
       symbols[column + c] = tile[step_place(row, c)];
     }
-  }
-  const unsigned symbol_mask = (1u << symbol_bits) - 1;
-  size_t place = 0;
-  for (size_t i = 0; i < group.exception_count; ++i) {
-    const unsigned entry = group.exceptions[i];
-    place += entry >> symbol_bits;
-    const size_t column = place / kWindowRows;
-    if (place % kWindowRows != row || column >= count) continue;
-    // Not a plain store: an entry that only bridges a distance must leave its place as it is.
-    symbols[column] = static_cast<uint8_t>(symbols[column] + (entry & symbol_mask) -
-                                           group.window.low);
   }
 }

@@ -31,68 +31,35 @@ inline void finish_sums(const WindowProduct& product, size_t row, size_t positio
   __builtin_memcpy(outputs, values, rows * sizeof(float));
 }
 
-template <unsigned kSymbolBits, size_t kPositions>
-inline void dot_any_group(const WindowGroup& group, size_t tiles, const Activations& inputs,
-                          ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
-  if (group.codebook != nullptr) {
-    dot_codes<kSymbolBits>(group, tiles, inputs, ahead, sums);
-  } else {
-    dot_group<kSymbolBits>(group, tiles, inputs, ahead, sums);
-  }
-}
-
 template <size_t kPositions>
-inline void multiply_group(const WindowProduct& product, size_t index, ReadAhead& ahead) {
+inline void multiply_group(const WindowProduct& product, size_t index, ReadAhead& ahead,
+                           uint8_t* scratch) {
   const WindowView& weights = *product.weights;
   const Activations& inputs = *product.inputs;
   const WindowGroup& group = weights.groups[index];
   int64_t sums[kPositions][kWindowRows];
   const size_t tiles = tiles_across(weights.columns);
-  // Indices stand for symbols themselves, windows for what they are above `low`.
-  const bool coded = group.codebook != nullptr;
-  if (weights.symbol_bits == 4) {
-    dot_any_group<4>(group, tiles, inputs, ahead, sums);
+  if (!group.is_listed()) {
+    dot_escaped(group, weights.columns, inputs, ahead, scratch, sums);
+  } else if (weights.symbol_bits == 4) {
+    dot_group<4>(group, tiles, inputs, ahead, sums);
   } else {
-    dot_any_group<8>(group, tiles, inputs, ahead, sums);
+    dot_group<8>(group, tiles, inputs, ahead, sums);
   }
   for (size_t p = 0; p < kPositions; ++p) {
-    const int64_t base = coded ? 0 : group.window.low * inputs.sums[p];
+    // Listed windows were multiplied as what they are above `low`.
+    const int64_t base = group.is_listed() ? group.window.low * inputs.sums[p] : 0;
     finish_sums(product, index * kWindowRows, p, base, sums[p]);
   }
 }
 
 template <size_t kPositions>
-inline void multiply_groups(const WindowProduct& product, size_t begin, size_t end) {
+inline void multiply_groups(const WindowProduct& product, size_t begin, size_t end,
+                            uint8_t* scratch) {
   if (begin == end) return;
   ReadAhead ahead(*product.weights, begin, kPrefetchBytes);
   for (size_t index = begin; index < end; ++index) {
-    multiply_group<kPositions>(product, index, ahead);
-  }
-}
-
-// Where the exceptions of a group continue when its next panel is unpacked.
-struct PanelCursor {
-  size_t exception = 0;
-  size_t place = 0;
-};
-
-// Writes the symbols of tiles tile_begin..tile_end-1 of a group.
-inline void unpack_panel(const WindowGroup& group, unsigned symbol_bits, size_t tile_begin,
-                         size_t tile_end, PanelCursor& cursor, uint8_t* panel) {
-  for (size_t tile = tile_begin; tile < tile_end; ++tile) {
-    unpack_any_tile(group, tile, panel + (tile - tile_begin) * kTileSymbols);
-  }
-  const unsigned symbol_mask = (1u << symbol_bits) - 1;
-  const size_t begin = tile_begin * kTileColumns;
-  const size_t end = tile_end * kTileColumns * kWindowRows;
-  for (; cursor.exception < group.exception_count; ++cursor.exception) {
-    const unsigned entry = group.exceptions[cursor.exception];
-    const size_t place = cursor.place + (entry >> symbol_bits);
-    if (place >= end) return;
-    cursor.place = place;
-    // Added, for an entry that only bridges a distance must leave its place as it is.
-    uint8_t& symbol = panel[step_place(place % kWindowRows, place / kWindowRows - begin)];
-    symbol = static_cast<uint8_t>(symbol + (entry & symbol_mask) - group.window.low);
+    multiply_group<kPositions>(product, index, ahead, scratch);
   }
 }
 
@@ -103,14 +70,16 @@ inline void multiply_block(const WindowProduct& product, size_t begin, size_t gr
   uint8_t* const panels = scratch;
   int64_t* const sums = reinterpret_cast<int64_t*>(scratch + kPanelGroups * kPanelBytes);
   for (size_t i = 0; i < groups * positions * kWindowRows; ++i) sums[i] = 0;
-  PanelCursor cursors[kPanelGroups];
+  GroupUnpacker unpackers[kPanelGroups];
+  for (size_t group = 0; group < groups; ++group) {
+    unpackers[group] = GroupUnpacker(weights.groups[begin + group], weights.symbol_bits);
+  }
   const size_t tiles = tiles_across(weights.columns);
   constexpr size_t kPanelTiles = kPanelColumns / kTileColumns;
   for (size_t tile = 0; tile < tiles; tile += kPanelTiles) {
     const size_t end = tiles - tile < kPanelTiles ? tiles : tile + kPanelTiles;
     for (size_t group = 0; group < groups; ++group) {
-      unpack_panel(weights.groups[begin + group], weights.symbol_bits, tile, end, cursors[group],
-                   panels + group * kPanelBytes);
+      unpackers[group].unpack((end - tile) * kTileColumns, panels + group * kPanelBytes);
     }
     multiply_panels(panels, groups, (end - tile) * kTileSteps, *product.inputs,
                     tile * kTileColumns, first, positions, sums);
@@ -127,10 +96,10 @@ static void multiply_windows(const WindowProduct& product, size_t group_begin, s
                              uint8_t* scratch) {
   const size_t positions = product.inputs->positions;
   if (positions == 0) return;
-  if (positions == 1) return multiply_groups<1>(product, group_begin, group_end);
-  if (positions == 2) return multiply_groups<2>(product, group_begin, group_end);
-  if (positions == 3) return multiply_groups<3>(product, group_begin, group_end);
-  if (positions == 4) return multiply_groups<4>(product, group_begin, group_end);
+  if (positions == 1) return multiply_groups<1>(product, group_begin, group_end, scratch);
+  if (positions == 2) return multiply_groups<2>(product, group_begin, group_end, scratch);
+  if (positions == 3) return multiply_groups<3>(product, group_begin, group_end, scratch);
+  if (positions == 4) return multiply_groups<4>(product, group_begin, group_end, scratch);
   for (size_t group = group_begin; group < group_end; group += kPanelGroups) {
     const size_t groups = group_end - group < kPanelGroups ? group_end - group : kPanelGroups;
     for (size_t first = 0; first < positions; first += kPanelPositions) {

@@ -147,11 +147,17 @@ struct GroupSums {
     }
   }
 
+  // kShift: by how much the symbols of odd steps are shifted, where these have chains of their own.
+  template <unsigned kShift>
   [[gnu::always_inline]] void store(int64_t (&sums)[kPositions][kWindowRows]) {
 #pragma GCC unroll 4
     for (size_t p = 0; p < kPositions; ++p) {
 #pragma GCC unroll 4
       for (size_t chain = 1; chain < kChains; ++chain) {
+        if (kShift > 0 && chain % 2 == 1) {
+          high[p][chain] = _mm512_srai_epi32(high[p][chain], kShift);
+          low[p][chain] = _mm512_srai_epi32(low[p][chain], kShift);
+        }
         high[p][0] = _mm512_add_epi32(high[p][0], high[p][chain]);
         low[p][0] = _mm512_add_epi32(low[p][0], low[p][chain]);
       }
@@ -160,26 +166,31 @@ struct GroupSums {
   }
 };
 
-// Tiles of windows; tiles of indices (window_codes_avx512.body.h) have the same functions.
+// Tiles of listed windows; others (window_escapes_avx512.body.h) have the same members. load() may
+// leave the symbols of odd steps shifted left by kOddShift, if it is told that they have sums of
+// their own.
 template <unsigned kBits>
 struct WindowTiles {
   static constexpr size_t kBytes = tile_bytes(kBits);
+  static constexpr size_t kSteps = kTileSteps;
+  static constexpr unsigned kOddShift = 0;
 
   explicit WindowTiles(const WindowGroup&) {}
 
-  [[gnu::always_inline]] void load(const uint8_t* tile, Steps& step) const {
+  template <size_t kHalf, bool, typename Literals>
+  [[gnu::always_inline]] void load(const uint8_t* tile, Literals&, Steps& step) const {
     load_windows<kBits>(tile, step);
   }
 };
 
-// Adds what a tile holds times the activations `at` its first column.
-template <typename Tiles, size_t kPositions>
-[[gnu::always_inline]] inline void add_tile(const Tiles& tiles, const uint8_t* tile,
+// Adds what half kHalf of a tile, eight steps, holds times the activations from `at` on.
+template <size_t kHalf, typename Tiles, typename Literals, size_t kPositions>
+[[gnu::always_inline]] inline void add_half(const Tiles& tiles, const uint8_t* tile,
                                             const Activations& inputs, size_t at,
-                                            ReadAhead& ahead, GroupSums<kPositions>& sums) {
-  prefetch<Tiles::kBytes>(ahead);
+                                            Literals& literals, GroupSums<kPositions>& sums) {
+  constexpr size_t kChains = GroupSums<kPositions>::kChains;
   Steps step;
-  tiles.load(tile, step);
+  tiles.template load<kHalf, (kChains > 1)>(tile, literals, step);
   const int8_t* high[kPositions];
   const int8_t* low[kPositions];
 #pragma GCC unroll 4
@@ -189,7 +200,6 @@ template <typename Tiles, size_t kPositions>
     // Kept as they are: GCC would keep a pointer for every step of every position instead.
     asm("" : "+r"(high[p]), "+r"(low[p]));
   }
-  constexpr size_t kChains = GroupSums<kPositions>::kChains;
 #pragma GCC unroll 8
   for (size_t k = 0; k < kTileSteps; k += kChains) {
 #pragma GCC unroll 4
@@ -204,16 +214,34 @@ template <typename Tiles, size_t kPositions>
   }
 }
 
+// Adds what a tile holds times the activations `at` its first column.
+template <typename Tiles, typename Literals, size_t kPositions>
+[[gnu::always_inline]] inline void add_tile(const Tiles& tiles, const uint8_t* tile,
+                                            const Activations& inputs, size_t at,
+                                            Literals& literals, ReadAhead& ahead,
+                                            GroupSums<kPositions>& sums) {
+  prefetch<Tiles::kBytes>(ahead);
+  add_half<0>(tiles, tile, inputs, at, literals, sums);
+  if constexpr (Tiles::kSteps > kTileSteps) {
+    add_half<1>(tiles, tile, inputs, at + kTileColumns, literals, sums);
+  }
+}
+
+// What lies before a group's tiles.
+inline void prefetch_outside(const WindowGroup& group, ReadAhead& ahead) {
+  for (const uint8_t* at = group.outside; at < group.tiles; at += 64) prefetch<64>(ahead);
+}
+
+struct NoLiterals {};
+
 // Exceptions are spread evenly over the tiles: they keep the core busy, the tiles the memory.
 // A function of its own for each, for with all of them in one place GCC stops inlining.
 template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
 [[gnu::noinline]] void dot_tiles(const WindowGroup& group, size_t tiles, const Activations& inputs,
                                  ReadAhead& ahead, int64_t (&sums)[kPositions][kWindowRows]) {
   const Tiles held(group);
-  // What lies before the tiles.
-  for (size_t i = 0; i < group.exception_count * sizeof(uint16_t); i += 64) {
-    prefetch<64>(ahead);
-  }
+  prefetch_outside(group, ahead);
+  NoLiterals none;
   ExceptionReader reader = read_exceptions(group);
   int32_t part[kPositions][kWindowRows] = {};
   int64_t carried[kPositions][kWindowRows] = {};
@@ -224,14 +252,15 @@ template <typename Tiles, unsigned kSymbolBits, size_t kPositions>
   for (size_t i = 0; i < tiles;) {
     const size_t run_end = tiles - i < run ? tiles : i + run;
     for (; i < run_end; ++i) {
-      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, ahead, dense);
+      add_tile(held, group.tiles + i * Tiles::kBytes, inputs, i * kTileColumns, none, ahead,
+               dense);
       const size_t left = static_cast<size_t>(reader.end - reader.next);
       add_exceptions<kSymbolBits>(reader, reader.next + (left < each ? left : each), inputs.whole,
                                   inputs.stride, part);
     }
     carry_sums(part, carried);
   }
-  dense.store(sums);
+  dense.template store<0>(sums);
   for (size_t p = 0; p < kPositions; ++p) {
     for (size_t r = 0; r < kWindowRows; ++r) sums[p][r] += carried[p][r];
   }

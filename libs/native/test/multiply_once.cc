@@ -18,7 +18,7 @@ constexpr size_t kColumns = 1024;
 class Matrix {
  public:
   Matrix(const EngineKernels& kernels, unsigned symbol_bits, unsigned window_bits)
-      : room_(kRows * kColumns), symbol_bits_(symbol_bits) {
+      : symbol_bits_(symbol_bits) {
     test::Random random(1);
     std::vector<uint8_t> symbols = random.bytes(kRows * kColumns);
     for (uint8_t& symbol : symbols) {
@@ -28,14 +28,15 @@ class Matrix {
     }
     const Window window = {static_cast<uint8_t>(window_bits), 0};
     const size_t bytes = tiles_across(kColumns) * tile_bytes(window_bits);
+    const size_t room = kWindowRows * kColumns * sizeof(uint16_t);
     for (size_t row = 0; row < kRows; row += kWindowRows) {
-      tiles_.emplace_back(std::aligned_alloc(64, bytes));
-      uint8_t* const tiles = static_cast<uint8_t*>(tiles_.back().get());
-      uint16_t* const exceptions = room_.data() + row * kColumns;
+      groups_memory_.emplace_back(std::aligned_alloc(64, room + bytes));
+      uint8_t* const outside = static_cast<uint8_t*>(groups_memory_.back().get());
+      uint8_t* const tiles = outside + room;
       const SymbolBlock block = {symbols.data() + row * kColumns, kColumns, kWindowRows, kColumns};
-      const size_t count = kernels.pack_group(block, window, symbol_bits, tiles, exceptions,
-                                              kWindowRows * kColumns);
-      groups_.push_back({tiles, exceptions, static_cast<uint32_t>(count), window});
+      const PackedOutside packed =
+          kernels.pack_group(block, window, symbol_bits, tiles, outside, room);
+      groups_.push_back({tiles, outside, packed.count, window});
     }
   }
 
@@ -48,8 +49,7 @@ class Matrix {
     std::unique_ptr<void, void (*)(void*)> memory_;
   };
 
-  std::vector<Memory> tiles_;
-  std::vector<uint16_t> room_;
+  std::vector<Memory> groups_memory_;
   std::vector<WindowGroup> groups_;
   unsigned symbol_bits_;
 };

@@ -37,35 +37,59 @@ std::vector<uint8_t> matrix_symbols(Random& random, size_t count, unsigned symbo
 Window random_window(Random& random, unsigned symbol_bits) {
   const size_t bits = 1 + random.below(symbol_bits);
   const size_t lows = (size_t{1} << symbol_bits) - (size_t{1} << bits) + 1;
-  return {static_cast<uint8_t>(bits), static_cast<uint8_t>(random.below(lows))};
+  const bool escapes = bits < symbol_bits && random.one_in(2);
+  return {static_cast<uint8_t>(bits), static_cast<uint8_t>(random.below(lows)), escapes};
 }
 
-// One group's tiles and exceptions, next to a page that cannot be touched.
+// One group as it lies in a matrix, next to a page that cannot be touched.
 class PackedGroup {
  public:
   PackedGroup(const EngineKernels& kernels, const SymbolBlock& block, Window window,
-              unsigned symbol_bits)
-      : tiles_(tiles_across(block.columns) * tile_bytes(window.bits), Guard::kAfter) {
-    // Every place may be listed, and every distance bridged.
-    std::vector<uint16_t> room(2 * kTileSymbols * tiles_across(block.columns) + 16);
-    const size_t count = kernels.pack_group(block, window, symbol_bits, tiles_.data(),
-                                            room.data(), room.size());
-    require_same(count != kTooManyExceptions, "room for exceptions");
-    exceptions_ = std::make_unique<GuardedBytes>(count * sizeof(uint16_t), Guard::kAfter);
-    std::memcpy(exceptions_->data(), room.data(), exceptions_->size());
-    group_ = {tiles_.data(), reinterpret_cast<const uint16_t*>(exceptions_->data()),
-              static_cast<uint32_t>(count), window};
+              unsigned symbol_bits) {
+    group_.window = window;
+    pack(block, [&](uint8_t* tiles, uint8_t* outside, size_t room) {
+      return kernels.pack_group(block, window, symbol_bits, tiles, outside, room);
+    });
+  }
+
+  PackedGroup(const EngineKernels& kernels, const SymbolBlock& block, const CodebookCodes& codes) {
+    group_.codebook = codes.codebook;
+    pack(block, [&](uint8_t* tiles, uint8_t* outside, size_t room) {
+      return kernels.pack_coded_group(block, codes, tiles, outside, room);
+    });
   }
 
   const WindowGroup& view() const { return group_; }
+  size_t outside_bytes() const { return outside_bytes_; }
   bool operator==(const PackedGroup& other) const {
-    return tiles_ == other.tiles_ && *exceptions_ == *other.exceptions_;
+    return *memory_ == *other.memory_ &&
+           group_.exception_count == other.group_.exception_count;
   }
 
  private:
-  GuardedBytes tiles_;
-  std::unique_ptr<GuardedBytes> exceptions_;
-  WindowGroup group_;
+  template <typename Pack>
+  void pack(const SymbolBlock& block, const Pack& pack) {
+    const size_t bytes = group_tiles(group_, block.columns) * group_tile_bytes(group_);
+    const GuardedBytes tiles(bytes, Guard::kAfter);
+    // Every place may be listed, and every distance bridged.
+    std::vector<uint16_t> room(2 * kMostTileSymbols * tiles_across(block.columns) + 16);
+    uint8_t* const outside = reinterpret_cast<uint8_t*>(room.data());
+    const PackedOutside packed = pack(tiles.data(), outside, room.size() * sizeof(uint16_t));
+    require_same(packed.fits, "room beside tiles");
+    outside_bytes_ = packed.bytes;
+    const size_t tiles_at = (packed.bytes + 63) / 64 * 64;
+    memory_ = std::make_unique<GuardedBytes>(tiles_at + bytes, Guard::kAfter);
+    std::memset(memory_->data(), 0, memory_->size());
+    std::memcpy(memory_->data(), outside, packed.bytes);
+    std::memcpy(memory_->data() + tiles_at, tiles.data(), bytes);
+    group_.tiles = memory_->data() + tiles_at;
+    group_.outside = memory_->data();
+    group_.exception_count = packed.count;
+  }
+
+  WindowGroup group_ = {};
+  size_t outside_bytes_ = 0;
+  std::unique_ptr<GuardedBytes> memory_;
 };
 
 void require_round_trip(const EngineKernels& kernels, const SymbolBlock& block,
@@ -74,10 +98,22 @@ void require_round_trip(const EngineKernels& kernels, const SymbolBlock& block,
     const GuardedBytes row(block.columns, Guard::kAfter);
     kernels.unpack_row(group.view(), symbol_bits, r, row.size(), row.data());
     require_same(std::memcmp(row.data(), block.symbols + r * block.row_stride, row.size()) == 0,
-                 "row that comes back from windows");
+                 "row that comes back from a group");
   }
 }
 
+// Packing must see that there is no room for the last byte beside a group's tiles, and stay within.
+template <typename Pack>
+void require_no_room(const SymbolBlock& block, const PackedGroup& group, const Pack& pack) {
+  if (group.outside_bytes() == 0) return;
+  const WindowGroup& view = group.view();
+  std::vector<uint8_t> tiles(group_tiles(view, block.columns) * group_tile_bytes(view) + 64);
+  uint8_t* const aligned = tiles.data() + (-reinterpret_cast<uintptr_t>(tiles.data()) & 63);
+  // Entries of lists lie at even addresses.
+  const size_t less = view.is_listed() ? sizeof(uint16_t) : 1;
+  const GuardedBytes room(group.outside_bytes() - less, Guard::kAfter);
+  require_same(!pack(aligned, room.data(), room.size()).fits, "verdict of packing without room");
+}
 
 // Steps, biases and so on of a random product, with outputs that are there before.
 class RandomProduct {
@@ -191,15 +227,9 @@ void compare_window_groups(const EngineKernels& expected, const EngineKernels& a
   require_same(groups[0] == groups[1], "group of pack_group");
   require_round_trip(expected, block, groups[0], symbol_bits);
   require_round_trip(actual, block, groups[0], symbol_bits);
-  const size_t exceptions = groups[0].view().exception_count;
-  if (exceptions == 0) return;
-  std::vector<uint8_t> tiles(tiles_across(columns) * tile_bytes(window.bits) + 64);
-  uint8_t* const aligned = tiles.data() + (-reinterpret_cast<uintptr_t>(tiles.data()) & 63);
-  const GuardedBytes room((exceptions - 1) * sizeof(uint16_t), Guard::kAfter);
-  const size_t count =
-      actual.pack_group(block, window, symbol_bits, aligned,
-                        reinterpret_cast<uint16_t*>(room.data()), exceptions - 1);
-  require_same(count == kTooManyExceptions, "verdict of pack_group without room");
+  require_no_room(block, groups[1], [&](uint8_t* tiles, uint8_t* outside, size_t room) {
+    return actual.pack_group(block, window, symbol_bits, tiles, outside, room);
+  });
 }
 
 // Bell-shaped symbols with far ones among them, of which some groups become indices.
@@ -228,37 +258,20 @@ void compare_coded_groups(const EngineKernels& expected, const EngineKernels& ac
   sample.add(block);
   const CodebookCoder coder(sample, symbol_bits);
   const CodebookCodes codes = coder.codes();
-  const size_t bytes = tiles_across(columns) *
-                       coded_tile_bytes(codes.codebook->tuple, codes.codebook->index_bits);
   const EngineKernels* const kernels[2] = {&expected, &actual};
-  std::vector<std::unique_ptr<GuardedBytes>> tiles;
-  std::vector<uint16_t> exceptions[2];
-  for (size_t side = 0; side < 2; ++side) {
-    tiles.push_back(std::make_unique<GuardedBytes>(bytes, Guard::kAfter));
-    exceptions[side].resize(2 * kTileSymbols * tiles_across(columns) + 16);
-    const size_t count = kernels[side]->pack_coded_group(
-        block, codes, symbol_bits, tiles[side]->data(), exceptions[side].data(),
-        exceptions[side].size());
-    require_same(count != kTooManyExceptions, "room for exceptions of codes");
-    exceptions[side].resize(count);
-  }
-  require_same(*tiles[0] == *tiles[1] && exceptions[0] == exceptions[1],
-               "group of pack_coded_group");
-  const WindowGroup group = {tiles[0]->data(), exceptions[0].data(),
-                             static_cast<uint32_t>(exceptions[0].size()),
-                             {0, codes.codebook->filler}, codes.codebook};
+  const PackedGroup groups[2] = {{expected, block, codes}, {actual, block, codes}};
+  require_same(groups[0] == groups[1], "group of pack_coded_group");
+  require_no_room(block, groups[1], [&](uint8_t* tiles, uint8_t* outside, size_t room) {
+    return actual.pack_coded_group(block, codes, tiles, outside, room);
+  });
+  const WindowGroup& group = groups[0].view();
   const WindowView weights = {rows, columns, symbol_bits, &group};
   const ActivationRows inputs(expected, columns, random_positions(random), random);
   const RandomProduct product(rows, inputs.view().positions, random);
   const std::vector<uint8_t> all(symbols.data(), symbols.end());
   const auto sums = exact_sums(all, rows, columns, inputs.view());
   for (const EngineKernels* const side : kernels) {
-    for (size_t r = 0; r < rows; ++r) {
-      const GuardedBytes row(columns, Guard::kAfter);
-      side->unpack_row(group, symbol_bits, r, columns, row.data());
-      require_same(std::memcmp(row.data(), block.symbols + r * columns, columns) == 0,
-                   "row that comes back from codes");
-    }
+    require_round_trip(*side, block, groups[0], symbol_bits);
     require_same(same_bits(product.run(*side, weights, inputs.view()),
                            product.finish(sums, inputs.view())),
                  "exactness of multiply_windows with codes");
@@ -303,8 +316,8 @@ void compare_window_matrices(const EngineKernels& expected, const EngineKernels&
   }
   const bool paired = symbol_bits == 4 && random.one_in(2);
   const GuardedBytes source(paired ? pairs : symbols, Guard::kAfter);
-  constexpr WindowForm kForms[] = {WindowForm::kPlain, WindowForm::kWindow, WindowForm::kCodebook,
-                                   WindowForm::kCodebook};
+  constexpr WindowForm kForms[] = {WindowForm::kPlain, WindowForm::kWindow, WindowForm::kEscapes,
+                                   WindowForm::kEscapes};
   const WindowForm form = kForms[random.below(4)];
   const EngineKernels* const kernels[2] = {&expected, &actual};
   std::vector<float> outputs[2];
@@ -325,7 +338,7 @@ void compare_window_matrices(const EngineKernels& expected, const EngineKernels&
     resident[side] = matrix->resident_bytes();
     outputs[side] = product.run(*kernels[side], matrix->view(), inputs.view());
   }
-  const bool alike = uses_codebooks(form, expected) == uses_codebooks(form, actual);
+  const bool alike = uses_escapes(form, expected) == uses_escapes(form, actual);
   require_same(!alike || resident[0] == resident[1], "size of a matrix");
   require_same(same_bits(outputs[0], outputs[1]), "outputs of a matrix");
 }

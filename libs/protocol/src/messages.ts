@@ -80,6 +80,11 @@ export const capabilitiesSchema = z.strictObject({
   memoryBytes: z.int().min(1),
   memoryAvailableBytes: z.int().min(0).nullable(),
   diskFreeBytes: z.int().min(0).nullable(),
+  diskReclaimableBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Older artifacts, which the device deletes when an update needs the room'),
   accelerator: z.string().nullable(),
   linkBytesPerSecond: z
     .number()

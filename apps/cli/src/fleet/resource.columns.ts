@@ -1,6 +1,7 @@
 import type { Artifact, Device, FleetEvent, Member, Model, Rollout } from '@entrofleet/client';
-import { sizeText } from '../size.text.ts';
-import { ageText, figure, labelsText, orDash } from './text.table.ts';
+import { durationText, sizeText } from '../size.text.ts';
+import { waveText } from './rollout.outcome.ts';
+import { ageText, figure, labelsText, orDash, waveNumber } from './text.table.ts';
 
 /** One column of a table of objects. */
 export interface Column<T> {
@@ -53,7 +54,7 @@ export const ROLLOUT_COLUMNS: readonly Column<Rollout>[] = [
   { title: 'MODEL', cell: ({ spec }) => spec.model },
   { title: 'VARIANT', cell: ({ spec }) => spec.variant ?? 'best' },
   { title: 'PHASE', cell: ({ status }) => status.phase },
-  { title: 'WAVE', cell: ({ status }) => `${status.currentWave}/${status.totalWaves}` },
+  { title: 'WAVE', cell: ({ status }) => waveText(status) },
   { title: 'ACTIVE', cell: ({ status: { counts } }) => `${counts.active}/${counts.selected}` },
   { title: 'UPDATING', cell: ({ status }) => String(status.counts.updating) },
   { title: 'FAILED', cell: ({ status }) => String(status.counts.failed) },
@@ -122,9 +123,27 @@ export const ARTIFACT_COLUMNS: readonly Column<Artifact>[] = [
 
 export const MEMBER_COLUMNS: readonly Column<Member>[] = [
   { title: 'DEVICE', cell: ({ device }) => device },
-  { title: 'WAVE', cell: ({ wave }) => orDash(wave) },
+  { title: 'WAVE', cell: ({ wave }) => waveNumber(wave) },
+  { title: 'VARIANT', cell: ({ variant }) => orDash(variant) },
   { title: 'STATE', cell: ({ state }) => state },
   { title: 'REASON', cell: ({ reason }) => orDash(reason) },
   { title: 'PROGRESS', cell: ({ progressAt }, nowMs) => ageText(progressAt, nowMs) },
+  { title: 'CLASS', isWide: true, cell: ({ hardwareClass }) => hardwareClass },
+  { title: 'ATTEMPTS', isWide: true, cell: ({ attempts }) => String(attempts) },
+  {
+    title: 'PREDICTED',
+    isWide: true,
+    cell: ({ predicted }) => costText(predicted?.bytesToFetch, predicted?.seconds),
+  },
+  {
+    title: 'ACTUAL',
+    isWide: true,
+    cell: ({ actual }) => costText(actual?.bytesFetched, actual?.seconds),
+  },
   { title: 'MESSAGE', isWide: true, cell: ({ message }) => orDash(message) },
 ];
+
+function costText(fetchedBytes: number | undefined, seconds: number | null | undefined): string {
+  if (fetchedBytes === undefined) return '-';
+  return `${sizeText(fetchedBytes)}, ${seconds == null ? '-' : durationText(seconds)}`;
+}

@@ -1,4 +1,4 @@
-import type { FleetClient, Rollout } from '@entrofleet/client';
+import { unwrap } from '@entrofleet/client';
 import { type Command, Option } from 'commander';
 import type { CommandContext } from '../command.context.ts';
 import { integerFrom } from '../options.ts';
@@ -9,8 +9,11 @@ import { progressText } from './rollout.outcome.ts';
 import { addRolloutPlanCommand } from './rollout.plan.command.ts';
 import { addRolloutStatusCommand } from './rollout.status.command.ts';
 
+const PATH = '/api/v1/rollouts/{name}';
+
 interface Action {
   readonly word: string;
+  readonly path: `${typeof PATH}/${'pause' | 'resume' | 'retry' | 'abort'}`;
   readonly description: string;
   /** What has happened then. */
   readonly done: string;
@@ -19,17 +22,25 @@ interface Action {
 const ACTIONS: readonly Action[] = [
   {
     word: 'pause',
+    path: `${PATH}/pause`,
     description: 'start no more devices; those that are started go on',
     done: 'paused',
   },
-  { word: 'resume', description: 'go on; those that have failed stay behind', done: 'resumed' },
+  {
+    word: 'resume',
+    path: `${PATH}/resume`,
+    description: 'go on; those that have failed stay behind',
+    done: 'resumed',
+  },
   {
     word: 'retry',
+    path: `${PATH}/retry`,
     description: 'start those that have failed again, and go on',
     done: 'started again',
   },
   {
     word: 'abort',
+    path: `${PATH}/abort`,
     description: 'give it up: what has not started never does, what is fetching stops',
     done: 'aborted',
   },
@@ -40,10 +51,11 @@ const REVISION_MAX = 2 ** 31 - 1;
 export function addRolloutCommand(program: Command, context: CommandContext): void {
   const rollout = program.command('rollout').description('follow and steer rollouts');
   addRolloutStatusCommand(rollout, context);
-  for (const { word, description, done } of ACTIONS) {
+  for (const { word, path, description, done } of ACTIONS) {
     const command = rollout.command(word).description(description).argument('<name>', 'rollout');
     addServerOption(command).action(async (name: string, options: ServerOptions) => {
-      const after = await act(connect(options, context), name, { action: word });
+      const { api } = connect(options, context);
+      const after = await unwrap(api.POST(path, { params: { path: { name } } }));
       context.print(`rollout/${name} ${done} (${progressText(after)})\n`);
     });
   }
@@ -68,7 +80,9 @@ function addApproveCommand(rollout: Command, context: CommandContext): void {
     async (name: string, options: ServerOptions & { wave?: number }) => {
       const { wave } = options;
       const body = wave === undefined ? {} : { wave };
-      const after = await act(connect(options, context), name, { action: 'approve', body });
+      const { api } = connect(options, context);
+      const params = { path: { name } };
+      const after = await unwrap(api.POST(`${PATH}/approve`, { params, body }));
       context.print(`rollout/${name} approved (${progressText(after)})\n`);
     },
   );
@@ -89,17 +103,10 @@ function addUndoCommand(rollout: Command, context: CommandContext): void {
     async (name: string, options: ServerOptions & { toRevision?: number }) => {
       const { toRevision: revision } = options;
       const body = revision === undefined ? {} : { revision };
-      const after = await act(connect(options, context), name, { action: 'rollback', body });
+      const { api } = connect(options, context);
+      const params = { path: { name } };
+      const after = await unwrap(api.POST(`${PATH}/rollback`, { params, body }));
       context.print(`rollout/${name} goes back (${progressText(after)})\n`);
     },
   );
-}
-
-async function act(
-  client: FleetClient,
-  name: string,
-  { action, body }: { action: string; body?: object },
-): Promise<Rollout> {
-  const path = `/api/v1/rollouts/${encodeURIComponent(name)}/${action}`;
-  return (await client.send('POST', path, body)) as Rollout;
 }

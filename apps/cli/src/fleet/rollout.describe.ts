@@ -1,22 +1,13 @@
 import type { FleetEvent, Member, Rollout, Schemas } from '@entrofleet/client';
 import { conditionsText, eventsText, factLines, section, selectorText } from './described.text.ts';
 import { progressText } from './rollout.outcome.ts';
-import { ageText, figure, labelsText, orDash, textTable } from './text.table.ts';
+import { ageText, figure, labelsText, orDash, textTable, waveNumber } from './text.table.ts';
 
 const MEMBERS_SHOWN = 25;
 
 type Gate = Schemas['Rollout']['spec']['strategy']['gates'][number];
 
-/** What a gate said of one hardware class, with its numbers. */
-interface GateResult {
-  readonly gate: string;
-  readonly wave: number;
-  readonly hardwareClass: string;
-  readonly outcome: string;
-  readonly observed: number | null;
-  readonly samples: number;
-  readonly message: string;
-}
+type GateResult = Rollout['status']['gates'][number];
 
 export function describedRollout(
   rollout: Rollout,
@@ -24,7 +15,6 @@ export function describedRollout(
 ): string {
   const { metadata, spec, status } = rollout;
   const { nowMs } = of;
-  const results = 'gates' in status ? (status.gates as readonly GateResult[]) : [];
   return [
     factLines([
       ['Name', metadata.name],
@@ -34,15 +24,27 @@ export function describedRollout(
       ['Variant', spec.variant ?? `the best that fits, for ${spec.preference.toLowerCase()}`],
       ['Devices', selectorText(spec.selector)],
       ['Generation', `${metadata.generation}, observed ${status.observedGeneration}`],
-      ['Artifact', orDash(status.artifactId)],
+      ['Revision', String(status.revision)],
+      ['Artifacts', orDash(artifactsText(status))],
+      ['Given up', givenUpText(status.abandoned, nowMs)],
       ['Status', progressText(rollout)],
     ]),
     section('Strategy', strategyText(spec.strategy)),
     section('Conditions', conditionsText(status.conditions, nowMs)),
-    section('Gates', gatesText(spec.strategy.gates, results)),
+    section('Gates', gatesText(spec.strategy.gates, status.gates)),
     section('Members', membersText(of.members, nowMs)),
     section('Events', eventsText(of.events, nowMs)),
   ].join('');
+}
+
+function artifactsText({ artifactId, artifactIds }: Rollout['status']): string {
+  return (artifactId === null ? artifactIds : [artifactId]).join(', ');
+}
+
+function givenUpText(abandoned: Rollout['status']['abandoned'], nowMs: number): string {
+  if (abandoned === null) return '-';
+  const { how, reason, message, at } = abandoned;
+  return `${how}, ${reason}, ${ageText(at, nowMs)} ago: ${message}`;
 }
 
 function strategyText(strategy: Rollout['spec']['strategy']): string {
@@ -79,7 +81,7 @@ function gatesText(gates: readonly Gate[], results: readonly GateResult[]): stri
     return judged.map((result) => [
       gate.name,
       bound,
-      String(result.wave),
+      waveNumber(result.wave),
       result.hardwareClass,
       result.outcome,
       figure(result.observed, 3),
@@ -107,7 +109,7 @@ function membersText(members: readonly Member[], nowMs: number): string {
     .slice(0, MEMBERS_SHOWN)
     .map((member) => [
       member.device,
-      orDash(member.wave),
+      waveNumber(member.wave),
       member.state,
       orDash(member.reason),
       ageText(member.progressAt, nowMs),

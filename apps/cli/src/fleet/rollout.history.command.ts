@@ -1,18 +1,9 @@
-import type { RolloutInput } from '@entrofleet/client';
+import { type Revision, unwrap } from '@entrofleet/client';
 import type { Command } from 'commander';
 import { type CommandContext, jsonText } from '../command.context.ts';
 import { jsonOption } from '../options.ts';
 import { addServerOption, connect, type ServerOptions } from './fleet.connection.ts';
 import { ageText, textTable } from './text.table.ts';
-
-/** What a rollout was once asked to do, and what became of it. */
-interface Revision {
-  readonly revision: number;
-  readonly spec: RolloutInput['spec'];
-  readonly artifactIds: readonly string[];
-  readonly outcome: string;
-  readonly createdAt: string;
-}
 
 const TITLES = ['REVISION', 'MODEL', 'VARIANT', 'ARTIFACTS', 'OUTCOME', 'AGE'];
 
@@ -24,10 +15,9 @@ export function addRolloutHistoryCommand(rollout: Command, context: CommandConte
     .addOption(jsonOption());
   addServerOption(command).action(
     async (name: string, options: ServerOptions & { json?: boolean }) => {
-      const path = `/api/v1/rollouts/${encodeURIComponent(name)}/revisions`;
-      const { items } = (await connect(options, context).send('GET', path)) as {
-        items: readonly Revision[];
-      };
+      const { api } = connect(options, context);
+      const params = { path: { name } };
+      const { items } = await unwrap(api.GET('/api/v1/rollouts/{name}/revisions', { params }));
       context.print(options.json === true ? jsonText(items) : historyText(items, Date.now()));
     },
   );

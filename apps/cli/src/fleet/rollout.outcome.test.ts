@@ -35,7 +35,7 @@ describe('outcomeOf', () => {
     const stopped = outcomeOf(rollout({ phase: 'Paused', conditions }));
     expect(stopped).toMatchObject({
       kind: 'Stopped',
-      reason: 'Paused; Progressing DeviceFailed: d1: no memory left',
+      reason: 'Paused, DeviceFailed: d1: no memory left',
     });
     const refused = outcomeOf(rollout({ phase: 'Refused' }));
     expect(refused).toMatchObject({ hint: 'see "entrofleet describe rollout rollout"' });
@@ -49,7 +49,7 @@ describe('outcomeOf', () => {
 describe('progressText', () => {
   it('names what is not zero', () => {
     expect(progressText(rollout({ phase: 'Progressing' }))).toBe(
-      'Progressing, wave 1 of 3: 2 of 6 active, 1 updating',
+      'Progressing, wave 2 of 3: 2 of 6 active, 1 updating',
     );
     expect(progressText(rollout({ observedGeneration: 0 }))).toBe('generation 1 is being planned');
   });

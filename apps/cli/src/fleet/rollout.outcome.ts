@@ -19,12 +19,12 @@ const HINTS: Readonly<Record<string, (name: string) => string>> = {
 export function outcomeOf({ metadata, status }: Rollout): Outcome {
   if (status.observedGeneration < metadata.generation) return { kind: 'Going' };
   if (status.phase === 'Complete') return { kind: 'Complete' };
-  const blocked = status.conditions.filter((c) => c.status !== 'True');
-  const told = blocked.map((c) => `${c.type} ${c.reason}: ${c.message}`);
-  const isAwaited = blocked.some((c) => c.reason === 'AwaitingApproval');
+  const why = status.conditions.find(({ type }) => type === 'Progressing');
+  const isAwaited = why?.reason === 'AwaitingApproval';
   const hint = HINTS[isAwaited ? 'AwaitingApproval' : status.phase]?.(metadata.name);
   if (hint === undefined) return { kind: 'Going' };
-  return { kind: 'Stopped', reason: [status.phase, ...told].join('; '), hint };
+  const told = why === undefined ? '' : `, ${why.reason}: ${why.message}`;
+  return { kind: 'Stopped', reason: `${status.phase}${told}`, hint };
 }
 
 /** One line, e.g. `Progressing, wave 1 of 3: 2 of 6 active, 1 updating`. */
@@ -35,8 +35,13 @@ export function progressText({ metadata, status }: Rollout): string {
   const { active, selected, ...others } = status.counts;
   const counts = Object.entries(others)
     .filter(([, count]) => count > 0)
-    .map(([state, count]) => `${count} ${state}`);
-  const wave =
-    status.totalWaves === 0 ? '' : `, wave ${status.currentWave} of ${status.totalWaves}`;
+    .map(([state, count]) => `${count} ${state === 'rolledBack' ? 'rolled back' : state}`);
+  const wave = status.totalWaves === 0 ? '' : `, wave ${waveText(status)}`;
   return `${status.phase}${wave}: ${[`${active} of ${selected} active`, ...counts].join(', ')}`;
+}
+
+/** People count waves from one, e.g. `2 of 3`. */
+export function waveText(status: Pick<Rollout['status'], 'currentWave' | 'totalWaves'>): string {
+  const { currentWave, totalWaves } = status;
+  return `${Math.min(currentWave + 1, totalWaves)} of ${totalWaves}`;
 }

@@ -1,6 +1,6 @@
 import type { DryRun } from '@entrofleet/client';
 import { durationText, sizeText } from '../size.text.ts';
-import { orDash, textTable } from './text.table.ts';
+import { orDash, textTable, waveNumber } from './text.table.ts';
 
 const DEVICE_TITLES = ['DEVICE', 'CLASS', 'OUTCOME', 'WAVE', 'VARIANT', 'FETCH', 'TIME', 'WHY'];
 const WAVE_TITLES = ['WAVE', 'DEVICES', 'FETCH', 'PUBLISHED', 'TIME'];
@@ -11,14 +11,14 @@ export function planText({ accepted, items, waves, totals }: DryRun): string {
     item.device,
     item.hardwareClass,
     item.outcome,
-    orDash(item.wave),
+    waveNumber(item.wave),
     orDash(item.variant),
     size(item.bytesToFetch),
     time(item.seconds),
     item.message,
   ]);
   const perWave = waves.map((wave) => [
-    String(wave.wave),
+    waveNumber(wave.wave),
     String(wave.devices),
     size(wave.bytesToFetch),
     size(wave.bytesPublished),

@@ -27,6 +27,11 @@ export function figure(value: number | null | undefined, digits: number): string
   return value === null || value === undefined ? '-' : value.toFixed(digits);
 }
 
+/** People count waves from one. */
+export function waveNumber(wave: number | null): string {
+  return wave === null ? '-' : String(wave + 1);
+}
+
 /** Time since an instant: `42s`, `12m`, `5h`, `3d`. */
 export function ageText(instant: string | null | undefined, nowMs: number): string {
   if (instant === null || instant === undefined) return '-';

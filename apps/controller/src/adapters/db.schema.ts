@@ -1,4 +1,4 @@
-import type { ColumnType, Generated } from 'kysely';
+import type { ColumnType, Generated, Selectable } from 'kysely';
 
 /** jsonb: read as a value, written as JSON text (drivers disagree on how to write arrays). */
 type Json = ColumnType<unknown, string, string>;
@@ -16,6 +16,8 @@ export interface ObjectTable {
   spec: Json;
   status: Json;
 }
+
+export type ObjectRow = Selectable<ObjectTable>;
 
 export interface ArtifactTable {
   model: string;
@@ -68,7 +70,7 @@ export interface TargetTable {
   document: Json;
 }
 
-export interface DeviceLivenessTable {
+export interface LivenessTable {
   device: string;
   online: boolean;
   boot: string;
@@ -95,7 +97,7 @@ export interface WatchFloorTable {
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
-  device_liveness: DeviceLivenessTable;
+  device_liveness: LivenessTable;
   targets: TargetTable;
   rollouts: ObjectTable;
   rollout_members: RolloutMemberTable;

@@ -7,6 +7,7 @@ import { ModelReferences } from '../models/model.references.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { DELTA_QUEUE, deltaKey } from './delta.key.ts';
 import { wantedDeltas } from './delta.plan.ts';
+import { DeltaWorker } from './delta.worker.ts';
 
 /**
  * Asks for deltas from what devices run to what may be rolled out: as soon as a variant is ready, so
@@ -19,6 +20,7 @@ export class DeltaWishes {
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
     @Inject(ModelReferences) private readonly references: ModelReferences,
     @Inject(DeltaStore) private readonly deltas: DeltaStore,
+    @Inject(DeltaWorker) private readonly worker: DeltaWorker,
     @Inject(KeyQueue) private readonly queue: KeyQueue,
   ) {}
 
@@ -29,8 +31,7 @@ export class DeltaWishes {
     const targets = await this.known(await this.readyIds());
     for (const pair of wantedDeltas({ targets, bases })) {
       const record = await this.deltas.find(pair);
-      const isOpen = record === undefined || record.state === 'Making';
-      if (isOpen) this.queue.enqueue(DELTA_QUEUE, deltaKey(pair));
+      if (await this.worker.needsWork(record)) this.queue.enqueue(DELTA_QUEUE, deltaKey(pair));
     }
   }
 

@@ -47,12 +47,12 @@ export class DeltaWorker implements OnApplicationBootstrap {
     const pair = parseDeltaKey(text);
     if (pair === undefined) throw new Stalled('BadKey', `"${text}" is no pair of artifacts`);
     const record = await this.deltas.find(pair);
-    if (record !== undefined && record.state !== 'Making') return;
+    if (!(await this.needsWork(record))) return;
     // An artifact that is not there yet comes with a variant, and one that has gone is not needed.
     for (const id of [pair.base, pair.target]) {
       if ((await this.blobs.sizeBytes(id)) === undefined) return;
     }
-    const starts = 1 + (record?.starts ?? 0);
+    const starts = 1 + (record?.state === 'Making' ? record.starts : 0);
     if (starts > STARTS_MAX) {
       const message = `it was begun ${STARTS_MAX} times and never finished`;
       return this.settle(pair, { state: 'Failed', reason: 'TooManyAttempts', message });
@@ -65,6 +65,12 @@ export class DeltaWorker implements OnApplicationBootstrap {
       const [reason, message] = [reasonOf(error) ?? 'DeltaFailed', messageOf(error)];
       await this.settle(pair, { state: 'Failed', reason, message });
     }
+  }
+
+  /** False when the delta was given up, or made and its file is really there. */
+  async needsWork(record: DeltaRecord | undefined): Promise<boolean> {
+    if (record === undefined || record.state === 'Making') return true;
+    return record.state === 'Ready' && (await this.blobs.sizeBytes(record.ref.id)) === undefined;
   }
 
   private async make(pair: DeltaPair, signal: AbortSignal): Promise<void> {

@@ -55,7 +55,7 @@ export class DeviceController {
   }
 
   @Patch(':name')
-  @ApiOperation({ summary: "Replace the operator's labels, which win over the device's own" })
+  @ApiOperation({ summary: "Replace the operator's labels, pin, quarantine; what is absent stays" })
   @TakesBody('DevicePatch')
   @ApiResponse({ status: 200, description: 'Updated', schema: componentRef('Device') })
   patch(

@@ -1,6 +1,6 @@
 import type { DeviceStatus, Presence, Report } from '@entrofleet/protocol';
-import type { Beat, DeviceNews, DeviceRecord } from './device.liveness.ts';
 import { effectiveLabels, UNKNOWN_STATUS, withPresence, withReport } from './device.plan.ts';
+import type { Beat, DeviceNews, DeviceRecord } from './liveness.store.ts';
 import { gistOf, isOutdated, saysTheSame } from './report.gist.ts';
 
 /** What was heard of one device since the last look; the newest of each kind. */

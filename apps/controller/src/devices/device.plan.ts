@@ -1,5 +1,6 @@
 import {
   type Condition,
+  type DeviceSpec,
   type DeviceStatus,
   type Labels,
   LIMITS,
@@ -76,7 +77,7 @@ export function withPresence(
 }
 
 /**
- * A device of which nothing has been heard since then is silent; `undefined`: it cannot be told yet.
+ * A device of which nothing was heard since then is silent; `undefined`: that cannot be told yet.
  *
  * @param listeningSinceMs since when everything that devices say has been heard.
  */
@@ -87,4 +88,25 @@ export function silentBefore(heard: {
 }): Date | undefined {
   const beforeMs = heard.nowMs - SILENT_INTERVALS * heard.reportIntervalMs;
   return heard.listeningSinceMs < beforeMs ? new Date(beforeMs) : undefined;
+}
+
+/** What an operator has changed, as events tell it. */
+export function specChanges(
+  before: DeviceSpec,
+  after: DeviceSpec,
+): { reason: string; message: string }[] {
+  const told: { reason: string; message: string }[] = [];
+  if (after.pinned !== before.pinned) {
+    told.push({ reason: after.pinned ? 'Pinned' : 'Unpinned', message: '' });
+  }
+  if (after.quarantined !== before.quarantined) {
+    told.push({ reason: after.quarantined ? 'Quarantined' : 'Released', message: '' });
+  }
+  const keys = new Set([...Object.keys(before.labels), ...Object.keys(after.labels)]);
+  const changed = [...keys]
+    .toSorted()
+    .filter((key) => before.labels[key] !== after.labels[key])
+    .map((key) => (key in after.labels ? `${key}=${after.labels[key]}` : `${key} removed`));
+  if (changed.length > 0) told.push({ reason: 'Labelled', message: changed.join(', ') });
+  return told;
 }

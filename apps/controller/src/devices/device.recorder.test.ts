@@ -4,9 +4,9 @@ import { exampleArtifact, exampleReport } from '../../../../test/support/fleet.e
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
-import { DeviceLiveness } from './device.liveness.ts';
 import { DeviceRecorder } from './device.recorder.ts';
 import { DeviceStore } from './device.store.ts';
+import { LivenessStore } from './liveness.store.ts';
 import { TargetStore } from './target.store.ts';
 
 const log = new Log('error');
@@ -15,13 +15,13 @@ const clock = new SystemClock();
 describe('DeviceRecorder', () => {
   let database: Database;
   let devices: DeviceStore;
-  let liveness: DeviceLiveness;
+  let liveness: LivenessStore;
   let recorder: DeviceRecorder;
 
   beforeEach(async () => {
     database = await Database.inMemory(log);
     devices = new DeviceStore(database, clock, new TargetStore(database));
-    liveness = new DeviceLiveness(database, devices, clock);
+    liveness = new LivenessStore(database, devices, clock);
     recorder = new DeviceRecorder(liveness, clock, log);
   });
   afterEach(() => database.close());
@@ -107,7 +107,7 @@ describe('DeviceRecorder', () => {
     expect(Date.parse(listed?.status.lastSeen ?? '')).toBeGreaterThan(Date.parse(before));
   });
 
-  it('asks devices in bulk, each above all revisions it has seen, and finds those that lag', async () => {
+  it('asks devices in bulk, above all revisions they have seen, and finds those that lag', async () => {
     await hear(exampleReport('a', { observedRevision: 7 }), exampleReport('b'));
     const { model, variant, ref: artifact, probe, memoryBytes } = exampleArtifact();
     const limits = { contextLength: 8, kvCacheBytes: 0, samplePrompt: null };

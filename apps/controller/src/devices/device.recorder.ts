@@ -4,7 +4,7 @@ import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
 import type { ConcernedDevice } from '../rollouts/rollout.wakeups.ts';
 import { type Heard, type Intake, judgeIntake } from './device.intake.ts';
-import { type Beat, DeviceLiveness } from './device.liveness.ts';
+import { type Beat, LivenessStore } from './liveness.store.ts';
 import { gistOf, isOutdated, type ReportGist, saysTheSame } from './report.gist.ts';
 
 export interface Recorded {
@@ -24,7 +24,7 @@ export class DeviceRecorder {
   readonly #gists = new Map<string, ReportGist>();
 
   constructor(
-    @Inject(DeviceLiveness) private readonly liveness: DeviceLiveness,
+    @Inject(LivenessStore) private readonly liveness: LivenessStore,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(Log) private readonly log: Log,
   ) {}

@@ -5,9 +5,8 @@ import {
   deviceSpecSchema,
   type Target,
 } from '@entrofleet/protocol';
-import type { Selectable } from 'kysely';
 import { z } from 'zod';
-import type { ObjectTable } from '../adapters/db.schema.ts';
+import type { ObjectRow } from '../adapters/db.schema.ts';
 import { metadataOf } from '../objects/object.store.ts';
 import type { StoredTarget } from './target.store.ts';
 
@@ -26,11 +25,11 @@ export type StoredStatus = Omit<DeviceStatus, 'desired'> & {
 const storedStatusSchema = z.custom<StoredStatus>();
 
 export interface DeviceRow {
-  readonly row: Selectable<ObjectTable>;
+  readonly row: ObjectRow;
   readonly status: StoredStatus;
 }
 
-export function deviceRow(row: Selectable<ObjectTable>): DeviceRow {
+export function deviceRow(row: ObjectRow): DeviceRow {
   return { row, status: storedStatusSchema.parse(row.status) };
 }
 

@@ -1,9 +1,10 @@
 import type { Device, DeviceSpec, devicePatchSchema } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import type { z } from 'zod';
+import { EventStore } from '../events/event.store.ts';
 import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
 import { DesiredStates } from './desired.states.ts';
-import { effectiveLabels } from './device.plan.ts';
+import { effectiveLabels, specChanges } from './device.plan.ts';
 import { DeviceStore } from './device.store.ts';
 
 export type DevicePatch = z.infer<typeof devicePatchSchema>;
@@ -15,6 +16,7 @@ export class DeviceService {
     @Inject(DeviceStore) private readonly devices: DeviceStore,
     @Inject(DesiredStates) private readonly desired: DesiredStates,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
+    @Inject(EventStore) private readonly events: EventStore,
   ) {}
 
   /** Changes what the patch names. @throws NotFound, Conflict */
@@ -32,6 +34,9 @@ export class DeviceService {
       { resourceVersion },
     );
     await this.wakeups.wake(before === undefined ? [after] : [before, after]);
+    for (const told of before === undefined ? [] : specChanges(before.spec, after.spec)) {
+      await this.events.record({ object: { kind: 'Device', name }, type: 'Normal', ...told });
+    }
     return after;
   }
 
@@ -40,6 +45,8 @@ export class DeviceService {
     const device = await this.devices.delete(name, { resourceVersion });
     await this.desired.forget(name);
     await this.wakeups.wake([device]);
+    const told = { type: 'Normal', reason: 'Deleted', message: '' } as const;
+    await this.events.record({ object: { kind: 'Device', name }, ...told });
   }
 }
 

@@ -6,9 +6,9 @@ import { RolloutWakeups } from '../rollouts/rollout.wakeups.ts';
 import { Sweep } from '../sweep/sweep.ts';
 import { DesiredStates } from './desired.states.ts';
 import { DeviceIngest } from './device.ingest.ts';
-import { DeviceLiveness } from './device.liveness.ts';
 import { silentBefore } from './device.plan.ts';
 import { DeviceStore } from './device.store.ts';
+import { LivenessStore } from './liveness.store.ts';
 
 /** A device gets this long to answer a desired state before it is told again. */
 const PATIENCE_MS = 5000;
@@ -22,7 +22,7 @@ export class DeviceSweep {
     @Inject(Sweep) sweep: Sweep,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
-    @Inject(DeviceLiveness) private readonly liveness: DeviceLiveness,
+    @Inject(LivenessStore) private readonly liveness: LivenessStore,
     @Inject(DeviceIngest) private readonly ingest: DeviceIngest,
     @Inject(DesiredStates) private readonly desired: DesiredStates,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,

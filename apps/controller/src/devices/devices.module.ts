@@ -3,11 +3,11 @@ import { RolloutRecordModule } from '../rollouts/rollout.record.module.ts';
 import { DesiredStates } from './desired.states.ts';
 import { DeviceController } from './device.controller.ts';
 import { DeviceIngest } from './device.ingest.ts';
-import { DeviceLiveness } from './device.liveness.ts';
 import { DeviceRecorder } from './device.recorder.ts';
 import { DeviceService } from './device.service.ts';
 import { DeviceStore } from './device.store.ts';
 import { DeviceSweep } from './device.sweep.ts';
+import { LivenessStore } from './liveness.store.ts';
 import { TargetStore } from './target.store.ts';
 
 @Module({
@@ -16,7 +16,7 @@ import { TargetStore } from './target.store.ts';
   providers: [
     TargetStore,
     DeviceStore,
-    DeviceLiveness,
+    LivenessStore,
     DeviceRecorder,
     DesiredStates,
     DeviceService,

@@ -49,7 +49,10 @@ interface ArtifactFlow {
   expiryMs: number;
 }
 
-/** A want-list that still lacks what was sent so long ago means that it was lost. */
+/**
+ * A want-list that still lacks what was sent so long ago means that it was lost, unless other
+ * chunks have arrived since the one before: a broker hands out in order, so it waits its turn.
+ */
 export const GRACE_MS = 2000;
 /**
  * A device listens before it asks, so what was sent just before its first want-list may be under
@@ -237,9 +240,10 @@ function stillFlying(
   for (const [index, { order }] of previous.flights) {
     if (!lacking.has(index)) lastArrived = Math.max(lastArrived, order);
   }
+  const isMoving = Number.isFinite(lastArrived);
   for (const [index, flight] of previous.flights) {
     const isOvertaken = flight.order + REORDERED_CHUNKS < lastArrived;
-    const isOld = nowMs - flight.sentMs >= GRACE_MS;
+    const isOld = !isMoving && nowMs - flight.sentMs >= GRACE_MS;
     if (lacking.has(index) && !isOvertaken && !isOld) flights.set(index, flight);
   }
   return flights;

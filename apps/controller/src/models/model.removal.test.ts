@@ -10,6 +10,7 @@ import { Log } from '../adapters/log.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { ArtifactCollector } from '../artifacts/artifact.collector.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
+import { DeltaStore } from '../artifacts/delta.store.ts';
 import { EventStore } from '../events/event.store.ts';
 import { ModelReferences } from './model.references.ts';
 import { ModelService } from './model.service.ts';
@@ -86,7 +87,8 @@ describe('removal of models', () => {
     artifacts = new ArtifactStore(database);
     const references = new ModelReferences(database);
     const events = new EventStore(database, clock);
-    collector = new ArtifactCollector(artifacts, models, references, blobs, log);
+    const deltas = new DeltaStore(database);
+    collector = new ArtifactCollector(artifacts, deltas, models, references, blobs, log);
     service = new ModelService(models, references, collector, events, new NoQueue(), clock);
   });
   afterAll(async () => {

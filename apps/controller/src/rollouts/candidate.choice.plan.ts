@@ -28,8 +28,8 @@ export function choiceOf(
     if (own !== undefined) return { target: own, misfit: () => undefined };
     const bytesToFetch = (target: Target) => facts.predict?.(device, target).bytesToFetch;
     if (more.length === 0) {
-      const limits = () => ({ timeouts, bytesToFetch: bytesToFetch(first) });
-      return { target: first, misfit: () => misfit(device, first, footprints, limits()) };
+      const limits = { timeouts, bytesToFetch: () => bytesToFetch(first) };
+      return { target: first, misfit: () => misfit(device, first, footprints, limits) };
     }
     const { chosen, rejected } = chooseVariant({
       device,

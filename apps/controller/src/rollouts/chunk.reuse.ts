@@ -17,9 +17,9 @@ export class ChunkReuse {
   readonly #lacking = new Map<string, number>();
 
   constructor(
-    @Inject(DeltaStore) private readonly deltas: DeltaStore,
-    @Inject(BlobStore) private readonly blobs: BlobStore,
-    @Inject(Log) private readonly log: Log,
+    @Inject(DeltaStore) private readonly deltas: Pick<DeltaStore, 'offers'>,
+    @Inject(BlobStore) private readonly blobs: Pick<BlobStore, 'path'>,
+    @Inject(Log) private readonly log: Pick<Log, 'debug'>,
   ) {}
 
   /** What each of the targets costs a device that runs one of the artifacts that devices run. */

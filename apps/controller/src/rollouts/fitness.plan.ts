@@ -1,4 +1,21 @@
-import type { Device, Report, Target, Timeouts } from '@entrofleet/protocol';
+import {
+  type Artifact,
+  type Device,
+  LIMITS,
+  type Report,
+  type Target,
+  type Timeouts,
+} from '@entrofleet/protocol';
+
+/** Memory that an artifact takes on a device that runs it, with its KV cache. */
+export interface Footprint {
+  readonly decodedBytes: number;
+  /** Where it does not fit decoded, and so is held entropy coded. */
+  readonly codedBytes: number;
+}
+
+/** By artifact id. */
+export type Footprints = ReadonlyMap<string, Footprint>;
 
 export interface Misfit {
   readonly reason:
@@ -11,24 +28,36 @@ export interface Misfit {
   readonly message: string;
 }
 
+export function footprintsOf(artifacts: readonly Artifact[]): Footprints {
+  return new Map(
+    artifacts.map((artifact) => {
+      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
+      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
+      const decodedBytes = artifact.memoryBytes + cacheBytes;
+      const codedBytes = artifact.ref.sizeBytes + cacheBytes;
+      return [artifact.id, { decodedBytes, codedBytes }];
+    }),
+  );
+}
+
 /** What else is known; each adds a condition. */
 export interface FitLimits {
   /** Of the rollout's strategy: a device that cannot make it is not started. */
   readonly timeouts?: Timeouts | undefined;
   /** Payload the device lacks, where that is known better than from its report. */
-  readonly bytesToFetch?: number | undefined;
+  readonly bytesToFetch?: (() => number | undefined) | undefined;
 }
 
 /**
  * Why a device cannot take the target, or `undefined` when it can. The old model serves until the
  * new one has passed its test, so both must fit in memory. A reading that is absent refuses nothing.
  *
- * @param footprints memory in bytes of artifacts that devices run, by artifact id.
+ * @param footprints of the artifacts that devices run.
  */
 export function misfit(
   device: Device,
   target: Target,
-  footprints: ReadonlyMap<string, number>,
+  footprints: Footprints,
   limits: FitLimits = {},
 ): Misfit | undefined {
   const report = device.status.report;
@@ -48,11 +77,7 @@ export interface WeightsHeld {
 }
 
 /** Decoded when that fits beside everything else, else entropy coded. */
-export function weightsHeld(
-  device: Device,
-  target: Target,
-  footprints: ReadonlyMap<string, number>,
-): WeightsHeld {
+export function weightsHeld(device: Device, target: Target, footprints: Footprints): WeightsHeld {
   const report = device.status.report;
   const roomBytes = report === null ? Number.POSITIVE_INFINITY : roomFor(report, footprints);
   const isResident =
@@ -70,22 +95,21 @@ export function missingBytes(report: Report | null, target: Target): number {
   return Math.max(0, target.artifact.sizeBytes - heldBytes);
 }
 
-function runningBytesOf(report: Report, footprints: ReadonlyMap<string, number>): number {
-  return report.active === null ? 0 : (footprints.get(report.active.artifactId) ?? 0);
+function runningBytesOf(report: Report, footprints: Footprints): number {
+  const held = report.active === null ? undefined : footprints.get(report.active.artifactId);
+  if (held === undefined) return 0;
+  const isDecoded = held.decodedBytes <= report.capabilities.memoryBytes;
+  return isDecoded ? held.decodedBytes : Math.min(held.codedBytes, held.decodedBytes);
 }
 
 /** Memory for a new model beside the one that serves. */
-function roomFor(report: Report, footprints: ReadonlyMap<string, number>): number {
+function roomFor(report: Report, footprints: Footprints): number {
   const { memoryBytes, memoryAvailableBytes } = report.capabilities;
   const besideBytes = memoryBytes - runningBytesOf(report, footprints);
   return Math.min(besideBytes, memoryAvailableBytes ?? Number.POSITIVE_INFINITY);
 }
 
-function memoryMisfit(
-  report: Report,
-  target: Target,
-  footprints: ReadonlyMap<string, number>,
-): Misfit | undefined {
+function memoryMisfit(report: Report, target: Target, footprints: Footprints): Misfit | undefined {
   const { memoryBytes, memoryAvailableBytes } = report.capabilities;
   const running = report.active;
   const runningBytes = runningBytesOf(report, footprints);
@@ -109,18 +133,30 @@ function memoryMisfit(
   return { reason: 'NotEnoughMemory', message };
 }
 
+/** What the device deletes for the target: artifacts before the active one, and what it gives up. */
+function reclaimableBytes(report: Report, target: Target): number {
+  const { diskReclaimableBytes = 0 } = report.capabilities;
+  const id = report.target?.artifactId;
+  const isGivenUp = id !== target.artifact.id && id !== report.active?.artifactId;
+  return diskReclaimableBytes + (isGivenUp ? (report.download?.bytesHeld ?? 0) : 0);
+}
+
 function diskMisfit(report: Report, target: Target): Misfit | undefined {
   const { diskFreeBytes } = report.capabilities;
+  const oldBytes = reclaimableBytes(report, target);
   const { sizeBytes } = target.artifact;
   const lackingBytes = missingBytes(report, target);
-  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes) return undefined;
+  if (diskFreeBytes === null || lackingBytes <= diskFreeBytes + oldBytes) {
+    return undefined;
+  }
+  const old = oldBytes === 0 ? '' : ` and ${mib(oldBytes)} of artifacts that it can do without`;
   const running = report.active === null ? '' : ` beside ${report.active.model}`;
   return {
     reason: 'NotEnoughDisk',
     message:
       `${nameOf(target)} needs ${mib(sizeBytes)} on disk${running} - ` +
       `${mib(sizeBytes - lackingBytes)} held = ${mib(lackingBytes)}; the device has ` +
-      `${mib(diskFreeBytes)} free. Free some, or choose a smaller variant`,
+      `${mib(diskFreeBytes)} free${old}. Free some, or choose a smaller variant`,
   };
 }
 
@@ -128,16 +164,18 @@ function diskMisfit(report: Report, target: Target): Misfit | undefined {
 function timeMisfit(report: Report, target: Target, limits: FitLimits): Misfit | undefined {
   const { timeouts } = limits;
   if (timeouts === undefined) return undefined;
+  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
+  // Asked of thousands of devices in each plan, and most rollouts have no such limits.
+  if (downloadSeconds === null && decodeSeconds === null && wholeSeconds === null) return undefined;
   const link = report.capabilities.linkBytesPerSecond ?? null;
   const decoder = report.measurement?.entropyDecodeGigabytesPerSecond ?? null;
-  const lackingBytes = limits.bytesToFetch ?? missingBytes(report, target);
+  const lackingBytes = limits.bytesToFetch?.() ?? missingBytes(report, target);
   const download = stepTime('to fetch', lackingBytes, link);
   const decode = stepTime('to decode', target.memoryBytes, decoder === null ? null : decoder * 1e9);
   const late = (reason: Misfit['reason'], words: string, limit: string): Misfit => ({
     reason,
     message: `${nameOf(target)} takes ${words}, ${limit}. Allow more, or choose a smaller variant`,
   });
-  const { downloadSeconds, decodeSeconds, wholeSeconds } = timeouts;
   if (downloadSeconds !== null && download.seconds > downloadSeconds) {
     return late('DownloadTooSlow', download.words, `downloadSeconds is ${downloadSeconds}`);
   }

@@ -20,7 +20,7 @@ export interface GateMember {
 
 /** What one device says about one gate. */
 export type Evidence =
-  | { readonly device: string; readonly value: number; readonly text: string }
+  | { readonly device: string; readonly value: number; readonly text: () => string }
   | { readonly device: string; readonly missing: string };
 
 /**
@@ -38,12 +38,17 @@ export function evidenceOf(gate: Gate, member: GateMember): Evidence {
   if (measurement.artifactId !== member.artifactId) return missing('has not measured this model');
   const value = measurement[gate.metric] ?? null;
   if (value === null) return missing(`has no ${gate.metric} for this model`);
-  if (gate.against === 'Fixed') return { device, value, text: figureText(gate.metric, value) };
+  if (gate.against === 'Fixed') {
+    return { device, value, text: () => figureText(gate.metric, value) };
+  }
   const base = baselineOf(gate.metric, member, measurement);
   if (typeof base === 'string') return missing(base);
   const ratio = value / base;
-  const parts = [value, base].map((x) => figureText(gate.metric, x)).join(' / ');
-  return { device, value: ratio, text: `${parts} = ${ratio.toFixed(3)}` };
+  const text = () => {
+    const parts = [value, base].map((x) => figureText(gate.metric, x)).join(' / ');
+    return `${parts} = ${ratio.toFixed(3)}`;
+  };
+  return { device, value: ratio, text };
 }
 
 /** The previous model's figure, or why there is none that can be divided by. */
@@ -54,9 +59,10 @@ function baselineOf(
 ): number | string {
   const { baseline, previousArtifactId } = member;
   if (baseline === null) return 'has no measurement of a previous model';
+  const isKnown = previousArtifactId != null && previousArtifactId !== member.artifactId;
   const isOther =
     baseline.artifactId === member.artifactId ||
-    (previousArtifactId != null && baseline.artifactId !== previousArtifactId);
+    (isKnown && baseline.artifactId !== previousArtifactId);
   if (isOther) return 'has a baseline of another model than the previous one';
   const base = baseline[metric] ?? null;
   if (base === null) return `has no ${metric} for its previous model`;

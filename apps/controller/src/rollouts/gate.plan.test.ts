@@ -155,6 +155,12 @@ describe('judgeGates', () => {
     const worst = judge({ members, gates: [gate({ statistic: 'Worst' })] });
     expect(worst.results[0]).toMatchObject({ outcome: 'Failed', observed: 0.5 });
   });
+
+  it('needs not hear of every device to fail a Worst gate, but to fail a Median one', () => {
+    const members = [member('a', 0.5), member('b', 1, { measurement: null })];
+    expect(judge({ members, gates: [gate({ statistic: 'Worst' })] }).outcome).toBe('Failed');
+    expect(judge({ members }).outcome).toBe('Waiting');
+  });
 });
 
 describe('results over time', () => {
@@ -176,6 +182,8 @@ describe('results over time', () => {
     const better = { members: [member('a', 1)], previous: failed.results, now: LATER };
     expect(judge(better).results).toEqual(failed.results);
     expect(judge({ ...better, members: [] }).outcome).toBe('Failed');
+    const newcomer = member('b', 2, { activatedAt: LATER });
+    expect(judge({ ...better, members: [member('a', 1), newcomer] }).outcome).toBe('Failed');
     expect(judge({ ...better, previous: rejudged(failed.results) }).outcome).toBe('Passed');
     expect(rejudged(passed.results)).toEqual(passed.results);
   });

@@ -174,8 +174,8 @@ function weigh(gate: Gate, { hardwareClass, members }: ClassMembers): Weighed {
   const outcome = isFailed ? 'Failed' : isMissing ? 'Inconclusive' : 'Passed';
   const parts = [
     `${gate.metric} of class ${hardwareClass}: ${summary(gate, observed, samples)}`,
-    list(figures.map(({ device, text }) => `${device} ${text}`)),
-    list(missing.map((each) => `${each.device} ${each.missing}`)),
+    list(figures, ({ device, text }) => `${device} ${text()}`),
+    list(missing, (each) => `${each.device} ${each.missing}`),
   ];
   if (outcome === 'Inconclusive' && !isEnough) {
     parts.push(`${samples} of at least ${gate.minimumSamples} devices (minimumSamples) gave it`);
@@ -201,8 +201,8 @@ function boundText(gate: Gate, value: number): string {
   return String(Number(value.toFixed(3)));
 }
 
-function list(items: readonly string[]): string {
-  const shown = items.slice(0, DEVICES_SHOWN);
+function list<T>(items: readonly T[], textOf: (item: T) => string): string {
+  const shown = items.slice(0, DEVICES_SHOWN).map(textOf);
   const rest = items.length - shown.length;
   return [...shown, ...(rest > 0 ? [`and ${rest} more`] : [])].join(', ');
 }

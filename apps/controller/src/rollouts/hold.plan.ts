@@ -138,7 +138,11 @@ function stallsOf(
       `${used} of at most ${limit} devices (maxUnavailable ${strategy.maxUnavailable}) are ` +
       `unavailable by this rollout: ${named.join(', ')}${more}; ${waiting.room} wait staged. ` +
       'It goes on when one of them is active; retry the failed, or resume to leave them behind';
-    stalls.push({ reason: 'MaxUnavailable', message, until: null, isPause: false });
+    // Failed devices that are not tried again leave their room to others only when somebody acts.
+    const isPause = of.causes.every(
+      ({ member }) => member.state === 'Failed' && member.nextAttemptAt === null,
+    );
+    stalls.push({ reason: 'MaxUnavailable', message, until: null, isPause });
   }
   return stalls;
 }

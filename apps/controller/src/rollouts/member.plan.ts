@@ -29,6 +29,8 @@ export interface MemberFacts {
   readonly previous: Member | undefined;
   /** What it ran before an earlier revision of the same target. */
   readonly ranBefore: Member['previous'];
+  /** When this rollout asked for the target, where a crash kept the start from being saved. */
+  readonly unsavedStart: string | null;
   /** The older rollout that keeps the device from this one. */
   readonly owner: string | undefined;
   readonly target: Target;
@@ -155,12 +157,15 @@ function active(facts: MemberFacts, was: Member): Words {
   const { report, online } = device.status;
   const isNew = was.activatedAt === null || was.artifactId !== target.artifact.id;
   const cost = actualUpdate(report, target.artifact.id);
+  const isUnsaved = was.wave === null && was.startedAt === null;
   const words = online
     ? { state: 'Active' as const, reason: 'Active', message: '' }
     : { state: 'Offline' as const, reason: 'Offline', message: `runs it; ${silence(device)}` };
   return {
     ...words,
-    ...clockRunning(was, now),
+    ...(isUnsaved && facts.unsavedStart !== null
+      ? clockStarted(facts.unsavedStart)
+      : clockRunning(was, now)),
     variant: target.variant,
     artifactId: target.artifact.id,
     nextAttemptAt: null,

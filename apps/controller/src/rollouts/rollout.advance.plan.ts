@@ -1,4 +1,4 @@
-import type { Hold, Member } from '@entrofleet/protocol';
+import type { Device, Hold, Member, Target } from '@entrofleet/protocol';
 import { giveUp, sendBack } from './abandon.plan.ts';
 import { choiceOf } from './candidate.choice.plan.ts';
 import { type EvidenceVerdict, judgeEvidence } from './evidence.plan.ts';
@@ -78,6 +78,7 @@ function judgeDevices(
   const { strategy } = spec;
   const ownerOf = ownersBefore(metadata, facts.others);
   const choose = choiceOf(facts, candidates);
+  const members = new Map(facts.members.map((member) => [member.device, member]));
   return inOrder(facts.devices, taken.members, strategy.order).flatMap(({ device, previous }) => {
     const choice = choose(device, previous);
     if (choice === undefined) return [];
@@ -85,9 +86,29 @@ function judgeDevices(
       rollout: metadata.name,
       ...{ device, previous, strategy, now: facts.now, ...choice },
       ranBefore: taken.ranBefore.get(device.metadata.name) ?? null,
+      unsavedStart: unsavedStart(facts, {
+        ...{ device, target: choice.target },
+        member: members.get(device.metadata.name),
+      }),
       owner: ownerOf(device),
     });
   });
+}
+
+/**
+ * When this rollout asked the device for a target that it is not known to have run before. Such a
+ * device has not run it all along, so it must prove itself like any other.
+ */
+function unsavedStart(
+  { rollout }: RolloutFacts,
+  of: { device: Device; target: Target; member: Member | undefined },
+): string | null {
+  const { name, creationTimestamp } = rollout.metadata;
+  const { desired } = of.device.status;
+  const { id } = of.target.artifact;
+  if (desired?.rollout !== name || desired.target?.artifact.id !== id) return null;
+  const isKnown = of.member?.artifactId === id && of.member.activatedAt !== null;
+  return isKnown || desired.issuedAt < creationTimestamp ? null : desired.issuedAt;
 }
 
 /** What stops everything until somebody acts. */

@@ -15,6 +15,7 @@ import { DeviceStore } from '../devices/device.store.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { artifactTarget, judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
+import { footprintsOf } from './fitness.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts } from './rollout.types.ts';
 import { classPaces, type Predict, predictor } from './update.prediction.ts';
@@ -108,14 +109,4 @@ export class RolloutFactsReader {
     const lackingBytes = await this.reuse.lackingBytes(devices, targets);
     return predictor({ lackingBytes, paces: classPaces(devices) });
   }
-}
-
-function footprintsOf(artifacts: readonly Artifact[]): Map<string, number> {
-  return new Map(
-    artifacts.map((artifact) => {
-      const contextLength = Math.min(artifact.contextLength, LIMITS.contextLengthDefault);
-      const cacheBytes = contextLength * artifact.kvCacheBytesPerToken;
-      return [artifact.id, artifact.memoryBytes + cacheBytes];
-    }),
-  );
 }

@@ -13,6 +13,7 @@ import type {
   RolloutStatus,
   Target,
 } from '@entrofleet/protocol';
+import type { Footprints } from './fitness.plan.ts';
 import type { RolloutClaim } from './ownership.plan.ts';
 import type { Stall } from './stall.plan.ts';
 import type { Predict } from './update.prediction.ts';
@@ -34,8 +35,8 @@ export interface RolloutFacts {
   /** The devices that the selector matches. */
   readonly devices: readonly Device[];
   readonly others: readonly RolloutClaim[];
-  /** Memory in bytes of the artifacts that devices run, by artifact id. */
-  readonly footprints: ReadonlyMap<string, number>;
+  /** Of the artifacts that devices run. */
+  readonly footprints: Footprints;
   /** What devices can go back to, by artifact id. */
   readonly earlierTargets: ReadonlyMap<string, Target>;
   /** What an update will cost, where that can be told. */

@@ -107,7 +107,9 @@ function waveEntry(
 ): WaveEntry {
   const { member, device, isAsked } = verdict;
   const isStarted = member.wave !== null;
-  const isActive = member.state === 'Active';
+  // One that was started, and got there before that was saved, proves itself before others follow.
+  const isUnproven = hasGates && !isStarted && member.startedAt !== null;
+  const isActive = member.state === 'Active' && !isUnproven;
   // Where evidence is asked for, somebody has to take the place of one that gives none.
   const isReplaced = hasGates && member.state === 'Failed' && member.reason === LEFT_BEHIND;
   return {

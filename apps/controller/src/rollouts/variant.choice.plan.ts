@@ -1,5 +1,5 @@
 import type { Device, RolloutSpec, Target, Timeouts } from '@entrofleet/protocol';
-import { mib, misfit, weightsHeld } from './fitness.plan.ts';
+import { type Footprints, mib, misfit, weightsHeld } from './fitness.plan.ts';
 
 /** A variant that a rollout may put on devices, with what is known of its quality. */
 export interface VariantCandidate {
@@ -31,7 +31,7 @@ export interface VariantChoiceFacts {
   readonly candidates: readonly VariantCandidate[];
   readonly preference: RolloutSpec['preference'];
   /** Memory in bytes of artifacts that devices run, by artifact id. */
-  readonly footprints: ReadonlyMap<string, number>;
+  readonly footprints: Footprints;
   /** `spec.force`: variants beyond the quality bound may be chosen, after all others. */
   readonly isForced?: boolean;
   readonly timeouts?: Timeouts;
@@ -77,7 +77,7 @@ function rejectionOf(
   }
   return misfit(facts.device, target, facts.footprints, {
     timeouts: facts.timeouts,
-    bytesToFetch: facts.bytesToFetch?.(target),
+    bytesToFetch: () => facts.bytesToFetch?.(target),
   });
 }
 
