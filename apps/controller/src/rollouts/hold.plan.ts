@@ -85,8 +85,12 @@ export function decideHolds(facts: HoldFacts): HoldDecision {
   return { holds, stalls: stallsOf(facts, { waiting, limit, used, causes }) };
 }
 
-function isUpdating({ member, asked }: MemberVerdict): boolean {
-  if (member.wave === null) return false;
+/** Also one that was asked before a crash kept that from being saved. */
+function isUpdating({ member, asked, isAsked }: MemberVerdict): boolean {
+  if (member.wave === null) {
+    const isOnItsWay = member.state === 'Offline' || member.state === 'Pending';
+    return isAsked && isOnItsWay && isUnfinished(asked, member);
+  }
   return member.state === 'Updating' || (member.state === 'Offline' && isUnfinished(asked, member));
 }
 
