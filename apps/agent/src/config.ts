@@ -1,7 +1,14 @@
 import { availableParallelism, hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { LIMITS, labelsSchema, nameSchema } from '@entrofleet/protocol';
+import {
+  type Labels,
+  LIMITS,
+  labelsSchema,
+  nameSchema,
+  WELL_KNOWN_LABELS,
+} from '@entrofleet/protocol';
 import { z } from 'zod';
+import type { Uplink } from './download.ts';
 import { AgentError } from './errors.ts';
 
 const MIB = 1024 * 1024;
@@ -17,12 +24,23 @@ const labelsText = z.string().transform((text, context) => {
     labels[key.trim()] = value.join('=').trim();
   }
   const parsed = labelsSchema.safeParse(labels);
-  if (parsed.success) return parsed.data;
+  if (parsed.success && isCap(parsed.data[WELL_KNOWN_LABELS.downloadBytesPerSecond])) {
+    return parsed.data;
+  }
+  if (parsed.success) {
+    const message = `${WELL_KNOWN_LABELS.downloadBytesPerSecond} is not a whole number of bytes`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }
   const first = parsed.error.issues[0];
   const at = first?.path.join('.') ?? '';
   context.addIssue({ code: 'custom', message: `${first?.message ?? 'not labels'} ${at}`.trim() });
   return z.NEVER;
 });
+
+function isCap(value: string | undefined): boolean {
+  return value === undefined || /^\d{1,12}$/.test(value);
+}
 
 const mqttUrl = z.url({ protocol: /^(mqtts?|tcp|ssl|wss?)$/, error: 'not an MQTT URL' });
 const integer = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -35,7 +53,9 @@ const OPTIONS = {
   },
   ENTROFLEET_LABELS: {
     schema: labelsText.prefault(''),
-    help: 'Labels as key=value,key=value. Default: none',
+    help:
+      'Labels as key=value,key=value. entrofleet.io/site names the uplink that devices share, ' +
+      "entrofleet.io/download-bytes-per-second this one's cap. Default: none",
   },
   ENTROFLEET_DATA_DIR: {
     schema: z.string().min(1).default('/var/lib/entrofleet-agent'),
@@ -138,6 +158,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return {
     device: options.ENTROFLEET_DEVICE,
     labels: options.ENTROFLEET_LABELS,
+    uplink: uplinkOf(options.ENTROFLEET_LABELS),
     dataFolder: resolve(options.ENTROFLEET_DATA_DIR),
     mqttUrl: options.MQTT_URL,
     host: options.HOST,
@@ -157,6 +178,16 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     httpDrainMs: options.HTTP_DRAIN_SECONDS * 1000,
     keyValueBytes: options.KV_CACHE_MIB === undefined ? null : options.KV_CACHE_MIB * MIB,
     logLevel: options.LOG_LEVEL,
+  };
+}
+
+function uplinkOf(labels: Labels): Uplink {
+  const site = labels[WELL_KNOWN_LABELS.site] ?? '';
+  const cap = labels[WELL_KNOWN_LABELS.downloadBytesPerSecond];
+  return {
+    site: site === '' ? null : site,
+    bytesPerSecond: cap === undefined ? null : Number(cap),
+    isRelayed: false,
   };
 }
 

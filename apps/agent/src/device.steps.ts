@@ -25,7 +25,7 @@ export interface DeviceStepsOptions {
 /** The steps of an update as this device really takes them. */
 export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<LoadedModel> {
   const { config, store, bus, log } = options;
-  const { device, windowChunks, stallMs } = config;
+  const { device, windowChunks, stallMs, uplink } = config;
   const loader = new DeviceLoader(options);
   const budget = new DiskBudget({ store, budgetBytes: config.diskBudgetBytes });
   return {
@@ -38,7 +38,7 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
         if (loadAhead) loader.loadAhead(target, partial);
       };
       const ref = target.artifact;
-      const talk = { device, store, bus, log, windowChunks, stallMs, signal };
+      const talk = { device, store, bus, log, windowChunks, stallMs, signal, uplink };
       const { threads } = config;
       const forDelta = await downloadDelta({ ...talk, target, threads, onProgress, onDelta });
       const onFetched = (progress: DownloadProgress) =>
