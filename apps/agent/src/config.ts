@@ -65,6 +65,28 @@ const OPTIONS = {
     schema: mqttUrl.default('mqtt://127.0.0.1:1883'),
     help: 'Broker, e.g. mqtt://user:password@host:1883. Default: mqtt://127.0.0.1:1883',
   },
+  RELAY_MQTT_URL: {
+    schema: mqttUrl.optional(),
+    help:
+      "The site's own broker, when one of its agents is a relay: chunks are fetched there, and from " +
+      'MQTT_URL while the relay is of no use. Default: none',
+  },
+  ENTROFLEET_RELAY: {
+    schema: z.stringbool().default(false),
+    help:
+      "true: this agent is its site's relay: it fetches what the others want once from MQTT_URL and " +
+      'hands it out at RELAY_MQTT_URL. Default: false',
+  },
+  RELAY_DISK_MIB: {
+    schema: integer(1, 1024 * 1024 * 1024).default(16 * 1024),
+    help: 'MiB that a relay may fill with what it hands out, oldest deleted first. Default: 16384',
+  },
+  RELAY_PATIENCE_SECONDS: {
+    schema: integer(1, 3600).default(5),
+    help:
+      'Seconds without a relay after which chunks come from MQTT_URL; six times as many with one ' +
+      'that hands out nothing. Default: 5',
+  },
   HOST: {
     schema: z.string().min(1).default('127.0.0.1'),
     help: 'Address the HTTP API listens on. It has no authentication. Default: 127.0.0.1',
@@ -158,7 +180,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return {
     device: options.ENTROFLEET_DEVICE,
     labels: options.ENTROFLEET_LABELS,
-    uplink: uplinkOf(options.ENTROFLEET_LABELS),
+    uplink: uplinkOf(options.ENTROFLEET_LABELS, options.RELAY_MQTT_URL !== undefined),
+    relay: relayOf(options),
     dataFolder: resolve(options.ENTROFLEET_DATA_DIR),
     mqttUrl: options.MQTT_URL,
     host: options.HOST,
@@ -181,13 +204,35 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   };
 }
 
-function uplinkOf(labels: Labels): Uplink {
+export interface RelayConfig {
+  /** The site's own broker. */
+  readonly url: string;
+  /** This agent hands chunks out there. */
+  readonly isRelay: boolean;
+  readonly diskBytes: number;
+  readonly patienceMs: number;
+}
+
+function relayOf(options: z.infer<typeof environmentSchema>): RelayConfig | null {
+  const { RELAY_MQTT_URL: url, ENTROFLEET_RELAY: isRelay } = options;
+  if (url === undefined && isRelay) {
+    throw new AgentError(
+      'BadConfiguration',
+      "ENTROFLEET_RELAY: a relay needs RELAY_MQTT_URL, the site's own broker; see --help",
+    );
+  }
+  if (url === undefined) return null;
+  const diskBytes = options.RELAY_DISK_MIB * MIB;
+  return { url, isRelay, diskBytes, patienceMs: options.RELAY_PATIENCE_SECONDS * 1000 };
+}
+
+function uplinkOf(labels: Labels, isRelayed: boolean): Uplink {
   const site = labels[WELL_KNOWN_LABELS.site] ?? '';
   const cap = labels[WELL_KNOWN_LABELS.downloadBytesPerSecond];
   return {
     site: site === '' ? null : site,
     bytesPerSecond: cap === undefined ? null : Number(cap),
-    isRelayed: false,
+    isRelayed,
   };
 }
 
