@@ -16,7 +16,9 @@ import type { EncodedModel } from './encoded.model.ts';
 interface Published {
   readonly artifact: string;
   readonly lane: string;
+  /** Of one copy, which the broker hands to each of the takers. */
   readonly sizeBytes: number;
+  readonly takers: number;
   readonly atMs: number;
 }
 
@@ -25,6 +27,7 @@ export class ScriptedSite {
   readonly #client: MqttClient;
   readonly #pump: ChunkPump;
   readonly #models = new Map<string, EncodedModel>();
+  readonly #asked = new Map<string, Set<string>>();
   readonly #revisions = new Map<string, number>();
   readonly reports = new Map<string, Report>();
   /** Chunks handed to the broker. */
@@ -38,9 +41,9 @@ export class ScriptedSite {
       nowMs: () => performance.now(),
       isConnected: () => client.connected,
       read: async ({ artifact, index }) => this.#models.get(artifact)?.source.read(index),
-      publish: async ({ artifact, index, lane }, payload) => {
+      publish: async ({ artifact, index, lane, takers }, payload) => {
         const sizeBytes = payload.length;
-        this.published.push({ artifact, lane, sizeBytes, atMs: performance.now() });
+        this.published.push({ artifact, lane, sizeBytes, takers, atMs: performance.now() });
         const topic = topics.chunk(artifact, index, lane);
         await client.publishAsync(topic, Buffer.from(payload), { qos: 1 });
         return true;
@@ -61,10 +64,16 @@ export class ScriptedSite {
     return site;
   }
 
-  publishedBytes(model: EncodedModel): number {
+  /** What has gone over the uplinks of the devices: each that listens gets its own copy. */
+  deliveredBytes(model: EncodedModel): number {
     return this.published
       .filter(({ artifact }) => artifact === model.target.artifact.id)
-      .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      .reduce((sum, { sizeBytes, takers }) => sum + sizeBytes * takers, 0);
+  }
+
+  /** Devices that have asked for chunks of it here. */
+  askedFor(model: EncodedModel): string[] {
+    return [...(this.#asked.get(model.target.artifact.id) ?? [])].sort();
   }
 
   async want(devices: readonly string[], model: EncodedModel): Promise<void> {
@@ -107,6 +116,8 @@ export class ScriptedSite {
     const want = wantSchema.parse(message);
     const ref = this.#models.get(want.artifact)?.target.artifact;
     if (ref === undefined) return;
+    const asked = this.#asked.get(ref.id) ?? new Set();
+    this.#asked.set(ref.id, asked.add(want.device));
     const lacking = Bitmap.fromBytes(Buffer.from(want.lacking, 'base64'), want.chunkCount);
     const { chunkSizeBytes } = ref;
     this.#pump.want({ ...want, headerChunks: ref.headerChunks.length, chunkSizeBytes, lacking });
