@@ -39,7 +39,7 @@ const GEOMETRY = {
 };
 /** Too little for the model, so that it is fetched and checked, but not unpacked meanwhile. */
 const MEMORY_BUDGET_MIB = '256';
-/** In a fleet they have processors of their own; here they must not keep the controller from its. */
+/** In a fleet they have processors of their own; here they leave the controller its. */
 const AGENT_NICENESS = 10;
 const STARTED_AT_ONCE = 8;
 const LIMIT_MESSAGES = 100;
@@ -90,14 +90,15 @@ export async function measureAgents(options: AgentsOptions): Promise<AgentsResul
   const agents: PrivateService[] = [];
   try {
     await register(services, artifact);
-    const alone = await transfer(services, artifact, await started(services, agents, 1));
+    const first = await started(services, agents, 1);
+    const alone = await transfer({ services, artifact, agents, names: first });
     options.onProgress(JSON.stringify({ alone }));
     const names = await started(services, agents, options.agents);
     const probe = new ApiProbe(new ApiClient(services.controller.url), [
       '/api/v1/devices?limit=100',
       '/api/v1/rollouts',
     ]);
-    const together = await transfer(services, artifact, names);
+    const together = await transfer({ services, artifact, agents, names });
     const api = await probe.stop();
     const controllerPeakRssBytes = peakRssBytes(services.controller.pid);
     options.onProgress(JSON.stringify({ together, api, controllerPeakRssBytes }));
@@ -148,7 +149,8 @@ async function register(services: FleetServices, artifact: LargeArtifact): Promi
   const client = new pg.Client({ connectionString: services.databaseUrl });
   await client.connect();
   await client.query(
-    'insert into artifacts (model, variant, id, created_at, document) values ($1, $2, $3, now(), $4)',
+    `insert into artifacts (model, variant, id, created_at, document)
+     values ($1, $2, $3, now(), $4)`,
     [document.model, document.variant, document.id, JSON.stringify(document)],
   );
   await client.end();
@@ -178,11 +180,15 @@ async function started(
 }
 
 /** Asks the agents to fetch and check, and to wait then, as a rollout outside its window does. */
-async function transfer(
-  services: FleetServices,
-  artifact: LargeArtifact,
-  names: readonly string[],
-): Promise<TransferResult> {
+async function transfer(use: {
+  services: FleetServices;
+  artifact: LargeArtifact;
+  agents: readonly PrivateService[];
+  names: readonly string[];
+}): Promise<TransferResult> {
+  const { services, artifact, names } = use;
+  const cpu = async () =>
+    cpuSecondsOf({ ...(await services.pids()), agents: use.agents.map((agent) => agent.pid) });
   let publishedBytes = 0;
   const tookSeconds = new Map<string, number>();
   const failures: string[] = [];
@@ -204,7 +210,7 @@ async function transfer(
   watcher.subscribe(`entrofleet/v1/c/${artifact.id}/+`);
   watcher.subscribe(topics.everyReport);
   await sleep(1000);
-  const from = cpuSecondsOf(await services.pids());
+  const from = await cpu();
   startMs = performance.now();
   for (const name of names) {
     watcher.publish(topics.desired(name), JSON.stringify(desired(name, artifact)), {
@@ -218,7 +224,7 @@ async function transfer(
   }
   const times = names.map((name) => tookSeconds.get(name) ?? 0);
   const seconds = Math.max(...times);
-  const cores = coresUsed(from, cpuSecondsOf(await services.pids()), seconds);
+  const cores = coresUsed(from, await cpu(), seconds);
   watcher.close();
   return {
     agents: names.length,
@@ -240,7 +246,7 @@ function desired(device: string, artifact: LargeArtifact): Desired {
   return { ...words, device, target, issuedAt: new Date().toISOString(), hold: 'Activation' };
 }
 
-/** One publisher, subscribers that throw away what they get: what the broker can hand out at most. */
+/** One publisher, subscribers that only count: what the broker can hand out at most. */
 async function brokerEgress(port: number, subscribers: number): Promise<number> {
   let receivedBytes = 0;
   const clients = await Promise.all(

@@ -3,7 +3,7 @@
  * standard error.
  *
  *   node test/bench/fleet.bench.ts [--sizes 1000,10000] [--database postgresql|pglite]
- *     [--interval 30] [--seconds 60] [--agents 64] [--layers 20] [--rates 0,6000000]
+ *     [--interval 30] [--seconds 60] [--agents 64] [--layers 20] [--rates 0,2000000]
  *     [--profile FOLDER]
  *
  * Devices are simulated in one process: real MQTT to a real Mosquitto, real want-lists, every chunk
@@ -25,7 +25,7 @@ const { values: options } = parseArgs({
     interval: { type: 'string', default: '30' },
     seconds: { type: 'string', default: '60' },
     agents: { type: 'string', default: '64' },
-    rates: { type: 'string', default: '0,6000000' },
+    rates: { type: 'string', default: '0,2000000' },
     layers: { type: 'string', default: '20' },
     profile: { type: 'string' },
   },

@@ -71,7 +71,7 @@ export class ApiProbe {
     this.#running.catch(() => undefined);
   }
 
-  /** @returns 95th percentile and greatest time of all answers, and of each path, in milliseconds. */
+  /** @returns 95th percentile and greatest time of all answers, and the former by path. */
   async stop(): Promise<{ p95Ms: number; maxMs: number; byPath: Record<string, number> }> {
     this.#stopped = true;
     await this.#running;

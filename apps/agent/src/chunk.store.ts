@@ -71,8 +71,8 @@ export class ChunkStore {
   /** Deletes one artifact, or its download. */
   async remove(id: string): Promise<void> {
     const { data, progress, complete } = this.#paths(id);
-    const reference = join(this.#artifacts, `${id}${REFERENCE_SUFFIX}`);
-    for (const path of [data, progress, complete, reference]) await rm(path, { force: true });
+    const paths = [data, progress, complete, this.#reference(id)];
+    for (const path of paths) await rm(path, { force: true });
   }
 
   /**

@@ -28,8 +28,8 @@ import {
   encodeWindow,
   readSymbols,
   type SymbolWindow,
+  segmentRange,
   symbolWindows,
-  windowBytes,
 } from './symbol.windows.ts';
 import { tensorSteps } from './tensor.steps.ts';
 
@@ -208,11 +208,7 @@ async function codeWindow(
   const range = { ...window, signal };
   const baseSymbols = await readSymbols(base, pair.base, range);
   const targetSymbols = await readSymbols(target, pair.target, range);
-  const before = pair.target.segmentSizes.subarray(0, window.firstSegment);
-  const stored = await target.read({
-    offset: pair.target.offset + stepBytes(pair.target) + before.reduce((sum, s) => sum + s, 0),
-    sizeBytes: windowBytes(pair.target, window),
-  });
+  const stored = await target.read(segmentRange(pair.target, window));
   const again = await encodeWindow(pair.target, targetSymbols);
   if (Buffer.compare(again, stored) !== 0) return undefined;
   const prediction = windowPrediction(pair, window);

@@ -13,8 +13,8 @@ import {
   encodeWindow,
   readSymbols,
   type SymbolWindow,
+  segmentRange,
   symbolWindows,
-  windowBytes,
 } from './symbol.windows.ts';
 import { tensorSteps } from './tensor.steps.ts';
 
@@ -138,7 +138,7 @@ async function rebuildWindow(
     const prediction = windowPrediction(pair, window);
     const target = await native.decodeResiduals({ ...prediction, base: symbols, coded: of.coded });
     const bytes = await encodeWindow(pair.target, target);
-    if (bytes.length === windowBytes(pair.target, window)) return bytes;
+    if (bytes.length === segmentRange(pair.target, window).sizeBytes) return bytes;
     throw badDelta(`a part of tensor "${name}" came out with another size`);
   } catch (cause) {
     signal?.throwIfAborted();

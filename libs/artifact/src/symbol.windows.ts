@@ -50,10 +50,8 @@ export async function readSymbols(
   const last = Math.ceil(end / segmentSymbols);
   const begin = first * segmentSymbols;
   const segmentSizes = entry.segmentSizes.subarray(first, last);
-  const payload = await file.read({
-    offset: entry.offset + stepBytes(entry) + total(entry.segmentSizes.subarray(0, first)),
-    sizeBytes: total(segmentSizes),
-  });
+  const segments = { firstSegment: first, segments: last - first };
+  const payload = await file.read(segmentRange(entry, segments));
   const held = Math.min(last * segmentSymbols, symbolCount(entry)) - begin;
   const output = new Uint8Array(held);
   const run = { payload, output, threads: 1, seed: 0, signal: range.signal };
@@ -79,10 +77,17 @@ export async function encodeWindow(
   return coded.payload;
 }
 
-/** Bytes of a window's segments. */
-export function windowBytes(entry: CodedTensorEntry, window: SymbolWindow): number {
-  const { firstSegment, segments } = window;
-  return total(entry.segmentSizes.subarray(firstSegment, firstSegment + segments));
+/** Where some segments of a tensor lie in the file. */
+export function segmentRange(
+  entry: CodedTensorEntry,
+  { firstSegment, segments }: Pick<SymbolWindow, 'firstSegment' | 'segments'>,
+): { readonly offset: number; readonly sizeBytes: number } {
+  const { segmentSizes } = entry;
+  const before = total(segmentSizes.subarray(0, firstSegment));
+  return {
+    offset: entry.offset + stepBytes(entry) + before,
+    sizeBytes: total(segmentSizes.subarray(firstSegment, firstSegment + segments)),
+  };
 }
 
 function total(sizes: Uint32Array): number {

@@ -68,8 +68,8 @@ interface ArtifactLanes {
 }
 
 /**
- * A want-list that still lacks what was sent so long ago means that it was lost, unless other chunks
- * have arrived since the want-list before: a broker hands out in order, so it waits its turn there.
+ * A want-list that still lacks what was sent so long ago means that it was lost, unless other
+ * chunks have arrived since the one before: a broker hands out in order, so it waits its turn.
  */
 export const GRACE_MS = 2000;
 /**

@@ -68,16 +68,26 @@ describe('probes', () => {
 });
 
 it('measureThroughput divides tokens by the time of each part', async () => {
-  const times = [0, 500, 2500];
+  // The prompt takes 500 ms; of the tokens one takes 900 ms and the others 100 ms each.
+  const tokenMs = [100, 900, 100, 100, 100, 100, 100, 100];
+  const times = [0, 500];
+  let now = 500;
+  for (const ms of tokenMs) {
+    times.push(now);
+    now += ms;
+    times.push(now);
+  }
+  times.push(now);
   const throughput = await measureThroughput(createTinyModel(), {
     promptTokens: [1, 2, 3, 4, 5],
-    generateTokens: 8,
-    now: () => times.shift() ?? 0,
+    generateTokens: tokenMs.length,
+    now: () => times.shift() ?? Number.NaN,
   });
   expect(throughput).toEqual({
     promptTokens: 5,
     generatedTokens: 8,
     prefillTokensPerSecond: 10,
-    decodeTokensPerSecond: 4,
+    decodeTokensPerSecond: 5,
+    p95TokenSeconds: 0.9,
   });
 });

@@ -175,6 +175,10 @@ export const reportSchema = z.strictObject({
   phase: phaseSchema,
   target: modelIdentitySchema.nullable(),
   active: modelIdentitySchema.nullable().describe('The model that serves right now'),
+  restoring: modelIdentitySchema
+    .nullable()
+    .optional()
+    .describe('The model that served before a start and is being loaded again'),
   endpoint: z.string().nullable().describe('Where the OpenAI-compatible API listens'),
   download: z
     .strictObject({

@@ -26,6 +26,7 @@ export class FleetInvariants {
   readonly #world: FleetWorld;
   readonly #limits: { readonly untilMs: number; readonly limit: number }[] = [];
   readonly #revisions = new Map<string, number>();
+  readonly #boots = new Map<string, number>();
   /** By device and start of its agent. */
   readonly #noneSinceMs = new Map<string, number>();
   readonly #lastConnectedMs = new Map<string, number>();
@@ -86,13 +87,7 @@ export class FleetInvariants {
     const { serving, agent } = device;
     if (device.isConnected) this.#lastConnectedMs.set(device.name, this.#world.time.nowMs);
     if (agent === undefined) return;
-    const { situation } = agent;
-    const revision = situation.desired?.revision ?? 0;
-    const known = this.#revisions.get(device.name) ?? 0;
-    if (revision < known) {
-      throw new Violation('RevisionsGrow', `${device.name} went from ${known} to ${revision}`);
-    }
-    this.#revisions.set(device.name, revision);
+    this.#checkRevision(device);
     if (serving === null) {
       this.#checkNone(device);
       return;
@@ -106,6 +101,18 @@ export class FleetInvariants {
       const variant = this.#world.variantOf(artifact.id);
       throw new Violation('OnlyVerified', `${device.name} serves ${variant}`);
     }
+  }
+
+  /** What a device has on its disk never goes back to an older desired state. */
+  #checkRevision(device: SimulatedDevice): void {
+    if (this.#boots.get(device.name) === device.boots) return;
+    this.#boots.set(device.name, device.boots);
+    const revision = device.journaledRevision;
+    const known = this.#revisions.get(device.name) ?? 0;
+    if (revision < known) {
+      throw new Violation('RevisionsGrow', `${device.name} went from ${known} to ${revision}`);
+    }
+    this.#revisions.set(device.name, revision);
   }
 
   /** Once it has served a model, it serves one, but for the time in which it loads it again. */

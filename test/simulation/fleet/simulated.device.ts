@@ -110,6 +110,10 @@ export class SimulatedDevice {
     this.hasRotted = this.disk.rot() || this.hasRotted;
   }
 
+  get journaledRevision(): number {
+    return this.#lastRecord().situation.desired?.revision ?? 0;
+  }
+
   boot(): void {
     if (this.#life !== undefined) return;
     this.boots++;

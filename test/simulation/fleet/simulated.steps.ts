@@ -150,6 +150,21 @@ async function download(of: {
   const { world, target, signal } = of;
   const { broker, connection, disk, device, time } = world;
   const { id, chunkCount, chunkSizeBytes } = target.artifact;
+  const report = (): number => {
+    const held = chunkCount - disk.lacking(id, chunkCount).count;
+    of.onProgress({
+      chunksTotal: chunkCount,
+      chunksHeld: held,
+      bytesTotal: chunkCount * chunkSizeBytes,
+      bytesHeld: held * chunkSizeBytes,
+      bytesReceived: held * chunkSizeBytes,
+      bytesDuplicate: 0,
+      chunksCorrupt: 0,
+      linkBytesPerSecond: null,
+    });
+    return held;
+  };
+  report();
   if (disk.hasAll(id, chunkCount)) return;
   const ended = Promise.withResolvers<void>();
   let sinceWant = 0;
@@ -180,17 +195,7 @@ async function download(of: {
       ended.reject(error);
       return;
     }
-    const held = chunkCount - disk.lacking(id, chunkCount).count;
-    of.onProgress({
-      chunksTotal: chunkCount,
-      chunksHeld: held,
-      bytesTotal: chunkCount * chunkSizeBytes,
-      bytesHeld: held * chunkSizeBytes,
-      bytesReceived: held * chunkSizeBytes,
-      bytesDuplicate: 0,
-      chunksCorrupt: 0,
-      linkBytesPerSecond: null,
-    });
+    const held = report();
     if (held === chunkCount) ended.resolve();
     else if (++sinceWant * 2 >= WINDOW_CHUNKS) want();
   };

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Acknowledgements } from './mqtt.acknowledgements.ts';
 
-it('acknowledges what is done, in the order in which it came, to the connection it came from', async () => {
+it('acknowledges what is done, in order, to the connection it came from', async () => {
   let stream = new PassThrough();
   const acknowledgements = new Acknowledgements(() => stream);
   const work = [1, 2, 3, 0x1234].map((id) => {

@@ -173,7 +173,7 @@ export class MqttBus extends MessageBus {
     }
   }
 
-  /** MQTT.js reads on and acknowledges in `done`, and does not acknowledge when it gets an error. */
+  /** MQTT.js reads on and acknowledges in `done`; with an error it only reads on. */
   #take(packet: IPublishPacket, done: (error?: Error) => void): void {
     const payload =
       typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;

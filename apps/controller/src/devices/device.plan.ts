@@ -77,7 +77,7 @@ export function withPresence(
 }
 
 /**
- * A device of which nothing has been heard since then is silent; `undefined`: it cannot be told yet.
+ * A device of which nothing was heard since then is silent; `undefined`: that cannot be told yet.
  *
  * @param listeningSinceMs since when everything that devices say has been heard.
  */

@@ -107,7 +107,7 @@ describe('DeviceRecorder', () => {
     expect(Date.parse(listed?.status.lastSeen ?? '')).toBeGreaterThan(Date.parse(before));
   });
 
-  it('asks devices in bulk, each above all revisions it has seen, and finds those that lag', async () => {
+  it('asks devices in bulk, above all revisions they have seen, and finds those that lag', async () => {
     await hear(exampleReport('a', { observedRevision: 7 }), exampleReport('b'));
     const { model, variant, ref: artifact, probe, memoryBytes } = exampleArtifact();
     const limits = { contextLength: 8, kvCacheBytes: 0, samplePrompt: null };

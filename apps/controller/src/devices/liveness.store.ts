@@ -113,9 +113,11 @@ export class LivenessStore {
         where device in (select name from change) order by device for update
       ), held as materialized (
         select devices.name
-        from devices join change on change.name = devices.name left join alive on device = change.name
+        from devices join change on change.name = devices.name
+          left join alive on device = change.name
         where devices.resource_version = change.version
-          and (coalesce(alive.boot, 0), coalesce(alive.sequence, 0)) <= (change.boot, change.sequence)
+          and (coalesce(alive.boot, 0), coalesce(alive.sequence, 0))
+            <= (change.boot, change.sequence)
         order by devices.name for update of devices
       ), written as (
         update devices set
@@ -176,7 +178,8 @@ export class LivenessStore {
   ): Promise<ReadonlySet<string>> {
     const { rows } = await sql<{ device: string }>`
       with change as materialized (
-        select * from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb) as change ${NEWS_COLUMNS}
+        select * from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb)
+          as change ${NEWS_COLUMNS}
       ), ${written}
       insert into device_liveness as known (device, online, boot, sequence, last_seen, reports)
       select change.name, (change.status ->> 'online')::boolean, change.boot, change.sequence,

@@ -7,7 +7,8 @@ import { RolloutWakeups } from './rollout.wakeups.ts';
 
 /**
  * Brings one rollout one step further: load, plan, ask devices, save the status once, tell people,
- * and look again when time alone changes what is to be done. Level-triggered: it may run at any time, twice at once, and stop anywhere.
+ * and look again when time alone changes what is to be done. Level-triggered: it may run at any
+ * time, twice at once, and stop anywhere.
  */
 @Injectable()
 export class RolloutReconciler {
