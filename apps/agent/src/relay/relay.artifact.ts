@@ -29,8 +29,13 @@ export class RelayArtifact {
    */
   async open(path: string, isHeld: (index: number) => boolean): Promise<void> {
     this.#opened ??= this.#open(path);
+    try {
+      await this.#opened;
+    } catch (error) {
+      this.#opened = undefined;
+      throw error;
+    }
     this.#isHeld = isHeld;
-    await this.#opened;
     this.#isReady = true;
   }
 

@@ -14,8 +14,10 @@ const DISTRUST_MS = 600_000;
 export class RelayChoice {
   readonly #patienceMs: number;
   #isReachable = false;
-  /** Since when the relay is in the state it is in, or chunks have last come through it. */
+  /** Since when the relay cannot be reached, or chunks have last come through it. */
   #sinceMs: number;
+  /** When it was first asked for what it has not handed out since. */
+  #askedMs: number | undefined;
   #corrupt = 0;
   #distrustedUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -26,19 +28,28 @@ export class RelayChoice {
 
   /** The relay's broker and the relay's presence there say that it can be asked, or cannot. */
   reach(isReachable: boolean, nowMs: number): void {
-    if (isReachable !== this.#isReachable) this.#sinceMs = Math.max(this.#sinceMs, nowMs);
+    if (isReachable === this.#isReachable) return;
     this.#isReachable = isReachable;
+    this.#sinceMs = nowMs;
+    // It was asked in vain while it was away, which says nothing about it now.
+    this.#askedMs = undefined;
   }
 
   /** A download begins: what came before says nothing about it. */
-  begin(nowMs: number): void {
-    if (this.#isReachable) this.#sinceMs = nowMs;
+  begin(): void {
+    this.#askedMs = undefined;
+  }
+
+  /** The relay is asked for chunks. */
+  ask(nowMs: number): void {
+    this.#askedMs ??= nowMs;
   }
 
   /** A chunk has come through the relay. */
   judge(verdict: string, nowMs: number): void {
     if (verdict === 'Stored') {
       this.#sinceMs = nowMs;
+      this.#askedMs = undefined;
       this.#corrupt = 0;
     }
     if (verdict === 'Corrupt' && ++this.#corrupt >= CORRUPT_MAX) this.#distrust(nowMs);
@@ -46,9 +57,9 @@ export class RelayChoice {
 
   side(nowMs: number): Side {
     if (nowMs < this.#distrustedUntilMs) return 'Main';
-    const waitedMs = nowMs - this.#sinceMs;
-    if (!this.#isReachable) return waitedMs > this.#patienceMs ? 'Main' : 'Relay';
-    if (waitedMs <= MUTE_PATIENCES * this.#patienceMs) return 'Relay';
+    if (!this.#isReachable) return nowMs - this.#sinceMs > this.#patienceMs ? 'Main' : 'Relay';
+    const muteMs = nowMs - (this.#askedMs ?? nowMs);
+    if (muteMs <= MUTE_PATIENCES * this.#patienceMs) return 'Relay';
     this.#distrust(nowMs);
     return 'Main';
   }
@@ -56,7 +67,6 @@ export class RelayChoice {
   #distrust(nowMs: number): void {
     this.#distrustedUntilMs = nowMs + DISTRUST_MS;
     this.#corrupt = 0;
-    // It gets its patience again when it is tried again.
-    this.#sinceMs = this.#distrustedUntilMs;
+    this.#askedMs = undefined;
   }
 }

@@ -29,15 +29,24 @@ describe('a relay that cannot be reached', () => {
 
   it('is not waited for again by the next download', () => {
     const relay = choice();
-    relay.begin(60_000);
+    relay.begin();
     expect(relay.side(60_000)).toBe('Main');
   });
+});
+
+it('a relay that is back is not blamed for what it was asked in vain while it was away', () => {
+  const relay = choice();
+  relay.ask(0);
+  relay.reach(true, 50_000);
+  expect(relay.side(50_000)).toBe('Relay');
+  expect(relay.side(60_000)).toBe('Relay');
 });
 
 describe('a relay that is there', () => {
   it('is trusted as long as chunks come, however slowly', () => {
     const relay = reachable();
     for (let nowMs = 0; nowMs < 100_000; nowMs += 5000) {
+      relay.ask(nowMs);
       relay.judge('Stored', nowMs);
       expect(relay.side(nowMs + 4999)).toBe('Relay');
     }
@@ -45,6 +54,8 @@ describe('a relay that is there', () => {
 
   it('is done without for a while when it hands out nothing', () => {
     const relay = reachable();
+    relay.ask(0);
+    relay.ask(3000);
     expect(relay.side(6 * PATIENCE_MS)).toBe('Relay');
     expect(relay.side(6 * PATIENCE_MS + 1)).toBe('Main');
     expect(relay.side(500_000)).toBe('Main');
@@ -53,8 +64,12 @@ describe('a relay that is there', () => {
 
   it('owes nothing for the time in which nothing was wanted', () => {
     const relay = reachable();
-    relay.begin(90_000);
+    relay.ask(0);
+    relay.judge('Stored', 100);
     expect(relay.side(90_000)).toBe('Relay');
+    relay.ask(90_000);
+    relay.begin();
+    expect(relay.side(180_000)).toBe('Relay');
   });
 
   it('is done without when it hands out corrupt chunks, not for one among good ones', () => {
@@ -77,9 +92,11 @@ it('never keeps a device waiting for longer than its patience with a relay that 
     fc.property(fc.array(event, { maxLength: 30 }), (events) => {
       const relay = choice();
       let nowMs = 0;
+      relay.ask(nowMs);
       for (const { afterMs, isReachable } of events) {
         nowMs += afterMs;
         relay.reach(isReachable, nowMs);
+        relay.ask(nowMs);
         relay.side(nowMs);
       }
       expect(relay.side(nowMs + 6 * PATIENCE_MS + 1)).toBe('Main');

@@ -14,6 +14,9 @@ const SWEEP_MS = 2000;
 /** An artifact that could not be fetched is tried again after this time, when it is still wanted. */
 const RETRY_MS = 15_000;
 
+/** Reasons for which what lies on the disk is of no use. */
+const SPOILT: ReadonlySet<string> = new Set(['HashMismatch', 'BadHeader', 'BadReference']);
+
 /** The site's own broker, which chunks are published to. */
 export interface SiteBroker extends Bus {
   publishAcknowledged(
@@ -177,6 +180,6 @@ export class RelayServer {
     this.#notBeforeMs.set(id, performance.now() + RETRY_MS);
     await artifact?.close();
     if (this.#fetching?.id === id) this.#fetching.abort.abort(new Error(message));
-    else if (reason !== 'DiskFull') await store.remove(id);
+    else if (SPOILT.has(reason)) await store.remove(id);
   }
 }

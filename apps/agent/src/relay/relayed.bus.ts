@@ -49,6 +49,8 @@ export class RelayedBus implements Bus {
   }
 
   publish(message: Publication): boolean {
+    const isFetching = this.#listening.size > 0;
+    if (this.#side === 'Relay' && isFetching) this.#choice.ask(performance.now());
     return this.#bus.publish(message);
   }
 
@@ -89,7 +91,7 @@ export class RelayedBus implements Bus {
   }
 
   #begin(): void {
-    this.#choice.begin(performance.now());
+    this.#choice.begin();
     this.#check();
     this.#timer ??= setInterval(() => this.#check(), CHECK_MS);
   }
@@ -101,7 +103,7 @@ export class RelayedBus implements Bus {
     } catch {
       this.#isRelayOnline = false;
     }
-    this.#check();
+    if (this.#listening.size > 0) this.#check();
   }
 
   #check(): void {
