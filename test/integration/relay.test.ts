@@ -14,20 +14,22 @@ const ALL = [RELAY, ...NEIGHBOURS];
 let first: EncodedModel;
 let second: EncodedModel;
 let third: EncodedModel;
+let large: EncodedModel;
 beforeAll(async () => {
   const shape = { chunkSizeBytes: 8192, hiddenSize: 192 };
   first = await encodeTinyModel({ ...shape, model: 'first', seed: 1 });
   second = await encodeTinyModel({ ...shape, model: 'second', seed: 2 });
   third = await encodeTinyModel({ ...shape, model: 'third', seed: 3 });
+  large = await encodeTinyModel({ ...shape, model: 'large', seed: 4, hiddenSize: 256 });
 });
 afterAll(async () => {
-  for (const { source } of [first, second, third]) await source.close();
+  for (const { source } of [first, second, third, large]) await source.close();
 });
 
 /** The site's uplink takes this long for one copy. */
 const COPY_SECONDS = 4;
 
-async function site(devices: readonly string[]) {
+async function site(devices: readonly string[], more: Record<string, string> = {}) {
   const [main, local] = [await startMosquitto(), await startMosquitto()];
   const totalBytesPerSecond = Math.round(first.target.artifact.sizeBytes / COPY_SECONDS);
   const caps = { ...NO_CAPS, totalBytesPerSecond };
@@ -36,7 +38,7 @@ async function site(devices: readonly string[]) {
   const environment = { RELAY_MQTT_URL: local.url, RELAY_PATIENCE_SECONDS: '1', THREADS: '1' };
   for (const device of devices) {
     const role = { ENTROFLEET_RELAY: String(device === RELAY) };
-    const own = { ...environment, ...role, WINDOW_CHUNKS: '16' };
+    const own = { ...environment, ...role, WINDOW_CHUNKS: '16', ...more };
     agents.set(device, await startAgentFromSource({ device, mqttUrl: main.url, environment: own }));
   }
   const relay = agents.get(RELAY)?.process;
@@ -64,6 +66,8 @@ async function connectedAgain(url: string): Promise<void> {
 
 it('costs one copy over the main broker for all devices of a site', async () => {
   const { controller } = await site(ALL);
+  await controller.want(ALL.slice(0, -1), first);
+  await controller.converged(ALL.slice(0, -1), first);
   await controller.want(ALL, first);
   await controller.converged(ALL, first);
   expect(controller.askedFor(first)).toEqual([RELAY]);
@@ -100,6 +104,14 @@ it('does without the broker of the site, and comes back to it', async () => {
   await controller.want(ALL, third);
   await controller.converged(ALL, third);
   expectOneCopy(controller, third);
+});
+
+it('does without a relay that has no room for what is wanted', async () => {
+  const { controller } = await site(ALL, { RELAY_DISK_MIB: '1' });
+  expect(large.target.artifact.sizeBytes).toBeGreaterThan(1024 * 1024);
+  await controller.want(ALL, large);
+  await controller.converged(ALL, large);
+  expect(controller.askedFor(large)).toEqual(ALL);
 });
 
 it('takes no harm from a relay that hands out corrupt chunks', async () => {
