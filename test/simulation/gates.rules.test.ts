@@ -134,6 +134,7 @@ describe('waves behind gates', () => {
     const asked = carriedOut(start, planRollout(start));
     const plan = planRollout(activated(asked, 'a', 0.7));
     expect(plan.status.abandoned).toMatchObject({ how: 'RollBack', reason: 'GateFailed' });
+    expect(plan.status.abandoned?.message).not.toMatch(/resume/);
     expect(plan.status.abandoned?.message).toContain('a 14 / 20 = 0.700');
   });
 });

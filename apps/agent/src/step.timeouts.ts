@@ -79,7 +79,8 @@ export class TimedOut extends Error implements Failure {
   constructor(state: Phase, spentMs: number) {
     const name = STEPS[state]?.name ?? state;
     const seconds = (spentMs / 1000).toFixed(0);
-    super(`${state} has taken ${seconds} s, longer than the rollout's timeouts allow`);
+    const limit = STEPS[state]?.limit ?? 'wholeSeconds';
+    super(`${state} has taken ${seconds} s, longer than strategy.timeouts.${limit} allows`);
     this.name = 'TimedOut';
     this.reason = `${name}TimedOut`;
   }

@@ -333,6 +333,17 @@ describe('a model that takes the process down', () => {
     }
   });
 
+  it('is loaded again however often it takes the process down when there is no other', () => {
+    for (const state of ['Active', 'Failed', 'Downloading'] as const) {
+      const only = new SimulatedDevice({ ...deviceIn(state).journal, previous: null });
+      for (let crash = 0; crash < 20; crash++) only.restart({ clean: false });
+      expect(only.situation.active).not.toBeNull();
+      only.settle(CALM);
+      expectAtRest(only);
+      expect(only.served).not.toBeNull();
+    }
+  });
+
   it('is served all the same when the one before it cannot be loaded', () => {
     const device = deviceIn('Active');
     device.post({ kind: 'ServingFailed', failure: FAILURE }, CALM);

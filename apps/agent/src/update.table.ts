@@ -60,7 +60,8 @@ export function resume(last: Situation, options: { clean: boolean }): Outcome {
   const guarded = guardCandidate(last, options);
   const watched = options.clean || RESUME[last.state].guarded ? guarded : guardActive(guarded);
   if (watched.active === null) return entered({ ...watched, restoring: false });
-  if (watched.restoreStarts >= CRASHES_MAX) {
+  // Without another model to serve, giving this one up would leave none: power may just be bad.
+  if (watched.restoreStarts >= CRASHES_MAX && hasPrevious(watched)) {
     const { restoreStarts, active } = watched;
     const message = `the agent died ${restoreStarts} times while it loaded ${nameOf(active)}`;
     return fallBack(watched, { reason: 'CrashLoop', message });

@@ -116,6 +116,9 @@ export const gateSchema = z
   })
   .refine((gate) => gate.min !== undefined || gate.max !== undefined, {
     message: 'give min, max or both',
+  })
+  .refine(({ min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }) => min <= max, {
+    message: 'min must not be above max: nothing could ever pass',
   });
 export type Gate = z.infer<typeof gateSchema>;
 

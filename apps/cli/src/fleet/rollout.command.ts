@@ -55,8 +55,8 @@ export function addRolloutCommand(program: Command, context: CommandContext): vo
     const command = rollout.command(word).description(description).argument('<name>', 'rollout');
     addServerOption(command).action(async (name: string, options: ServerOptions) => {
       const { api } = connect(options, context);
-      const after = await unwrap(api.POST(path, { params: { path: { name } } }));
-      context.print(`rollout/${name} ${done} (${progressText(after)})\n`);
+      await unwrap(api.POST(path, { params: { path: { name } } }));
+      context.print(`rollout/${name} ${done}\n`);
     });
   }
   addApproveCommand(rollout, context);
@@ -82,8 +82,8 @@ function addApproveCommand(rollout: Command, context: CommandContext): void {
       const body = wave === undefined ? {} : { wave };
       const { api } = connect(options, context);
       const params = { path: { name } };
-      const after = await unwrap(api.POST(`${PATH}/approve`, { params, body }));
-      context.print(`rollout/${name} approved (${progressText(after)})\n`);
+      await unwrap(api.POST(`${PATH}/approve`, { params, body }));
+      context.print(`rollout/${name} approved\n`);
     },
   );
 }

@@ -1,7 +1,7 @@
 import type { Rollout } from '@entrofleet/client';
 import { describe, expect, it } from 'vitest';
 import { exampleRollout } from '../../../../test/support/fleet.examples.ts';
-import { outcomeOf, progressText } from './rollout.outcome.ts';
+import { outcomeOf, progressText, waitText } from './rollout.outcome.ts';
 
 function rollout(status: Partial<Rollout['status']>): Rollout {
   const example = exampleRollout();
@@ -43,6 +43,19 @@ describe('outcomeOf', () => {
     expect(outcomeOf(rollout({ phase: 'Paused', conditions: waiting }))).toMatchObject({
       hint: 'approve it with "entrofleet rollout approve rollout"',
     });
+  });
+});
+
+describe('waitText', () => {
+  it('says why nothing goes on, unless it does, is over, or was not looked at', () => {
+    const waiting = [condition('Progressing', 'OutsideDownloadWindow', 'opens at 9')];
+    const waits = (status: Partial<Rollout['status']>) => {
+      return waitText(rollout({ phase: 'Progressing', conditions: waiting, ...status }));
+    };
+    expect(waits({})).toBe('OutsideDownloadWindow: opens at 9');
+    expect(waits({ conditions: waiting.map((c) => ({ ...c, status: 'True' })) })).toBeUndefined();
+    expect(waits({ phase: 'Complete' })).toBeUndefined();
+    expect(waits({ observedGeneration: 0 })).toBeUndefined();
   });
 });
 

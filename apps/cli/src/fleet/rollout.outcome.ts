@@ -27,6 +27,13 @@ export function outcomeOf({ metadata, status }: Rollout): Outcome {
   return { kind: 'Stopped', reason: `${status.phase}${told}`, hint };
 }
 
+/** Why a rollout does not go on by itself now, where it says so. */
+export function waitText({ metadata, status }: Rollout): string | undefined {
+  if (status.observedGeneration < metadata.generation || status.phase === 'Complete') return;
+  const why = status.conditions.find(({ type }) => type === 'Progressing');
+  return why?.status === 'False' ? `${why.reason}: ${why.message}` : undefined;
+}
+
 /** One line, e.g. `Progressing, wave 1 of 3: 2 of 6 active, 1 updating`. */
 export function progressText({ metadata, status }: Rollout): string {
   if (status.observedGeneration < metadata.generation) {

@@ -4,7 +4,7 @@ import { EXIT } from '../cli.error.ts';
 import type { CommandContext } from '../command.context.ts';
 import { numberFrom } from '../options.ts';
 import { addServerOption, connect, type ServerOptions } from './fleet.connection.ts';
-import { outcomeOf, progressText } from './rollout.outcome.ts';
+import { outcomeOf, progressText, waitText } from './rollout.outcome.ts';
 
 interface StatusOptions extends ServerOptions {
   readonly watch?: boolean;
@@ -72,7 +72,11 @@ function report(rollout: Rollout, to: { context: CommandContext; isTold: boolean
   const outcome = outcomeOf(rollout);
   if (!to.isTold) to.context.print(`${progressText(rollout)}\n`);
   if (outcome.kind === 'Complete') return EXIT.ok;
-  if (outcome.kind === 'Going') return EXIT.notYet;
+  if (outcome.kind === 'Going') {
+    const why = waitText(rollout);
+    if (why !== undefined) to.context.complain(`rollout "${rollout.metadata.name}": ${why}`);
+    return EXIT.notYet;
+  }
   to.context.complain(`rollout "${rollout.metadata.name}": ${outcome.reason}`);
   to.context.complain(outcome.hint);
   return EXIT.failed;

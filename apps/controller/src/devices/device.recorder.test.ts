@@ -125,4 +125,29 @@ describe('DeviceRecorder', () => {
     expect(await devices.laggards(new Date(0))).toEqual([]);
     expect(await database.query.selectFrom('targets').selectAll().execute()).toHaveLength(1);
   });
+
+  it('counts what failing costs devices in bulk, each failure once, and forgives', async () => {
+    await hear(exampleReport('a'), exampleReport('b'));
+    const penalty = (failures: number, revision: number) => {
+      return { failures, revision, until: `2026-11-21T08:0${failures}:00.000Z` };
+    };
+    const penalties = async () => {
+      return (await devices.list()).items.map(({ status }) => status.penalty ?? null);
+    };
+    await devices.setPenalties([
+      { device: 'a', penalty: penalty(1, 5) },
+      { device: 'b', penalty: penalty(1, 6) },
+      { device: 'gone', penalty: penalty(1, 7) },
+    ]);
+    await devices.setPenalties([
+      { device: 'a', penalty: penalty(2, 5) },
+      { device: 'b', penalty: penalty(2, 9) },
+    ]);
+    expect(await penalties()).toEqual([penalty(1, 5), penalty(2, 9)]);
+    const version = (await devices.get('b')).metadata.resourceVersion;
+    await devices.setPenalties([{ device: 'a', penalty: null }]);
+    await devices.setPenalties([{ device: 'b', penalty: penalty(3, 9) }]);
+    expect(await penalties()).toEqual([null, penalty(2, 9)]);
+    expect((await devices.get('b')).metadata.resourceVersion).toBe(version);
+  });
 });

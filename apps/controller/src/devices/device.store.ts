@@ -13,6 +13,11 @@ export interface DesiredChange extends Omit<Desired, 'schemaVersion' | 'revision
   readonly seenRevision: number;
 }
 
+export interface PenaltyChange {
+  readonly device: string;
+  readonly penalty: Device['status']['penalty'];
+}
+
 @Injectable()
 export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
   constructor(
@@ -63,6 +68,28 @@ export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
       returning name, (status #>> '{desired,revision}')::integer as revision
     `.execute(this.database.query);
     return new Map(written.map((row) => [row.name, row.revision]));
+  }
+
+  /**
+   * Records what failing costs devices; `null`: they are well again. A failure that is counted
+   * already is not counted again, and devices that are gone are left out.
+   */
+  async setPenalties(changes: readonly PenaltyChange[]): Promise<void> {
+    await sql`
+      with change as materialized (
+        select * from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb)
+          as change (device text, penalty jsonb)
+      ), held as materialized (
+        select name from devices where name in (select device from change) order by name for update
+      )
+      update devices set
+        status = jsonb_set(status, '{penalty}', coalesce(change.penalty, 'null')),
+        resource_version = nextval('resource_versions')
+      from change
+      where name = change.device and name in (select name from held)
+        and case when change.penalty is null then status ->> 'penalty' is not null
+          else (status #>> '{penalty,revision}') is distinct from (change.penalty ->> 'revision') end
+    `.execute(this.database.query);
   }
 
   /** Devices that are there, yet speak of an older desired state than the one of `before`. */

@@ -36,22 +36,30 @@ export class EventStore {
   ) {}
 
   /** Records an event, unless the object's latest one says the same. */
-  async record(event: NewEvent): Promise<void> {
-    const { kind, name } = event.object;
-    const [latest] = (await this.list({ kind, name, limit: 1 })).items;
-    if (latest?.reason === event.reason && latest.message === event.message) return;
+  async record({ object, ...event }: NewEvent): Promise<void> {
+    await this.recordAll(object, [event]);
+  }
+
+  /** Records what has happened to one object, in order, leaving out what is said twice in a row. */
+  async recordAll(
+    { kind, name }: FleetEvent['object'],
+    told: readonly Omit<NewEvent, 'object'>[],
+  ): Promise<void> {
+    let [latest]: readonly Omit<NewEvent, 'object'>[] = (await this.list({ kind, name, limit: 1 }))
+      .items;
+    const at = this.clock.now();
+    const rows = [];
+    for (const event of told) {
+      const { type, reason, message } = event;
+      const isSaid = latest?.reason === reason && latest.message === message;
+      if (!isSaid) rows.push({ at, kind, name, type, reason, message });
+      latest = event;
+    }
+    // No more than these would be kept anyway.
+    const kept = rows.slice(-KEPT_PER_OBJECT);
+    if (kept.length === 0) return;
     const query = this.database.query;
-    await query
-      .insertInto('events')
-      .values({
-        at: this.clock.now(),
-        kind,
-        name,
-        type: event.type,
-        reason: event.reason,
-        message: event.message,
-      })
-      .execute();
+    await query.insertInto('events').values(kept).execute();
     await query
       .deleteFrom('events')
       .where('kind', '=', kind)

@@ -22,6 +22,10 @@ const FRAMEWORK_REASONS: Readonly<Record<number, string>> = {
   415: 'UnsupportedMediaType',
 };
 
+const FRAMEWORK_DETAILS: Readonly<Record<number, string>> = {
+  413: 'the body is larger than REQUEST_LIMIT_BYTES of the controller; send less, or raise it',
+};
+
 /** SQLSTATE classes of a database that is away, shutting down, or out of disk or memory. */
 const DATABASE_AWAY = /^(08|53|57P)/;
 
@@ -69,7 +73,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof HttpException) {
     const status = error.getStatus();
     const reason = FRAMEWORK_REASONS[status] ?? 'BadRequest';
-    return { ...head(status, reason), detail: error.message };
+    return { ...head(status, reason), detail: FRAMEWORK_DETAILS[status] ?? error.message };
   }
   if (isDatabaseAway(error)) {
     const detail = `the database cannot do it now: ${messageOf(error)}; try again`;

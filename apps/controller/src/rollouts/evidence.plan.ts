@@ -8,7 +8,7 @@ export interface EvidenceVerdict {
   readonly results: readonly GateResult[];
   /** Hardware classes of which no device may be started. */
   readonly blockedClasses: ReadonlySet<string>;
-  /** A gate has failed that concerns the whole rollout. */
+  /** A gate has failed that concerns the whole rollout; no advice, for it may be rolled back. */
   readonly failure: Stall | undefined;
   /** Why the whole rollout stands until somebody acts. */
   readonly pause: Stall | undefined;
@@ -111,7 +111,7 @@ function blocked(
   return {
     results,
     blockedClasses: isWhole ? new Set() : classes,
-    failure: isWhole && outcome === 'Failed' ? stall : undefined,
+    failure: isWhole && outcome === 'Failed' ? { ...stall, message } : undefined,
     pause: isWhole && !isWaiting ? stall : undefined,
     leave: stall,
     isWaveHeld: isWhole,

@@ -311,3 +311,13 @@ describe('any fleet', () => {
     );
   });
 });
+
+describe('gateSchema', () => {
+  it('refuses bounds that nothing can be within', () => {
+    const metric = 'decodeTokensPerSecond';
+    const fault = (bounds: object) => gateSchema.safeParse({ name: 'g', metric, ...bounds }).error;
+    expect(fault({ min: 1, max: 1 })).toBeUndefined();
+    expect(fault({})?.message).toMatch(/give min, max or both/);
+    expect(fault({ min: 2, max: 1 })?.message).toMatch(/min must not be above max/);
+  });
+});

@@ -1,8 +1,6 @@
-import type { DeviceStatus } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { DesiredStates } from '../devices/desired.states.ts';
 import { DeviceStore } from '../devices/device.store.ts';
-import { NotFound } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
 import { DeltaOffers } from './delta.offers.ts';
 import { RevisionStore } from './revision.store.ts';
@@ -31,19 +29,17 @@ export class RolloutExecutors {
     this.#table = {
       SetDesired: async (_rollout, actions) =>
         desired.set(await deltas.addTo(actions.map(({ kind, ...change }) => change))),
-      SetPenalty: async (_rollout, actions) => {
-        for (const { device, penalty } of actions) {
-          await ignoreMissing(
-            devices.updateStatus(device, (current) => withPenalty(current.status, penalty)),
-          );
-        }
-      },
+      SetPenalty: async (_rollout, actions) =>
+        devices.setPenalties(actions.map(({ kind, ...change }) => change)),
       RecordRevision: async (rollout, actions) => {
         for (const { kind, ...revision } of actions) await revisions.record(rollout, revision);
       },
       EmitEvent: async (rollout, actions) => {
         const object = { kind: 'Rollout', name: rollout } as const;
-        for (const { kind, ...event } of actions) await events.record({ object, ...event });
+        await events.recordAll(
+          object,
+          actions.map(({ kind, ...event }) => event),
+        );
       },
     };
   }
@@ -56,22 +52,5 @@ export class RolloutExecutors {
   ): Promise<void> {
     const ofKind = actions.filter((action): action is ActionOf<K> => action.kind === kind);
     if (ofKind.length > 0) await this.#table[kind](rollout, ofKind);
-  }
-}
-
-/** A failure that is counted already is not counted again. */
-function withPenalty(
-  status: DeviceStatus,
-  penalty: DeviceStatus['penalty'],
-): DeviceStatus | undefined {
-  if (penalty == null) return status.penalty == null ? undefined : { ...status, penalty: null };
-  return status.penalty?.revision === penalty.revision ? undefined : { ...status, penalty };
-}
-
-async function ignoreMissing(change: Promise<unknown>): Promise<void> {
-  try {
-    await change;
-  } catch (error) {
-    if (!(error instanceof NotFound)) throw error;
   }
 }

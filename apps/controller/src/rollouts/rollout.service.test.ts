@@ -74,7 +74,7 @@ describe('approve', () => {
   it('is refused when no wave waits, or another one', async () => {
     await expect(service.approve('r')).rejects.toThrow(Conflict);
     await seen({ currentWave: 2, conditions: [progressing] });
-    await expect(service.approve('r', 3)).rejects.toThrow('wave 3 is not one');
+    await expect(service.approve('r', 3)).rejects.toThrow('wave 3 is not one that waits for');
   });
 });
 

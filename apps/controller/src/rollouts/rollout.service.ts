@@ -85,8 +85,8 @@ export class RolloutService {
       const next = status.currentWave + 1;
       const waits = status.conditions.some(({ reason }) => reason === 'AwaitingApproval');
       if (!waits || (wave !== undefined && wave - 1 !== next)) {
-        const which = wave === undefined ? 'no wave' : `wave ${wave} is not one that`;
-        const message = `rollout "${name}" has ${which} waits for approval; see its conditions`;
+        const which = wave === undefined ? 'no wave waits' : `wave ${wave} is not one that waits`;
+        const message = `rollout "${name}": ${which} for approval; see its conditions`;
         throw new Conflict('NothingToApprove', message);
       }
       return approved({ status, members }, next);

@@ -31,14 +31,27 @@ export function windowFault({ windows }: Strategy): string | undefined {
   for (const kind of ['download', 'activation'] as const) {
     for (const [index, { cron, timeZone }] of windows[kind].entries()) {
       const where = `strategy.windows.${kind}[${index}]`;
+      if (!isTimeZone(timeZone)) {
+        return `${where}: there is no time zone "${timeZone}"; give an IANA name, e.g. Europe/Berlin`;
+      }
       try {
         const times = new CronTimes(cron, timeZone);
         if (times.after(0) === undefined) return `${where}: "${cron}" names no time at all`;
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        return `${where}: cron "${cron}" in time zone "${timeZone}": ${reason}`;
+        const told = reason.replace(/^Cron\w+: /, '');
+        return `${where}: cron "${cron}": ${told}; it has five fields, as in crontab(5)`;
       }
     }
   }
   return undefined;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
 }

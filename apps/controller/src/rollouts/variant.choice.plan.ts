@@ -61,7 +61,9 @@ export function chooseVariant(facts: VariantChoiceFacts): VariantChoice {
     else rejected.push({ variant: candidate.variant, ...rejection });
   }
   const [best] = fitting.sort(compare);
-  return { chosen: best?.candidate.target, message: best?.words ?? '', rejected };
+  const isChoice = facts.candidates.length > 1;
+  const message = isChoice ? (best?.words ?? '') : 'the only variant that the rollout may use';
+  return { chosen: best?.candidate.target, message: best === undefined ? '' : message, rejected };
 }
 
 function rejectionOf(

@@ -197,4 +197,20 @@ describe('a watch', () => {
     await events.collect(new Date(Date.now() + 1000));
     expect((await events.list({})).items).toEqual([]);
   });
+
+  it('of events that came at once: in order, without repeating what was said last', async () => {
+    const events = new EventStore(database, new SystemClock());
+    const object = { kind: 'Rollout', name: 'many' } as const;
+    const told = (...reasons: string[]) =>
+      reasons.map((reason) => ({ type: 'Normal' as const, reason, message: '' }));
+    await events.recordAll(object, told('First', 'First', 'Second', 'First'));
+    await events.recordAll(object, told('First', 'Third'));
+    await events.recordAll(object, []);
+    const reasons = async () =>
+      (await events.list({ kind: 'Rollout', name: 'many' })).items.map(({ reason }) => reason);
+    expect(await reasons()).toEqual(['Third', 'First', 'Second', 'First']);
+    await events.recordAll(object, told(...Array.from({ length: 1000 }, (_, i) => `Of${i}`)));
+    expect(await reasons()).toHaveLength(200);
+    expect((await reasons())[0]).toBe('Of999');
+  });
 });
