@@ -32,7 +32,8 @@ function crowd(devices: number, change: { cores?: number; cpu?: number; stored?:
 
 function agents(change: Partial<AgentsResult> & { seconds?: number } = {}): AgentsResult {
   const { seconds = 12, ...rest } = change;
-  const transfer = { agents: 1, medianSeconds: 10, seconds: 10, publishedBytes: 1, cores: {} };
+  const measured = { publishedBytes: 1, cores: {}, agentCpuMsPerMegabyte: 1 };
+  const transfer = { agents: 1, medianSeconds: 10, seconds: 10, ...measured };
   const together = { ...transfer, agents: 64, seconds, publishedRatio: 1.1 };
   return {
     artifactBytes: 1,
@@ -42,6 +43,8 @@ function agents(change: Partial<AgentsResult> & { seconds?: number } = {}): Agen
     wallRatio: seconds / 10,
     brokerEgressBytesPerSecond: 2e9,
     egressBytesPerSecond: 1e9,
+    diskBytesPerSecond: 3e9,
+    agentNiceness: 19,
     controllerPeakRssBytes: 1,
     api: { p95Ms: 1, maxMs: 1, byPath: {} },
     ...rest,
