@@ -235,6 +235,25 @@ describe('the store', () => {
     await partial.close();
   });
 
+  it('finds damage in all of a file larger than what is read at a time, and what was cut off', async () => {
+    const many = syntheticArtifact({ contents: syntheticContents(700) });
+    const store = await openStore(await scratchFolder());
+    const path = await fill(store, many);
+    expect(await store.findDamaged(many.ref, NEVER)).toEqual([]);
+    const bytes = await readFile(path);
+    expect(bytes.length).toBeGreaterThan(2 * 1024 * 1024);
+    const { ref, chunks } = many;
+    const spoiled = [ref.headerChunks.length, 260, 261, 400, 640];
+    for (const index of spoiled) {
+      const { offset = 0, sizeBytes = 0 } = chunks[index] ?? {};
+      const at = offset + sizeBytes - 1;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+    }
+    const cut = ref.chunkCount - 2;
+    await writeFile(path, bytes.subarray(0, (chunks[cut]?.offset ?? 0) + 1));
+    expect(await store.findDamaged(ref, NEVER)).toEqual([...spoiled, cut, cut + 1]);
+  });
+
   it('fetches only the header again when the header is damaged', async () => {
     const store = await openStore(await scratchFolder());
     const path = await fill(store, artifact);
