@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentsResult } from './fleet.agents.ts';
 import type { CrowdResult } from './fleet.crowd.ts';
-import { agentsGoals, crowdGoals } from './fleet.goals.ts';
+import { agentsGoals, boundLine, crowdGoals } from './fleet.goals.ts';
 
 function crowd(devices: number, change: { cores?: number; cpu?: number; stored?: number } = {}) {
   const api = { p95Ms: 20, maxMs: 50, byPath: {} };
@@ -81,5 +81,7 @@ describe('goals of the agents', () => {
   it("are about the broker's limit where that is reached", () => {
     const result = agents({ seconds: 20, brokerEgressBytesPerSecond: 1.1e9 });
     expect(missed(agentsGoals([result]))).toEqual([]);
+    expect(boundLine(result)).toContain("niceness 19: bound by the broker's limit; ");
+    expect(boundLine(agents())).toContain('niceness 19: bound by one agent alone; ');
   });
 });
