@@ -16,6 +16,7 @@ import { LARGE_GEOMETRY, writeLargeCheckpoint } from '../fixtures/large.checkpoi
 import { ApiClient } from '../support/api.client.ts';
 import { exampleArtifact } from '../support/fleet.examples.ts';
 import type { ApiTimes } from './fleet.crowd.ts';
+import { brokerEgress, diskRate } from './fleet.limits.ts';
 import {
   ApiProbe,
   coresUsed,
@@ -39,11 +40,9 @@ const GEOMETRY = {
 };
 /** Too little for the model, so that it is fetched and checked, but not unpacked meanwhile. */
 const MEMORY_BUDGET_MIB = '256';
-/** In a fleet they have processors of their own; here they leave the controller its. */
-const AGENT_NICENESS = 10;
+/** In a fleet they have processors of their own; here they leave the controller and broker theirs. */
+const AGENT_NICENESS = 19;
 const STARTED_AT_ONCE = 8;
-const LIMIT_MESSAGES = 100;
-const LIMIT_MESSAGE_BYTES = 256 * 1024;
 const TIMEOUT_MS = 600_000;
 
 export interface AgentsOptions {
@@ -65,6 +64,8 @@ export interface TransferResult {
   readonly publishedBytes: number;
   readonly publishedRatio: number;
   readonly cores: Record<string, number>;
+  /** Processor time of all agents for what they fetched, checked and stored. */
+  readonly agentCpuMsPerMegabyte: number;
 }
 
 export interface AgentsResult {
@@ -75,6 +76,9 @@ export interface AgentsResult {
   readonly wallRatio: number;
   /** What the broker hands to so many subscribers that only count, in bytes per second. */
   readonly brokerEgressBytesPerSecond: number;
+  /** What the disk takes that all agents share here. */
+  readonly diskBytesPerSecond: number;
+  readonly agentNiceness: number;
   readonly egressBytesPerSecond: number;
   readonly controllerPeakRssBytes: number;
   readonly api: ApiTimes;
@@ -102,7 +106,10 @@ export async function measureAgents(options: AgentsOptions): Promise<AgentsResul
     const api = await probe.stop();
     const controllerPeakRssBytes = peakRssBytes(services.controller.pid);
     options.onProgress(JSON.stringify({ together, api, controllerPeakRssBytes }));
+    await Promise.all(agents.splice(0).map((agent) => agent.kill9()));
     const brokerEgressBytesPerSecond = await brokerEgress(services.broker.port, options.agents);
+    const diskBytesPerSecond = await diskRate();
+    options.onProgress(JSON.stringify({ brokerEgressBytesPerSecond, diskBytesPerSecond }));
     return {
       artifactBytes: artifact.ref.sizeBytes,
       bytesPerSecond: options.bytesPerSecond,
@@ -110,6 +117,8 @@ export async function measureAgents(options: AgentsOptions): Promise<AgentsResul
       together,
       wallRatio: round(together.seconds / alone.seconds),
       brokerEgressBytesPerSecond,
+      diskBytesPerSecond,
+      agentNiceness: AGENT_NICENESS,
       egressBytesPerSecond: Math.round(
         (options.agents * artifact.ref.sizeBytes) / together.seconds,
       ),
@@ -224,7 +233,9 @@ async function transfer(use: {
   }
   const times = names.map((name) => tookSeconds.get(name) ?? 0);
   const seconds = Math.max(...times);
-  const cores = coresUsed(from, await cpu(), seconds);
+  const to = await cpu();
+  const cores = coresUsed(from, to, seconds);
+  const agentSeconds = (to.agents ?? 0) - (from.agents ?? 0);
   watcher.close();
   return {
     agents: names.length,
@@ -233,6 +244,7 @@ async function transfer(use: {
     publishedBytes,
     publishedRatio: round(publishedBytes / artifact.ref.sizeBytes),
     cores,
+    agentCpuMsPerMegabyte: round((agentSeconds * 1e9) / (names.length * artifact.ref.sizeBytes)),
   };
 }
 
@@ -244,43 +256,4 @@ function desired(device: string, artifact: LargeArtifact): Desired {
   };
   const words = { schemaVersion: 1, revision: 1, rollout: null, attempt: 0 } as const;
   return { ...words, device, target, issuedAt: new Date().toISOString(), hold: 'Activation' };
-}
-
-/** One publisher, subscribers that only count: what the broker can hand out at most. */
-async function brokerEgress(port: number, subscribers: number): Promise<number> {
-  let receivedBytes = 0;
-  const clients = await Promise.all(
-    Array.from({ length: subscribers }, (_, i) =>
-      WireClient.connect({
-        port,
-        clientId: `egress-${i}`,
-        receiveMaximum: 32,
-        onMessage: (_topic, payload) => {
-          receivedBytes += payload.length;
-        },
-      }),
-    ),
-  );
-  for (const client of clients) client.subscribe('egress/+');
-  await sleep(500);
-  let taken = 0;
-  const publisher = await WireClient.connect({
-    port,
-    clientId: 'egress',
-    onTaken: () => {
-      taken++;
-    },
-  });
-  const message = Buffer.alloc(LIMIT_MESSAGE_BYTES, 7);
-  const expectedBytes = LIMIT_MESSAGES * message.length * subscribers;
-  const startMs = performance.now();
-  for (let sent = 0; receivedBytes < expectedBytes; ) {
-    // So few under way that the broker queues nothing and drops nothing.
-    const isRoom = sent - taken < 8 && sent * message.length * subscribers - receivedBytes < 5e8;
-    if (sent < LIMIT_MESSAGES && isRoom) publisher.publish(`egress/${sent++}`, message);
-    else await sleep(1);
-  }
-  const seconds = (performance.now() - startMs) / 1000;
-  for (const client of [...clients, publisher]) client.close();
-  return Math.round(expectedBytes / seconds);
 }

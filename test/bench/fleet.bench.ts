@@ -9,14 +9,16 @@
  * Devices are simulated in one process: real MQTT to a real Mosquitto, real want-lists, every chunk
  * checked; then each phase takes about a second. The agents are full ones, a process each, that
  * fetch, check and store 256 MB and wait then; --rates are limits of the controller's chunk bytes
- * in a second (0: none), because this one machine runs all of them. The controller is the real one.
+ * in a second (0: none), because this one machine runs all of them: the agents at the lowest
+ * priority, as they stand for other machines. What the broker hands to subscribers that only count,
+ * and what the disk takes, is measured in the same run. The controller is the real one.
  */
 
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type AgentsResult, measureAgents } from './fleet.agents.ts';
 import { type CrowdResult, measureCrowd } from './fleet.crowd.ts';
-import { agentsGoals, crowdGoals, goalLines } from './fleet.goals.ts';
+import { agentsGoals, boundLine, crowdGoals, goalLines } from './fleet.goals.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -62,4 +64,5 @@ for (const bytesPerSecond of numbers(options.rates)) {
 }
 const goals = [...crowdGoals(crowd), ...agentsGoals(agents)];
 process.stdout.write(goalLines(goals));
+for (const result of agents) process.stdout.write(boundLine(result));
 process.stdout.write(`${JSON.stringify({ database, crowd, agents, goals }, null, 2)}\n`);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentsResult } from './fleet.agents.ts';
 import type { CrowdResult } from './fleet.crowd.ts';
-import { agentsGoals, crowdGoals } from './fleet.goals.ts';
+import { agentsGoals, boundLine, crowdGoals } from './fleet.goals.ts';
 
 function crowd(devices: number, change: { cores?: number; cpu?: number; stored?: number } = {}) {
   const api = { p95Ms: 20, maxMs: 50, byPath: {} };
@@ -32,7 +32,8 @@ function crowd(devices: number, change: { cores?: number; cpu?: number; stored?:
 
 function agents(change: Partial<AgentsResult> & { seconds?: number } = {}): AgentsResult {
   const { seconds = 12, ...rest } = change;
-  const transfer = { agents: 1, medianSeconds: 10, seconds: 10, publishedBytes: 1, cores: {} };
+  const measured = { publishedBytes: 1, cores: {}, agentCpuMsPerMegabyte: 1 };
+  const transfer = { agents: 1, medianSeconds: 10, seconds: 10, ...measured };
   const together = { ...transfer, agents: 64, seconds, publishedRatio: 1.1 };
   return {
     artifactBytes: 1,
@@ -42,6 +43,8 @@ function agents(change: Partial<AgentsResult> & { seconds?: number } = {}): Agen
     wallRatio: seconds / 10,
     brokerEgressBytesPerSecond: 2e9,
     egressBytesPerSecond: 1e9,
+    diskBytesPerSecond: 3e9,
+    agentNiceness: 19,
     controllerPeakRssBytes: 1,
     api: { p95Ms: 1, maxMs: 1, byPath: {} },
     ...rest,
@@ -78,5 +81,7 @@ describe('goals of the agents', () => {
   it("are about the broker's limit where that is reached", () => {
     const result = agents({ seconds: 20, brokerEgressBytesPerSecond: 1.1e9 });
     expect(missed(agentsGoals([result]))).toEqual([]);
+    expect(boundLine(result)).toContain("niceness 19: bound by the broker's limit; ");
+    expect(boundLine(agents())).toContain('niceness 19: bound by one agent alone; ');
   });
 });

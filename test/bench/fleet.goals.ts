@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { AgentsResult } from './fleet.agents.ts';
 import type { CrowdResult } from './fleet.crowd.ts';
 
@@ -46,12 +47,10 @@ export function agentsGoals(results: readonly AgentsResult[]): FleetGoal[] {
   return results.flatMap((result) => {
     const { together, alone, bytesPerSecond: rate } = result;
     const name = `${together.agents} agents at ${rate === 0 ? 'any rate' : `${rate} B/s`}:`;
-    const egress = result.brokerEgressBytesPerSecond / result.egressBytesPerSecond;
-    // Where the broker can hand out no more, its limit is the bound; else one agent alone is.
-    const wall =
-      egress <= 1.2
-        ? goal(`${name} broker's limit over what was handed out`, egress, 1.2)
-        : goal(`${name} wall time over one agent's`, together.seconds / alone.seconds, 1.3);
+    const egress = egressRatio(result);
+    const wall = isBoundByBroker(result)
+      ? goal(`${name} broker's limit over what was handed out`, egress, 1.2)
+      : goal(`${name} wall time over one agent's`, together.seconds / alone.seconds, 1.3);
     return [
       goal(`${name} bytes published over the artifact's`, together.publishedRatio, 1.15),
       wall,
@@ -59,6 +58,35 @@ export function agentsGoals(results: readonly AgentsResult[]): FleetGoal[] {
       goal(`${name} p95 of the API in ms`, result.api.p95Ms, 200),
     ];
   });
+}
+
+/** Which bound applies to the wall time, and what else one machine shares out, for people. */
+export function boundLine(result: AgentsResult): string {
+  const { together, agentNiceness, diskBytesPerSecond } = result;
+  const storedBytesPerSecond = result.egressBytesPerSecond;
+  const busy = Object.values(together.cores).reduce((sum, cores) => sum + cores, 0);
+  return (
+    `${together.agents} agents, which stand for other machines and run at niceness ` +
+    `${agentNiceness}: bound by ${isBoundByBroker(result) ? "the broker's limit" : 'one agent alone'}; ` +
+    `the broker could hand out ${egressRatio(result).toFixed(2)} times as much, all processes used ` +
+    `${busy.toFixed(2)} of ${availableParallelism()} cores (an agent ` +
+    `${together.agentCpuMsPerMegabyte.toFixed(1)} ms for each MB, alone ` +
+    `${result.alone.agentCpuMsPerMegabyte.toFixed(1)}), the one disk was written at ` +
+    `${megabytes(storedBytesPerSecond)} of ${megabytes(diskBytesPerSecond)} MB/s\n`
+  );
+}
+
+/** Where the broker can hand out no more, its limit is the bound; else one agent alone is. */
+function isBoundByBroker(result: AgentsResult): boolean {
+  return egressRatio(result) <= 1.2;
+}
+
+function egressRatio(result: AgentsResult): number {
+  return result.brokerEgressBytesPerSecond / result.egressBytesPerSecond;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(0);
 }
 
 /** A line for each goal, for people. */

@@ -77,8 +77,7 @@ export class WireClient {
 
   subscribe(filter: string): void {
     this.#packetId = (this.#packetId % 0xffff) + 1;
-    const qos1 = Buffer.from([1]);
-    this.#send(SUBSCRIBE, [short(this.#packetId), NO_PROPERTIES, text(filter), qos1]);
+    this.#socket.write(subscribePacket({ filter, packetId: this.#packetId }));
   }
 
   unsubscribe(filter: string): void {
@@ -138,8 +137,19 @@ export class WireClient {
   }
 }
 
+/** Section 3.8; at least once unless it says otherwise. */
+export function subscribePacket(use: {
+  readonly filter: string;
+  readonly packetId: number;
+  readonly atMostOnce?: boolean;
+}): Buffer {
+  const qos = Buffer.from([use.atMostOnce === true ? 0 : 1]);
+  const body = Buffer.concat([short(use.packetId), NO_PROPERTIES, text(use.filter), qos]);
+  return Buffer.concat([fixedHeader(SUBSCRIBE, body.length), body]);
+}
+
 /** Section 3.1; no keep-alive, as the simulated devices report all the time. */
-function connectPacket({ clientId, will, receiveMaximum }: WireOptions): Buffer {
+export function connectPacket({ clientId, will, receiveMaximum }: WireOptions): Buffer {
   const flags = CLEAN_START | (will === undefined ? 0 : WILL_QOS1_RETAINED);
   const properties =
     receiveMaximum === undefined

@@ -86,6 +86,33 @@ it('holds further messages back while one is dealt with', async () => {
   await vi.waitFor(() => expect(order).toEqual(['+test/1', '-test/1', '+test/2', '-test/2']));
 });
 
+it('leaves a payload as it is until its handler is done, small and large ones mixed', async () => {
+  const broker = await startMosquitto();
+  const bus = busTo(broker.url);
+  const wrong: string[] = [];
+  let received = 0;
+  bus.subscribe('test/+', async (topic, payload) => {
+    const first = payload[0];
+    // Long enough for whatever follows to be read.
+    await sleep(2);
+    if (!payload.every((byte) => byte === first)) wrong.push(topic);
+    if (String(first) !== topic.slice('test/'.length)) wrong.push(topic);
+    received++;
+  });
+  const other = await connectAsync(broker.url, { protocolVersion: 5 });
+  onTestFinished(() => other.endAsync());
+  await vi.waitFor(() => expect(bus.connected).toBe(true));
+  await sleep(100);
+  const sizes = [300_000, 10, 262_144, 5000, 40_000, 262_144];
+  const count = 60;
+  for (let n = 0; n < count; n++) {
+    const payload = Buffer.alloc(sizes[n % sizes.length] ?? 0, n);
+    other.publish(`test/${n}`, payload, { qos: 1 });
+  }
+  await vi.waitFor(() => expect(received).toBe(count), 10_000);
+  expect(wrong).toEqual([]);
+});
+
 it('names a broker that refuses it once, without the password', async () => {
   const port = await freePort();
   const lines: string[] = [];

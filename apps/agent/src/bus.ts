@@ -6,7 +6,10 @@ export interface Publication {
   readonly expirySeconds?: number;
 }
 
-/** While a handler's promise is pending the bus may hold further messages back. */
+/**
+ * While a handler's promise is pending the bus may hold further messages back. The payload's memory
+ * is the bus's again once it has settled: what is kept longer is copied.
+ */
 export type MessageHandler = (topic: string, payload: Uint8Array) => void | Promise<void>;
 
 export interface Subscription {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ArtifactRef } from '@entrofleet/protocol';
 import { AgentError } from './errors.ts';
 
@@ -14,7 +14,7 @@ export interface ChunkEntry {
 export type ChunkTableReader = (header: Uint8Array) => readonly ChunkEntry[];
 
 export function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes, 'hex');
 }
 
 /** The header's slices, which the reference alone tells. @throws AgentError `BadReference` */

@@ -55,7 +55,9 @@ describe('a download', () => {
   it('keeps payload that comes before the header, and verifies it with the header', async () => {
     const store = await openStore(await scratchFolder());
     const partial = await store.openPartial(artifact.ref);
-    expect(await partial.accept(last, artifact.chunk(last))).toBe('Early');
+    const lent = Buffer.from(artifact.chunk(last));
+    expect(await partial.accept(last, lent)).toBe('Early');
+    lent.fill(0);
     expect(await partial.accept(last, artifact.chunk(last))).toBe('Duplicate');
     expect(await partial.accept(last - 1, Buffer.alloc(50))).toBe('Early');
     for (let i = 0; i < headerCount; i++) await partial.accept(i, artifact.chunk(i));
@@ -231,6 +233,25 @@ describe('the store', () => {
     const partial = await store.openPartial(artifact.ref);
     expect([...partial.lacking().indices()]).toEqual([4, 9]);
     await partial.close();
+  });
+
+  it('finds damage in all of a file larger than what is read at a time, and what was cut off', async () => {
+    const many = syntheticArtifact({ contents: syntheticContents(700) });
+    const store = await openStore(await scratchFolder());
+    const path = await fill(store, many);
+    expect(await store.findDamaged(many.ref, NEVER)).toEqual([]);
+    const bytes = await readFile(path);
+    expect(bytes.length).toBeGreaterThan(2 * 1024 * 1024);
+    const { ref, chunks } = many;
+    const spoiled = [ref.headerChunks.length, 260, 261, 400, 640];
+    for (const index of spoiled) {
+      const { offset = 0, sizeBytes = 0 } = chunks[index] ?? {};
+      const at = offset + sizeBytes - 1;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+    }
+    const cut = ref.chunkCount - 2;
+    await writeFile(path, bytes.subarray(0, (chunks[cut]?.offset ?? 0) + 1));
+    expect(await store.findDamaged(ref, NEVER)).toEqual([...spoiled, cut, cut + 1]);
   });
 
   it('fetches only the header again when the header is damaged', async () => {

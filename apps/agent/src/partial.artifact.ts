@@ -297,7 +297,8 @@ export class PartialArtifact {
   #keepEarly(index: number, payload: Uint8Array): Verdict {
     if (payload.length > this.ref.chunkSizeBytes) return 'Foreign';
     if (this.#early.size >= EARLY_CHUNKS_MAX) return 'Foreign';
-    this.#early.set(index, payload);
+    // The bus uses the payload's memory again.
+    this.#early.set(index, Buffer.from(payload));
     return 'Early';
   }
 

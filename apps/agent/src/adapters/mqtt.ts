@@ -1,7 +1,8 @@
 import { type Presence, SCHEMA_VERSION, topics } from '@entrofleet/protocol';
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, MqttClient } from 'mqtt';
 import type { Bus, MessageHandler, Publication, Subscription } from '../bus.ts';
 import type { Log } from '../log.ts';
+import { PacketStream } from './packet.stream.ts';
 
 export interface MqttBusOptions {
   readonly url: string;
@@ -47,10 +48,12 @@ export class MqttBus implements Bus {
   #delayMs = RECONNECT_MIN_MS;
   #lastComplaint = '';
   #ending = false;
+  /** Of the connection that stands, where it is plain TCP. */
+  #stream: PacketStream | undefined;
 
   constructor(options: MqttBusOptions) {
     this.#options = options;
-    this.#client = connect(options.url, clientOptions(options));
+    this.#client = this.#connect(options);
     this.#client.on('connect', () => void this.#welcome());
     // The next packet is read once this one is dealt with: a slow disk slows the broker down
     // instead of filling the memory.
@@ -58,16 +61,31 @@ export class MqttBus implements Bus {
       const payload = Buffer.isBuffer(packet.payload)
         ? packet.payload
         : Buffer.from(packet.payload);
-      this.#dispatch(packet.topic, payload).then(
-        () => done(),
-        () => done(),
-      );
+      const stream = this.#stream;
+      const settled = () => {
+        done();
+        stream?.release(payload);
+      };
+      this.#dispatch(packet.topic, payload).then(settled, settled);
     };
     this.#client.on('error', (error) => this.#complain(describe(error)));
     this.#client.on('disconnect', ({ reasonCode }) => {
       this.#complain(closingReason(reasonCode ?? 0, options.device));
     });
     this.#client.on('close', () => this.#prepareReconnect());
+  }
+
+  /** TLS and WebSocket keep their own buffers, so MQTT.js connects those as it always does. */
+  #connect(options: MqttBusOptions): MqttClient {
+    const address = plainAddress(options.url);
+    if (address === undefined) return connect(options.url, clientOptions(options));
+    const { host, port, ...credentials } = address;
+    const packetBytesMax = options.maximumPacketBytes;
+    const build = () => {
+      this.#stream = new PacketStream({ host, port, packetBytesMax });
+      return this.#stream;
+    };
+    return new MqttClient(build, { ...clientOptions(options), ...credentials });
   }
 
   get connected(): boolean {
@@ -234,6 +252,23 @@ function clientOptions(options: MqttBusOptions): IClientOptions {
             retain: true,
           },
         }),
+  };
+}
+
+const PLAIN_PORT = 1883;
+
+/** Where a broker listens for plain TCP; `undefined` for the URL of another transport. */
+function plainAddress(
+  url: string,
+): { host: string; port: number; username?: string; password?: string } | undefined {
+  const { protocol, hostname, port, username, password } = new URL(url);
+  if (protocol !== 'mqtt:' && protocol !== 'tcp:') return undefined;
+  return {
+    // A literal address of IPv6 stands in brackets in a URL and without them elsewhere.
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? PLAIN_PORT : Number(port),
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
   };
 }
 
