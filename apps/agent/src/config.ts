@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { LIMITS, labelsSchema, nameSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 import { AgentError } from './errors.ts';
+import { type ServiceEnvironment, serviceEnvironment } from './service.environment.ts';
 
 const MIB = 1024 * 1024;
 const DAY_SECONDS = 24 * 3600;
@@ -163,6 +164,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 /** The process's own environment. */
 export function readProcessConfig(): AgentConfig {
   return readConfig(process.env);
+}
+
+/** What the service manager that started this process has told it. */
+export function readServiceEnvironment(): ServiceEnvironment | null {
+  return serviceEnvironment(process.env, process.pid);
 }
 
 export function helpText(version: string): string {
