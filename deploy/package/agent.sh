@@ -18,7 +18,8 @@ packages=$(npm ls --workspace=@entrofleet/agent --omit=dev --all --parseable 2>/
 
 # Workspaces are links in node_modules: the link goes along, and of its target what is run.
 paths='package.json LICENSE README.md
-deploy/systemd/entrofleet-agent.service deploy/systemd/agent.env
+deploy/install-agent.sh deploy/systemd/entrofleet-agent.service
+deploy/systemd/entrofleet-agent.sysusers deploy/systemd/agent.env
 libs/native/prebuilds libs/native/Makefile libs/native/prebuild
 libs/native/kernels libs/native/binding'
 for package in $packages; do
