@@ -36,7 +36,7 @@ beforeAll(async () => {
   if (missing.length > 0) return;
   makeNative('prebuild-one');
   unpacked = join(await temporaryFolder('package'), 'entrofleet');
-  execFileSync('sh', [join(ROOT, 'deploy/package/agent.sh'), unpacked]);
+  execFileSync('sh', [join(ROOT, 'deploy/package/app.sh'), 'agent', unpacked]);
 }, COMPILE_MS);
 
 beforeEach(async () => {
