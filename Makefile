@@ -97,6 +97,15 @@ bench-compress: setup ## Speed of compressing 1 GB from file to file, and what b
 fuzz: setup ## Fuzz tables, segments and quantizers with sanitizers (FUZZ_SECONDS=600 in all)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) sh deploy/bootstrap/fuzz.sh
 
+.PHONY: sim
+sim: setup ## Simulate fleets under faults, each from a seed (SEEDS=2000 FROM=1), or replay one (SEED=n)
+	@exec node --conditions=entrofleet-source test/simulation/fleet/sim.main.ts \
+	  $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --from $(or $(FROM),1))
+
+.PHONY: sim-bugs
+sim-bugs: setup ## Plant bugs in a copy of the sources; the simulation must find each of them
+	@exec node --conditions=entrofleet-source test/simulation/fleet/planted.bugs.main.ts
+
 .PHONY: chaos
 chaos: setup ## Kill, freeze, cut off and fill up a real fleet at random (CHAOS_SECONDS=600 CHAOS_SEED=n)
 	@exec node --conditions=entrofleet-source test/chaos/chaos.main.ts

@@ -14,6 +14,7 @@ COPY libs/artifact/package.json libs/artifact/
 COPY libs/engine/package.json libs/engine/
 COPY libs/calibration/package.json libs/calibration/
 COPY libs/client/package.json libs/client/
+COPY libs/distribution/package.json libs/distribution/
 COPY apps/controller/package.json apps/controller/
 COPY apps/agent/package.json apps/agent/
 COPY apps/cli/package.json apps/cli/

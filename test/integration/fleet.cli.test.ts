@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Device, Model, Rollout } from '@entrofleet/client';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { eventually } from '../support/eventually.ts';
@@ -288,6 +288,7 @@ spec:
     const child = spawn(process.execPath, argv, {
       env: { ...process.env, ENTROFLEET_SERVER: controller.url },
     });
+    onTestFinished(() => void child.kill('SIGKILL'));
     const lines: string[] = [];
     child.stdout.on('data', (chunk) => lines.push(...String(chunk).trimEnd().split('\n')));
     const has = (type: string) =>

@@ -1,4 +1,4 @@
-import { DistributionPlan } from '../../apps/controller/src/distribution/distribution.plan.ts';
+import { DistributionPlan } from '../../libs/distribution/src/index.ts';
 import { Bitmap } from '../../libs/protocol/src/index.ts';
 
 export interface NetworkFaults {
@@ -35,10 +35,18 @@ export class SimulatedNetwork {
   readonly #random: () => number;
   readonly #headerChunks: number;
   readonly #events: { atMs: number; run: () => void }[] = [];
-  #plan = new DistributionPlan();
+  /** One per distributor; the broker gives each want-list to any one of them. */
+  readonly #plans: DistributionPlan[];
   #nowMs = 0;
 
-  constructor(options: { faults: NetworkFaults; random: () => number; headerChunks: number }) {
+  constructor(options: {
+    faults: NetworkFaults;
+    random: () => number;
+    headerChunks: number;
+    distributors?: number;
+  }) {
+    const { distributors = 1 } = options;
+    this.#plans = Array.from({ length: distributors }, () => new DistributionPlan());
     this.#faults = options.faults;
     this.#random = options.random;
     this.#headerChunks = options.headerChunks;
@@ -84,7 +92,7 @@ export class SimulatedNetwork {
       for (const device of this.devices) if (this.#nowMs >= device.stallAtMs) this.#stall(device);
       if (this.#nowMs >= nextPublishMs) {
         nextPublishMs = this.#nowMs + PUBLISH_MS;
-        this.#publish();
+        for (const index of this.#plans.keys()) this.#publish(index);
       }
       const isOver = this.devices.every((device) => device.lacking.count === 0);
       if (isOver && this.#events.length === 0) return true;
@@ -92,11 +100,13 @@ export class SimulatedNetwork {
     return false;
   }
 
-  #publish(): void {
-    const chunk = this.#plan.next(this.#nowMs);
+  #publish(distributor: number): void {
+    const chunk = this.#plans[distributor]?.next(this.#nowMs);
     if (chunk === undefined) return;
     this.published++;
-    if (this.published === this.#faults.restartAfter) this.#plan = new DistributionPlan();
+    if (this.published === this.#faults.restartAfter) {
+      this.#plans[distributor] = new DistributionPlan();
+    }
     for (const device of this.devices) {
       this.#deliver(device.delayMs, () => this.#arrive(device, chunk.index));
     }
@@ -146,7 +156,10 @@ export class SimulatedNetwork {
       window: device.window,
       lacking,
     };
-    this.#deliver(device.delayMs, () => this.#plan.want(want, this.#nowMs));
+    this.#deliver(device.delayMs, () => {
+      const distributor = Math.floor(this.#random() * this.#plans.length);
+      this.#plans[distributor]?.want(want, this.#nowMs);
+    });
   }
 
   #at(atMs: number, run: () => void): void {

@@ -1,15 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DistributionPlan } from '../../apps/controller/src/distribution/distribution.plan.ts';
+import { DistributionPlan } from '../../libs/distribution/src/index.ts';
 import { Bitmap } from '../../libs/protocol/src/index.ts';
 import { type NetworkFaults, SimulatedNetwork, seededRandom } from './distribution.network.ts';
 
 const CALM: NetworkFaults = { loss: 0, duplicate: 0, jitterMs: 0, restartAfter: 0 };
 const DAY_MS = 24 * 3600 * 1000;
 
-function network(options: { faults?: NetworkFaults; seed?: number; headerChunks?: number } = {}) {
-  const { faults = CALM, seed = 1, headerChunks = 1 } = options;
-  return new SimulatedNetwork({ faults, random: seededRandom(seed), headerChunks });
+function network(
+  options: {
+    faults?: NetworkFaults;
+    seed?: number;
+    headerChunks?: number;
+    distributors?: number;
+  } = {},
+) {
+  const { faults = CALM, seed = 1, headerChunks = 1, distributors = 1 } = options;
+  return new SimulatedNetwork({ faults, random: seededRandom(seed), headerChunks, distributors });
 }
 
 function lackingAll(chunks: number): Bitmap {
@@ -54,6 +61,26 @@ describe('over a network without loss', () => {
     net.join({ name: 'a', chunks: 200, window: 32, delayMs: 5, startMs: 0, held });
     expect(net.run(DAY_MS)).toBe(true);
     expect(net.published).toBe(50);
+  });
+
+  it('sends at most one copy per distributor, whichever of them hears which want-list', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 4 }),
+        fc.integer({ min: 1, max: 8 }),
+        fc.integer({ min: 4, max: 64 }),
+        fc.integer(),
+        (distributors, devices, window, seed) => {
+          const net = network({ distributors, seed });
+          for (let i = 0; i < devices; i++) {
+            net.join({ name: `d${i}`, chunks: 200, window, delayMs: 5, startMs: 0 });
+          }
+          expect(net.run(DAY_MS)).toBe(true);
+          expect(net.published).toBeLessThanOrEqual(distributors * 1.2 * 200);
+        },
+      ),
+      { numRuns: 40 },
+    );
   });
 
   it('a slow device holds nobody up', () => {
@@ -163,8 +190,8 @@ describe('DistributionPlan', () => {
   it('takes a chunk that could not be published back', () => {
     const plan = new DistributionPlan();
     plan.want(want(), 0);
-    expect(plan.next(0)).toEqual({ artifact: 'a', index: 0 });
-    plan.unsent({ artifact: 'a', index: 0 });
-    expect(plan.next(0)).toEqual({ artifact: 'a', index: 0 });
+    expect(plan.next(0)).toMatchObject({ artifact: 'a', index: 0 });
+    plan.unsent({ artifact: 'a', index: 0, lane: '' });
+    expect(plan.next(0)).toMatchObject({ artifact: 'a', index: 0 });
   });
 });

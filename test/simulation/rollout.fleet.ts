@@ -36,7 +36,9 @@ export type Step =
   | { readonly kind: 'Deliver' | 'Work' | 'Report' | 'Break'; readonly device: number }
   | { readonly kind: 'Online' | 'Offline'; readonly device: number }
   | { readonly kind: 'Join' | 'Pause' | 'Resume' | 'Retry' | 'Approve' | 'Abort' }
-  | { readonly kind: 'Wait'; readonly seconds: number };
+  | { readonly kind: 'Wait'; readonly seconds: number }
+  /** The devices whose bit is set hear, work and report. */
+  | { readonly kind: 'Round'; readonly mask: number };
 
 export interface SimulatedDevice {
   readonly name: string;
@@ -102,6 +104,7 @@ export class SimulatedFleet {
       if (device !== undefined) this.#runOn(device, step.kind);
       return undefined;
     }
+    if (step.kind === 'Round') this.#round(step.mask);
     if (step.kind === 'Wait') this.#nowMs += step.seconds * 1000;
     const { spec } = this.rollout;
     if (step.kind === 'Approve') {
@@ -166,6 +169,13 @@ export class SimulatedFleet {
   #save({ status, members }: RolloutProgress): void {
     this.rollout = { ...this.rollout, status };
     this.members = members;
+  }
+
+  #round(mask: number): void {
+    const chosen = this.devices.filter((_, index) => ((mask >> index) & 1) === 1);
+    for (const device of chosen) {
+      for (const kind of ['Deliver', 'Work', 'Report'] as const) this.#runOn(device, kind);
+    }
   }
 
   #isBehind(): boolean {

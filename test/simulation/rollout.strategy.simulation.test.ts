@@ -15,14 +15,16 @@ const DEADLINE_SECONDS = 120;
 const device = fc.nat({ max: 9 });
 const on = (kind: 'Deliver' | 'Work' | 'Report' | 'Break' | 'Online' | 'Offline') =>
   fc.record({ kind: fc.constant(kind), device });
+const mask = fc.integer({ min: 1, max: 1023 });
 const seconds = fc.integer({ min: 5, max: 200 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.constant<Step>({ kind: 'Reconcile', crash: 'no' }) },
+  { weight: 30, arbitrary: fc.constant<Step>({ kind: 'Reconcile', crash: 'no' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'Reconcile', crash: 'before-save' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'Reconcile', crash: 'half-way' }) },
-  { weight: 6, arbitrary: on('Deliver') },
-  { weight: 10, arbitrary: on('Work') },
-  { weight: 8, arbitrary: on('Report') },
+  { weight: 40, arbitrary: fc.record({ kind: fc.constant('Round' as const), mask }) },
+  { weight: 3, arbitrary: on('Deliver') },
+  { weight: 6, arbitrary: on('Work') },
+  { weight: 3, arbitrary: on('Report') },
   { weight: 1, arbitrary: on('Break') },
   { weight: 2, arbitrary: on('Online') },
   { weight: 1, arbitrary: on('Offline') },
@@ -169,6 +171,36 @@ it('keeps to the strategy whatever happens, says why it stands, and ends', () =>
     { numRuns: 150 },
   );
 }, 60_000);
+
+it('never has more devices down than may be, in one wave of all', () => {
+  const crash = fc.constantFrom('no' as const, 'no' as const, 'before-save' as const);
+  const busy: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant('Reconcile' as const), crash }) },
+    { weight: 10, arbitrary: fc.record({ kind: fc.constant('Round' as const), mask }) },
+    { weight: 1, arbitrary: on('Offline') },
+    { weight: 1, arbitrary: on('Online') },
+  );
+  fc.assert(
+    fc.property(
+      fc.record({ devices: fc.integer({ min: 3, max: 8 }), limit: fc.constantFrom(1, 2) }),
+      fc.array(busy, { minLength: 40, maxLength: 120 }),
+      ({ devices, limit }, steps) => {
+        const given = strategySchema.parse({
+          ...{ maxUnavailable: limit, progressDeadlineSeconds: DEADLINE_SECONDS },
+        });
+        const { waves: _, ...strategy } = given;
+        const waves = [{ percent: 100 }];
+        const fleet = new SimulatedFleet({ devices, unfit: 0, waves, before: OLD, strategy });
+        const rules = new Rules(fleet, given);
+        for (const next of steps) {
+          fleet.run(next);
+          rules.checkDevices();
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
 
 it('comes to rest after an abort, with every device on a model', () => {
   fc.assert(

@@ -13,6 +13,7 @@ const PACKAGES = [
   'libs/engine',
   'libs/calibration',
   'libs/client',
+  'libs/distribution',
 ];
 const APPS = ['apps/controller', 'apps/agent', 'apps/cli'];
 
@@ -25,6 +26,11 @@ const VIOLATIONS = [
   ['libs/calibration/src/a.ts', `import '@entrofleet/codec';`, 'direction-of-libs-calibration'],
   ['libs/engine/src/a.ts', `import '@entrofleet/protocol';`, 'direction-of-libs-engine'],
   ['libs/client/src/a.ts', `import '@entrofleet/protocol';`, 'direction-of-libs-client'],
+  [
+    'libs/distribution/src/a.ts',
+    `import '@entrofleet/artifact';`,
+    'direction-of-libs-distribution',
+  ],
   [
     'libs/engine/src/b.ts',
     `import type { A } from '@entrofleet/protocol';\nexport type B = A;`,

@@ -1,7 +1,14 @@
 import { availableParallelism, hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { LIMITS, labelsSchema, nameSchema } from '@entrofleet/protocol';
+import {
+  type Labels,
+  LIMITS,
+  labelsSchema,
+  nameSchema,
+  WELL_KNOWN_LABELS,
+} from '@entrofleet/protocol';
 import { z } from 'zod';
+import type { Uplink } from './download.ts';
 import { AgentError } from './errors.ts';
 import { type ServiceEnvironment, serviceEnvironment } from './service.environment.ts';
 
@@ -18,12 +25,23 @@ const labelsText = z.string().transform((text, context) => {
     labels[key.trim()] = value.join('=').trim();
   }
   const parsed = labelsSchema.safeParse(labels);
-  if (parsed.success) return parsed.data;
+  if (parsed.success && isCap(parsed.data[WELL_KNOWN_LABELS.downloadBytesPerSecond])) {
+    return parsed.data;
+  }
+  if (parsed.success) {
+    const message = `${WELL_KNOWN_LABELS.downloadBytesPerSecond} is not a whole number of bytes`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }
   const first = parsed.error.issues[0];
   const at = first?.path.join('.') ?? '';
   context.addIssue({ code: 'custom', message: `${first?.message ?? 'not labels'} ${at}`.trim() });
   return z.NEVER;
 });
+
+function isCap(value: string | undefined): boolean {
+  return value === undefined || /^\d{1,12}$/.test(value);
+}
 
 const mqttUrl = z.url({ protocol: /^(mqtts?|tcp|ssl|wss?)$/, error: 'not an MQTT URL' });
 const integer = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -36,7 +54,9 @@ const OPTIONS = {
   },
   ENTROFLEET_LABELS: {
     schema: labelsText.prefault(''),
-    help: 'Labels as key=value,key=value. Default: none',
+    help:
+      'Labels as key=value,key=value. entrofleet.io/site names the uplink that devices share, ' +
+      "entrofleet.io/download-bytes-per-second this one's cap. Default: none",
   },
   ENTROFLEET_DATA_DIR: {
     schema: z.string().min(1).default('/var/lib/entrofleet-agent'),
@@ -45,6 +65,28 @@ const OPTIONS = {
   MQTT_URL: {
     schema: mqttUrl.default('mqtt://127.0.0.1:1883'),
     help: 'Broker, e.g. mqtt://user:password@host:1883. Default: mqtt://127.0.0.1:1883',
+  },
+  RELAY_MQTT_URL: {
+    schema: mqttUrl.optional(),
+    help:
+      "The site's own broker, when one of its agents is a relay: chunks are fetched there, and from " +
+      'MQTT_URL while the relay is of no use. Default: none',
+  },
+  ENTROFLEET_RELAY: {
+    schema: z.stringbool().default(false),
+    help:
+      "true: this agent is its site's relay: it fetches what the others want once from MQTT_URL and " +
+      'hands it out at RELAY_MQTT_URL. Default: false',
+  },
+  RELAY_DISK_MIB: {
+    schema: integer(1, 1024 * 1024 * 1024).default(16 * 1024),
+    help: 'MiB that a relay may fill with what it hands out, oldest deleted first. Default: 16384',
+  },
+  RELAY_PATIENCE_SECONDS: {
+    schema: integer(1, 3600).default(5),
+    help:
+      'Seconds without a relay after which chunks come from MQTT_URL; six times as many with one ' +
+      'that hands out nothing. Default: 5',
   },
   HOST: {
     schema: z.string().min(1).default('127.0.0.1'),
@@ -139,6 +181,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return {
     device: options.ENTROFLEET_DEVICE,
     labels: options.ENTROFLEET_LABELS,
+    uplink: uplinkOf(options.ENTROFLEET_LABELS, options.RELAY_MQTT_URL !== undefined),
+    relay: relayOf(options),
     dataFolder: resolve(options.ENTROFLEET_DATA_DIR),
     mqttUrl: options.MQTT_URL,
     host: options.HOST,
@@ -158,6 +202,38 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     httpDrainMs: options.HTTP_DRAIN_SECONDS * 1000,
     keyValueBytes: options.KV_CACHE_MIB === undefined ? null : options.KV_CACHE_MIB * MIB,
     logLevel: options.LOG_LEVEL,
+  };
+}
+
+export interface RelayConfig {
+  /** The site's own broker. */
+  readonly url: string;
+  /** This agent hands chunks out there. */
+  readonly isRelay: boolean;
+  readonly diskBytes: number;
+  readonly patienceMs: number;
+}
+
+function relayOf(options: z.infer<typeof environmentSchema>): RelayConfig | null {
+  const { RELAY_MQTT_URL: url, ENTROFLEET_RELAY: isRelay } = options;
+  if (url === undefined && isRelay) {
+    throw new AgentError(
+      'BadConfiguration',
+      "ENTROFLEET_RELAY: a relay needs RELAY_MQTT_URL, the site's own broker; see --help",
+    );
+  }
+  if (url === undefined) return null;
+  const diskBytes = options.RELAY_DISK_MIB * MIB;
+  return { url, isRelay, diskBytes, patienceMs: options.RELAY_PATIENCE_SECONDS * 1000 };
+}
+
+function uplinkOf(labels: Labels, isRelayed: boolean): Uplink {
+  const site = labels[WELL_KNOWN_LABELS.site] ?? '';
+  const cap = labels[WELL_KNOWN_LABELS.downloadBytesPerSecond];
+  return {
+    site: site === '' ? null : site,
+    bytesPerSecond: cap === undefined ? null : Number(cap),
+    isRelayed,
   };
 }
 

@@ -18,6 +18,7 @@ import type { LoadedModel } from './loaded.model.ts';
 import { lockFolder } from './lock.file.ts';
 import type { Log } from './log.ts';
 import { MeasurementTimer } from './measurement.timer.ts';
+import { startRelay } from './relay/relay.start.ts';
 import { ReportRing } from './report.ring.ts';
 import { Reporter } from './reporter.ts';
 import { startHttpServer } from './serve/http.server.ts';
@@ -108,21 +109,23 @@ async function assemble(use: {
     connections: config.httpConcurrency + config.httpQueue + SPARE_CONNECTIONS,
   });
   log.info(`serving on ${http.endpoint}`);
-  const bus = new MqttBus({
-    url: config.mqttUrl,
-    device,
-    boot: last.boot + 1,
-    log,
+  const session = {
+    ...{ device, boot: last.boot + 1, log },
     maximumPacketBytes: LIMITS.chunkSizeBytesMax + MQTT_OVERHEAD_BYTES,
     receiveMaximum: LIMITS.windowChunksMax,
-  });
+  };
+  const bus = new MqttBus({ ...session, url: config.mqttUrl });
+  const relay = config.relay === null ? null : await startRelay({ config, session, main: bus });
   const health = new ServingHealth((failure) => agent.post({ kind: 'ServingFailed', failure }));
   const onServed = (model: LoadedModel, error: unknown) => {
     if (model !== slot.current) return;
     if (error === null) health.succeeded(model);
     else health.failed(model, error);
   };
-  const steps = createDeviceSteps({ config, store, bus, log, onServed });
+  const steps = createDeviceSteps({
+    ...{ config, store, log, onServed, bus: relay?.bus ?? bus },
+    onVerdict: (verdict) => relay?.bus.judge(verdict),
+  });
   const agent: Agent<LoadedModel> = new Agent({
     steps,
     slot,
@@ -185,6 +188,7 @@ async function assemble(use: {
       await Promise.all([measurements.stop(), http.close(config.httpDrainMs)]);
       await reporter.stop();
       await agent.stop();
+      await relay?.stop();
       await bus.end();
     },
   };

@@ -50,6 +50,7 @@ export function stateOf(
     phase: reportedPhase(situation),
     target: identity(situation.desired?.target ?? null),
     active: identity(active),
+    restoring: situation.restoring ? identity(situation.active) : null,
     endpoint,
     download: evidence.download,
     delta: evidence.delta ?? null,

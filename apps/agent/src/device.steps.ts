@@ -9,7 +9,7 @@ import { type DownloadProgress, download } from './download.ts';
 import { failureOf, systemCode } from './errors.ts';
 import type { LoadedModel, LoadTarget } from './loaded.model.ts';
 import type { Log } from './log.ts';
-import type { PartialArtifact } from './partial.artifact.ts';
+import type { PartialArtifact, Verdict } from './partial.artifact.ts';
 import { selfTest } from './selftest.ts';
 import type { UpdateSteps } from './update.steps.ts';
 
@@ -17,6 +17,8 @@ export interface DeviceStepsOptions {
   readonly config: AgentConfig;
   readonly store: ChunkStore;
   readonly bus: Bus;
+  /** Told what became of each chunk that arrived. */
+  readonly onVerdict?: (verdict: Verdict) => void;
   readonly log: Log;
   /** Told of each request that a model has answered, or failed with an error. */
   readonly onServed?: LoadTarget['onServed'];
@@ -24,8 +26,8 @@ export interface DeviceStepsOptions {
 
 /** The steps of an update as this device really takes them. */
 export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<LoadedModel> {
-  const { config, store, bus, log } = options;
-  const { device, windowChunks, stallMs } = config;
+  const { config, store, bus, log, onVerdict = () => undefined } = options;
+  const { device, windowChunks, stallMs, uplink } = config;
   const loader = new DeviceLoader(options);
   const budget = new DiskBudget({ store, budgetBytes: config.diskBudgetBytes });
   return {
@@ -38,7 +40,7 @@ export function createDeviceSteps(options: DeviceStepsOptions): UpdateSteps<Load
         if (loadAhead) loader.loadAhead(target, partial);
       };
       const ref = target.artifact;
-      const talk = { device, store, bus, log, windowChunks, stallMs, signal };
+      const talk = { device, store, bus, log, windowChunks, stallMs, signal, uplink, onVerdict };
       const { threads } = config;
       const forDelta = await downloadDelta({ ...talk, target, threads, onProgress, onDelta });
       const onFetched = (progress: DownloadProgress) =>

@@ -11,8 +11,18 @@ export class DiskBudget {
   readonly #store: ChunkStore;
   readonly #budgetBytes: number | null;
 
-  /** @param use.budgetBytes null: no limit, and nothing stays that is not in use. */
-  constructor(use: { readonly store: ChunkStore; readonly budgetBytes: number | null }) {
+  readonly #option: string;
+
+  /**
+   * @param use.budgetBytes null: no limit, and nothing stays that is not in use.
+   * @param use.option what sets the budget; DISK_BUDGET_MIB unless told.
+   */
+  constructor(use: {
+    readonly store: ChunkStore;
+    readonly budgetBytes: number | null;
+    readonly option?: string;
+  }) {
+    this.#option = use.option ?? 'DISK_BUDGET_MIB';
     this.#store = use.store;
     this.#budgetBytes = use.budgetBytes;
   }
@@ -41,7 +51,7 @@ export class DiskBudget {
     throw new AgentError(
       'DiskFull',
       `artifact ${ref.id.slice(0, 12)} needs ${neededBytes} more bytes, artifacts in use take ` +
-        `${usedBytes}, and the budget is ${budgetBytes}; raise DISK_BUDGET_MIB or choose a ` +
+        `${usedBytes}, and the budget is ${budgetBytes}; raise ${this.#option} or choose a ` +
         'smaller variant',
     );
   }

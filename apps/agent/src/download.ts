@@ -1,16 +1,18 @@
 import {
   type ArtifactRef,
+  Bitmap,
   parseTopic,
   SCHEMA_VERSION,
   topics,
   type Want,
 } from '@entrofleet/protocol';
 import type { Bus, Subscription } from './bus.ts';
+import { ChunkLanes } from './chunk.lanes.ts';
 import type { ChunkStore } from './chunk.store.ts';
 import { AgentError, failureOf } from './errors.ts';
 import { LinkMeter } from './link.meter.ts';
 import type { Log } from './log.ts';
-import type { PartialArtifact } from './partial.artifact.ts';
+import type { PartialArtifact, Verdict } from './partial.artifact.ts';
 import type { TransferCounters } from './progress.file.ts';
 
 export interface DownloadProgress extends TransferCounters {
@@ -30,13 +32,27 @@ export interface DownloadOptions {
   readonly log: Log;
   /** Chunks that may be in flight towards this device. */
   readonly windowChunks: number;
+  readonly uplink?: Uplink;
   /** After so long without a new chunk the want-list is said again. */
   readonly stallMs: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: DownloadProgress) => void;
   /** The header is here, other chunks are not: those that are can be used already. */
   readonly onHeader?: (partial: PartialArtifact) => void;
+  /** What became of each chunk that arrived. */
+  readonly onVerdict?: (verdict: Verdict) => void;
 }
+
+/** What distributors are told of a device's connection. */
+export interface Uplink {
+  readonly site: string | null;
+  /** The device's own cap; null: the controller's default. */
+  readonly bytesPerSecond: number | null;
+  /** Want-lists carry the whole reference, for a relay. */
+  readonly isRelayed: boolean;
+}
+
+const PLAIN_UPLINK: Uplink = { site: null, bytesPerSecond: null, isRelayed: false };
 
 const STALL_BACKOFF = 2;
 /** A controller that comes back is asked again within this time. */
@@ -79,19 +95,26 @@ class Transfer {
   #stallTimer: NodeJS.Timeout | undefined;
   #reusing: Promise<void> | undefined;
   #isReusing = false;
+  #hasAsked = false;
   readonly #link = new LinkMeter();
   readonly #accepting = new Set<Promise<void>>();
+  readonly #lanes: ChunkLanes;
 
   constructor(partial: PartialArtifact, options: DownloadOptions) {
     this.#partial = partial;
     this.#options = options;
+    const { bus, device, uplink = PLAIN_UPLINK } = options;
+    this.#lanes = new ChunkLanes({
+      ...{ bus, device, artifact: options.ref.id, site: uplink.site },
+      onChunk: (topic, payload) => this.#take(topic, payload),
+    });
   }
 
   /** Ends when every chunk is held, or when writing fails, or when the signal aborts. */
   async run(): Promise<void> {
-    const { bus, ref, signal } = this.#options;
+    const { bus, signal } = this.#options;
     signal.throwIfAborted();
-    const subscriptions: Subscription[] = [];
+    let connects: Subscription | undefined;
     const abort = () => this.#end();
     signal.addEventListener('abort', abort);
     try {
@@ -99,13 +122,12 @@ class Transfer {
       await this.#reuseOnce();
       this.#report();
       if (this.#partial.complete) return;
-      const filter = topics.chunksOf(ref.id);
-      subscriptions.push(bus.subscribe(filter, (topic, payload) => this.#take(topic, payload)));
+      this.#lanes.open();
       const back = () => {
         this.#stalls = 0;
         this.#want();
       };
-      subscriptions.push(bus.onConnected(back));
+      connects = bus.onConnected(back);
       this.#want();
       await this.#ended.promise;
       signal.throwIfAborted();
@@ -113,7 +135,9 @@ class Transfer {
       this.#over = true;
       clearTimeout(this.#stallTimer);
       signal.removeEventListener('abort', abort);
-      for (const subscription of subscriptions) subscription.close();
+      connects?.close();
+      this.#lanes.close();
+      this.#wantNoMore();
       await Promise.allSettled(this.#accepting);
     }
   }
@@ -127,6 +151,7 @@ class Transfer {
     const parsed = parseTopic(topic);
     const ours = parsed?.kind === 'chunk' && parsed.artifact === this.#options.ref.id;
     if (this.#over || !ours) return Promise.resolve();
+    if (this.#lanes.narrow(parsed.lane)) this.#want();
     const accepting = this.#accept(parsed.index, payload).catch((error) => this.#fail(error));
     this.#accepting.add(accepting);
     return accepting.finally(() => this.#accepting.delete(accepting));
@@ -136,6 +161,7 @@ class Transfer {
     this.#link.arrived(payload.length);
     const hadHeader = this.#partial.headerComplete;
     const verdict = await this.#partial.accept(index, payload);
+    this.#options.onVerdict?.(verdict);
     if (verdict === 'Corrupt' || verdict === 'Foreign') {
       this.#options.log.warn(`dropped chunk ${index} of ${this.#options.ref.id}: ${verdict}`);
     }
@@ -176,11 +202,21 @@ class Transfer {
 
   #want(): void {
     if (this.#over || this.#partial.complete || this.#isReusing) return;
-    const { device, ref, windowChunks, bus } = this.#options;
     const lacking = this.#partial.lacking();
     this.#arrivedSinceWant = 0;
     this.#armStall();
-    if (lacking.count === 0) return;
+    if (lacking.count > 0) this.#say(lacking);
+  }
+
+  /** Nobody is to send, or to be charged for, what is not listened to any more. */
+  #wantNoMore(): void {
+    if (this.#hasAsked) this.#say(new Bitmap(this.#options.ref.chunkCount));
+  }
+
+  #say(lacking: Bitmap): void {
+    const { device, ref, windowChunks, bus, uplink = PLAIN_UPLINK } = this.#options;
+    const { site, bytesPerSecond, isRelayed } = uplink;
+    this.#hasAsked = true;
     const want: Want = {
       schemaVersion: SCHEMA_VERSION,
       device,
@@ -188,6 +224,10 @@ class Transfer {
       window: windowChunks,
       chunkCount: ref.chunkCount,
       lacking: Buffer.from(lacking.toBytes()).toString('base64'),
+      listens: this.#lanes.listens,
+      ...(site === null ? {} : { site }),
+      ...(bytesPerSecond === null ? {} : { bytesPerSecond }),
+      ...(isRelayed ? { ref } : {}),
     };
     const payload = JSON.stringify(want);
     bus.publish({ topic: topics.want(device), payload, expirySeconds: WANT_EXPIRY_SECONDS });

@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Caps } from '@entrofleet/distribution';
+import { labelValueSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 
 /** Parts of the controller; one process runs one, several, or all of them. */
@@ -26,6 +28,19 @@ function whole(bounds: { min: number; max: number }) {
     .transform(Number)
     .pipe(z.int().min(bounds.min).max(bounds.max));
 }
+
+const siteLimits = z.string().transform((text, context) => {
+  const limits: Record<string, number> = {};
+  for (const pair of text.split(',').filter((piece) => piece.trim() !== '')) {
+    const [site = '', bytes = ''] = pair.split('=').map((piece) => piece.trim());
+    if (labelValueSchema.min(1).safeParse(site).success && /^\d{1,9}$/.test(bytes)) {
+      limits[site] = Number(bytes);
+    } else {
+      context.addIssue({ code: 'custom', message: `"${pair}" is not site=bytes per second` });
+    }
+  }
+  return limits;
+});
 
 function address(protocols: readonly string[]) {
   return z.string().refine((text) => protocols.includes(urlProtocol(text)), {
@@ -69,6 +84,21 @@ const environmentSchema = z.object({
   DISTRIBUTION_BYTES_PER_SECOND: whole({ min: 0, max: 999_999_999 })
     .prefault('0')
     .describe('Most chunk bytes a distributor sends in a second, for all devices; 0: no limit'),
+  DISTRIBUTION_SITE_BYTES_PER_SECOND: whole({ min: 0, max: 999_999_999 })
+    .prefault('0')
+    .describe(
+      'Most chunk bytes that the devices of one site (label entrofleet.io/site) get in a second ' +
+        'together; 0: no limit',
+    ),
+  DISTRIBUTION_SITE_LIMITS: siteLimits
+    .prefault('')
+    .describe('Other limits for some sites, as site=bytes,site=bytes; 0: no limit'),
+  DISTRIBUTION_DEVICE_BYTES_PER_SECOND: whole({ min: 0, max: 999_999_999 })
+    .prefault('0')
+    .describe(
+      'Most chunk bytes that one device gets in a second, unless its own label ' +
+        'entrofleet.io/download-bytes-per-second says otherwise; 0: no limit',
+    ),
   ENTROFLEET_DATA_DIR: z.string().default('data').describe('Folder for all local state'),
   ENTROFLEET_BLOB_DIR: z
     .string()
@@ -123,7 +153,7 @@ export interface Config {
   readonly mqttUrl: string;
   readonly reportIntervalMs: number;
   /** 0: no limit. */
-  readonly distributionBytesPerSecond: number;
+  readonly distributionCaps: Caps;
   readonly dataFolder: string;
   readonly blobFolder: string;
   /** Of unfinished compressions; in the blob folder, which all workers share. */
@@ -172,7 +202,12 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     queuePrefix: env.QUEUE_PREFIX,
     mqttUrl: env.MQTT_URL,
     reportIntervalMs: env.REPORT_INTERVAL_SECONDS * 1000,
-    distributionBytesPerSecond: env.DISTRIBUTION_BYTES_PER_SECOND,
+    distributionCaps: {
+      totalBytesPerSecond: env.DISTRIBUTION_BYTES_PER_SECOND,
+      siteBytesPerSecond: env.DISTRIBUTION_SITE_BYTES_PER_SECOND,
+      sites: env.DISTRIBUTION_SITE_LIMITS,
+      deviceBytesPerSecond: env.DISTRIBUTION_DEVICE_BYTES_PER_SECOND,
+    },
     dataFolder,
     blobFolder,
     workFolder: join(blobFolder, 'work'),

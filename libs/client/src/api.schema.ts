@@ -1131,6 +1131,14 @@ export interface components {
                         variant: string;
                         artifactId: string;
                     } | null;
+                    /** @description The model that served before a start and is being loaded again */
+                    restoring?: {
+                        /** @description DNS-1123 label */
+                        model: string;
+                        /** @description Variant name, e.g. u8, u4-paper, rd-4.2 */
+                        variant: string;
+                        artifactId: string;
+                    } | null;
                     /** @description Where the OpenAI-compatible API listens */
                     endpoint: string | null;
                     download: {

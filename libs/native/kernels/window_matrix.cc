@@ -101,6 +101,9 @@ WindowPacker::WindowPacker(WindowMatrix& matrix, const EngineKernels& kernels)
       tiles_(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, tile_room_)), std::free),
       outside_(tile_room_ / sizeof(uint16_t)) {
   if (tiles_ == nullptr && tile_room_ > 0) throw std::bad_alloc();
+  // All that a run can come to have, for packing must not fail.
+  run_.reserve(kRunBytes + tile_room_);
+  run_groups_.reserve(matrix.groups_.size());
   const WindowShape& shape = matrix.shape();
   if (shape.symbol_bits == 4) unpacked_.resize(kWindowRows * shape.columns + 1);
 }

@@ -7,6 +7,8 @@ export const WELL_KNOWN_LABELS = {
   hardwareClass: 'entrofleet.io/hardware-class',
   /** Devices behind one uplink. */
   site: 'entrofleet.io/site',
+  /** Most chunk bytes in a second that the device takes, whatever the controller's default. */
+  downloadBytesPerSecond: 'entrofleet.io/download-bytes-per-second',
 } as const;
 
 /** Devices of one class compute alike: its label, else accelerator, processor or architecture. */

@@ -2,7 +2,13 @@ import { z } from 'zod';
 import { artifactRefSchema, deltaRefSchema } from './artifact.ts';
 import { LIMITS } from './limits.ts';
 import { instantSchema } from './meta.ts';
-import { labelsSchema, nameSchema, sha256Schema, variantNameSchema } from './names.ts';
+import {
+  labelsSchema,
+  labelValueSchema,
+  nameSchema,
+  sha256Schema,
+  variantNameSchema,
+} from './names.ts';
 import { probeSchema } from './quality.ts';
 import { timeoutsSchema } from './strategy.ts';
 
@@ -169,6 +175,10 @@ export const reportSchema = z.strictObject({
   phase: phaseSchema,
   target: modelIdentitySchema.nullable(),
   active: modelIdentitySchema.nullable().describe('The model that serves right now'),
+  restoring: modelIdentitySchema
+    .nullable()
+    .optional()
+    .describe('The model that served before a start and is being loaded again'),
   endpoint: z.string().nullable().describe('Where the OpenAI-compatible API listens'),
   download: z
     .strictObject({
@@ -222,6 +232,13 @@ export const reportSchema = z.strictObject({
 export type Report = z.infer<typeof reportSchema>;
 
 /**
+ * `Any`: to all lanes. A device leaves the shared lane for its site's, and that for its own, when
+ * the first chunk arrives there: that is how it learns that a cap holds for it.
+ */
+export const listensSchema = z.enum(['Any', 'Site', 'Device']);
+export type Listens = z.infer<typeof listensSchema>;
+
+/**
  * Published on `d/<device>/want`: chunks the device still lacks, as a bitmap (bit i of byte
  * i>>3, least significant first, is transfer index i), and how many may be in flight.
  */
@@ -232,6 +249,16 @@ export const wantSchema = z.strictObject({
   window: z.int().min(1).max(LIMITS.windowChunksMax),
   chunkCount: z.int().min(1).max(LIMITS.chunksPerArtifact),
   lacking: z.base64().max(LIMITS.chunksPerArtifact / 6),
+  site: labelValueSchema.min(1).optional().describe("The device's label entrofleet.io/site"),
+  listens: listensSchema
+    .optional()
+    .describe('On which lanes chunks reach the device; the shared one alone when absent'),
+  bytesPerSecond: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("The device's own cap instead of the controller's default; 0: none"),
+  ref: artifactRefSchema.optional().describe('For a relay, which hears of artifacts only here'),
 });
 export type Want = z.infer<typeof wantSchema>;
 
@@ -243,3 +270,11 @@ export const presenceSchema = z.strictObject({
   boot: z.int().min(1),
 });
 export type Presence = z.infer<typeof presenceSchema>;
+
+/** Retained on `relay` at a site's own broker; `online: false` is the relay's MQTT will message. */
+export const relayPresenceSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  device: nameSchema,
+  online: z.boolean(),
+});
+export type RelayPresence = z.infer<typeof relayPresenceSchema>;

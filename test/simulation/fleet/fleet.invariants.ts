@@ -44,6 +44,16 @@ export class FleetInvariants {
     this.#checkUnavailable();
   }
 
+  /** The controller has the last report of every device, whatever it was told before. */
+  checkHeard(): void {
+    for (const { name, agent } of this.#world.devices) {
+      const known = this.#world.controller.record.devices.get(name)?.status.report ?? null;
+      if (agent === undefined || known?.boot === agent.boot) continue;
+      const message = `${name} speaks since start ${agent.boot}, known is ${known?.boot ?? 'none'}`;
+      throw new Violation('LastWordCounts', message);
+    }
+  }
+
   /** What a plan asks of devices, whether or not its saving comes off. */
   checkPlan({ facts, plan }: Reconciled): void {
     const limit = limitOf(facts.rollout.spec.strategy.maxUnavailable, facts.devices.length);

@@ -12,6 +12,8 @@ export interface RunResult {
 }
 
 const MINUTE_MS = 60_000;
+/** When everything is mended, the controller knows the last word of every device after so long. */
+const HEARD_MS = 3 * MINUTE_MS;
 /** After the last fault a rollout ends, or says why not, within this time. */
 const SETTLE_MS = 90 * MINUTE_MS;
 const CONVERGE_MS = 120 * MINUTE_MS;
@@ -44,7 +46,7 @@ export async function runSeed(
   };
   world.time.install();
   try {
-    await runWorld(world, check);
+    await runWorld(world, { invariants, check });
     return result(world, undefined);
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
@@ -59,7 +61,10 @@ export async function runSeed(
   }
 }
 
-async function runWorld(world: FleetWorld, check: () => void): Promise<void> {
+async function runWorld(
+  world: FleetWorld,
+  { invariants, check }: { invariants: FleetInvariants; check: () => void },
+): Promise<void> {
   const { scenario, time, controller } = world;
   controller.start();
   for (const device of world.devices) {
@@ -78,6 +83,8 @@ async function runWorld(world: FleetWorld, check: () => void): Promise<void> {
   // What is broken is mended within a quarter of an hour at the latest.
   await pass(world, { untilMs: world.passedMs + 20 * MINUTE_MS, check });
   heal(world);
+  await pass(world, { untilMs: world.passedMs + HEARD_MS, check });
+  invariants.checkHeard();
   await settle(world, check);
   await converge(world, check);
 }

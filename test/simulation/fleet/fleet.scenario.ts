@@ -105,12 +105,13 @@ export function scenarioOf(random: SeededRandom, seed: number): Scenario {
 }
 
 export function deviceScenario(random: SeededRandom, at: number): DeviceScenario {
-  const isSmall = random.chance(0.1);
+  const isSmall = random.chance(0.2);
   return {
     // Names run backwards, so that late joiners sort before those that were there.
     name: `d${999 - at}`,
     hardware: random.pick(HARDWARE),
-    memoryBytes: isSmall ? 30 * MIB : 8192 * MIB,
+    // A small one holds one model, or two, entropy coded.
+    memoryBytes: isSmall ? random.between({ from: 12, to: 30 }) * MIB : 8192 * MIB,
     diskBytes: random.chance(0.15) ? 6 * MIB : 1024 * MIB,
     clockOffMs: random.chance(0.3) ? (random.next() - 0.5) * 48 * 3600_000 : 0,
   };

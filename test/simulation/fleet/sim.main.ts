@@ -7,6 +7,7 @@ const USAGE = `usage: node --conditions=entrofleet-source test/simulation/fleet/
   --seeds N   how many seeds to run (2000)
   --from N    the first of them (1)
   --seed N    run only this one and print what happens in it
+  --stop-at-first  end with the first seed that fails
   --json      print the result as JSON`;
 
 interface Failure {
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     step: { type: 'string', default: '1' },
+    'stop-at-first': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -60,6 +62,7 @@ async function runShare(): Promise<Share> {
     if (result.violation === undefined) continue;
     failures.push({ seed, message: result.violation.message });
     console.error(`seed ${seed}: ${result.violation.message}`);
+    if (values['stop-at-first']) break;
   }
   return { runs, virtualSeconds, failures };
 }
@@ -72,7 +75,9 @@ async function runAll(): Promise<void> {
     Array.from({ length: processes }, (_, at) => {
       const from = Number(values.from) + at;
       const seeds = Number(values.seeds) - at;
-      return child(['--from', `${from}`, '--seeds', `${seeds}`, '--step', `${processes}`]);
+      const stop = values['stop-at-first'] ? ['--stop-at-first'] : [];
+      const share = ['--from', `${from}`, '--seeds', `${seeds}`, '--step', `${processes}`];
+      return child([...share, ...stop]);
     }),
   );
   const failures = shares.flatMap((share) => share.failures).sort((a, b) => a.seed - b.seed);

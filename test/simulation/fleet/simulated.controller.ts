@@ -4,7 +4,6 @@ import {
   withPresence,
   withReport,
 } from '../../../apps/controller/src/devices/device.plan.ts';
-import { DistributionPlan } from '../../../apps/controller/src/distribution/distribution.plan.ts';
 import { artifactTarget } from '../../../apps/controller/src/rollouts/acceptance.plan.ts';
 import { footprintsOf } from '../../../apps/controller/src/rollouts/fitness.plan.ts';
 import { planRollout } from '../../../apps/controller/src/rollouts/rollout.plan.ts';
@@ -16,6 +15,7 @@ import type {
   RolloutProgress,
 } from '../../../apps/controller/src/rollouts/rollout.types.ts';
 import { workDigest } from '../../../apps/controller/src/rollouts/work.digest.ts';
+import { DistributionPlan } from '../../../libs/distribution/src/index.ts';
 import {
   type Artifact,
   Bitmap,

@@ -12,7 +12,21 @@ export interface MqttBusOptions {
   readonly maximumPacketBytes: number;
   /** Messages the broker may have under way to us before we acknowledge one. */
   readonly receiveMaximum: number;
+  /** The agent's own unless told. */
+  readonly clientId?: string;
+  /** The device's own presence unless told; null: none. */
+  readonly presence?: BrokerPresence | null;
 }
+
+/** What is retained about a connection, its will included. */
+export interface BrokerPresence {
+  readonly topic: string;
+  readonly message: (online: boolean) => object;
+}
+
+export type MqttPublication = Omit<Publication, 'payload'> & {
+  readonly payload: string | Uint8Array;
+};
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_SECONDS = 20;
@@ -67,7 +81,7 @@ export class MqttBus implements Bus {
   }
 
   /** A connection that is lost or mute while the broker's word is awaited counts as a refusal. */
-  async publishAcknowledged(message: Publication): Promise<boolean> {
+  async publishAcknowledged(message: MqttPublication): Promise<boolean> {
     if (!this.#client.connected) return false;
     const lost = Promise.withResolvers<boolean>();
     const onClose = () => lost.resolve(false);
@@ -100,12 +114,10 @@ export class MqttBus implements Bus {
   /** Says goodbye: presence offline, then a clean disconnect. */
   async end(): Promise<void> {
     this.#ending = true;
-    if (this.#client.connected) {
+    const presence = presenceOf(this.#options);
+    if (this.#client.connected && presence !== null) {
       const goodbye = this.#client
-        .publishAsync(topics.presence(this.#options.device), presence(this.#options, false), {
-          qos: 1,
-          retain: true,
-        })
+        .publishAsync(presence.topic, presenceText(presence, false), { qos: 1, retain: true })
         .catch(() => undefined);
       await Promise.race([goodbye, elapsed(GOODBYE_TIMEOUT_MS)]);
     }
@@ -115,10 +127,12 @@ export class MqttBus implements Bus {
     ]);
   }
 
-  async #send(message: Publication): Promise<boolean> {
+  async #send(message: MqttPublication): Promise<boolean> {
     const expiry = message.expirySeconds;
     try {
-      await this.#client.publishAsync(message.topic, message.payload, {
+      const { topic, payload } = message;
+      const bytes = typeof payload === 'string' ? payload : Buffer.from(payload);
+      await this.#client.publishAsync(topic, bytes, {
         qos: 1,
         retain: message.retain ?? false,
         ...(expiry === undefined ? {} : { properties: { messageExpiryInterval: expiry } }),
@@ -135,11 +149,14 @@ export class MqttBus implements Bus {
     this.#delayMs = RECONNECT_MIN_MS;
     this.#lastComplaint = '';
     log.info(`connected to the broker ${redacted(url)} as ${device}`);
-    this.publish({
-      topic: topics.presence(device),
-      payload: presence(this.#options, true),
-      retain: true,
-    });
+    const presence = presenceOf(this.#options);
+    if (presence !== null) {
+      this.publish({
+        topic: presence.topic,
+        payload: presenceText(presence, true),
+        retain: true,
+      });
+    }
     await this.#subscribeNow([...this.#handlers.keys()]);
     if (this.#client.connected) for (const handler of this.#connectedHandlers) handler();
   }
@@ -157,9 +174,18 @@ export class MqttBus implements Bus {
   }
 
   async #dispatch(topic: string, payload: Uint8Array): Promise<void> {
-    const family = `${topic.slice(0, topic.lastIndexOf('/'))}/+`;
-    const handler = this.#handlers.get(topic) ?? this.#handlers.get(family);
+    const handler = this.#handlers.get(topic) ?? this.#handlerOf(topic);
     await handler?.(topic, payload);
+  }
+
+  #handlerOf(topic: string): MessageHandler | undefined {
+    const parts = topic.split('/');
+    for (const [filter, handler] of this.#handlers) {
+      const levels = filter.split('/');
+      const isMatch = levels.every((level, i) => level === '+' || level === parts[i]);
+      if (isMatch && levels.length === parts.length) return handler;
+    }
+    return undefined;
   }
 
   /** Doubles the wait up to its bound and spreads it, so that a fleet does not return as one. */
@@ -181,9 +207,10 @@ export class MqttBus implements Bus {
 }
 
 function clientOptions(options: MqttBusOptions): IClientOptions {
+  const presence = presenceOf(options);
   return {
     protocolVersion: 5,
-    clientId: `entrofleet-agent-${options.device}`,
+    clientId: options.clientId ?? `entrofleet-agent-${options.device}`,
     clean: true,
     keepalive: KEEPALIVE_SECONDS,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -197,23 +224,29 @@ function clientOptions(options: MqttBusOptions): IClientOptions {
       receiveMaximum: options.receiveMaximum,
       maximumPacketSize: options.maximumPacketBytes,
     },
-    will: {
-      topic: topics.presence(options.device),
-      payload: Buffer.from(presence(options, false)),
-      qos: 1,
-      retain: true,
-    },
+    ...(presence === null
+      ? {}
+      : {
+          will: {
+            topic: presence.topic,
+            payload: Buffer.from(presenceText(presence, false)),
+            qos: 1,
+            retain: true,
+          },
+        }),
   };
 }
 
-function presence(options: MqttBusOptions, online: boolean): string {
-  const message: Presence = {
-    schemaVersion: SCHEMA_VERSION,
-    device: options.device,
-    online,
-    boot: options.boot,
+function presenceOf({ presence, device, boot }: MqttBusOptions): BrokerPresence | null {
+  if (presence !== undefined) return presence;
+  return {
+    topic: topics.presence(device),
+    message: (online): Presence => ({ schemaVersion: SCHEMA_VERSION, device, online, boot }),
   };
-  return JSON.stringify(message);
+}
+
+function presenceText(presence: BrokerPresence, online: boolean): string {
+  return JSON.stringify(presence.message(online));
 }
 
 /** MQTT 5, section 3.14.2.1. */

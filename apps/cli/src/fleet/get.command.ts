@@ -1,6 +1,6 @@
 import { type FleetClient, RequestRefused } from '@entrofleet/client';
 import type { Command } from 'commander';
-import { CliError } from '../cli.error.ts';
+import { CliError, messageOf } from '../cli.error.ts';
 import type { CommandContext } from '../command.context.ts';
 import { addServerOption, connect, type ServerOptions } from './fleet.connection.ts';
 import {
@@ -119,6 +119,9 @@ async function watchList(
 ): Promise<void> {
   const { query, form, context } = options;
   const rows = new ShownRows(kind, form);
+  const onReconnect = (error: Error): void => {
+    context.complain(`${messageOf(error)}; trying again`);
+  };
   context.print(rows.header());
   while (!context.signal.aborted && kind.watch !== undefined) {
     const { items, resourceVersion } = await listAll(kind, client, query);
@@ -126,7 +129,8 @@ async function watchList(
     for (const shown of present) context.print(rows.row('PRESENT', shown, Date.now()));
     const from = { ...query, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
     try {
-      for await (const event of kind.watch(client, { query: from, signal: context.signal })) {
+      const request = { query: from, signal: context.signal, onReconnect };
+      for await (const event of kind.watch(client, request)) {
         context.print(rows.row(event.type, event.shown, Date.now()));
       }
     } catch (error) {

@@ -46,6 +46,8 @@ export interface ShownEvent {
 export interface WatchRequest {
   readonly query: ListQuery & { readonly resourceVersion?: string };
   readonly signal: AbortSignal;
+  /** Told when the connection was lost and is made again. */
+  readonly onReconnect: (error: Error) => void;
 }
 
 /** A kind of object that `get` and `describe` know. */
@@ -111,8 +113,8 @@ function resourceKind<T extends object>(parts: KindParts<T>): ResourceKind {
 const ofMetadata = ({ metadata }: { metadata: { name: string } }): string => metadata.name;
 
 function follow<P extends WatchPath>(path: P) {
-  return (client: FleetClient, { query, signal }: WatchRequest): AsyncGenerator<WatchEvent<P>> =>
-    watch(client, path, { query: query as WatchQuery<P>, signal });
+  return (client: FleetClient, request: WatchRequest): AsyncGenerator<WatchEvent<P>> =>
+    watch(client, path, { ...request, query: request.query as WatchQuery<P> });
 }
 
 const models = resourceKind<Schemas['Model']>({

@@ -17,6 +17,7 @@ export interface OpenArtifact {
   readonly source: Pick<ChunkSource, 'read' | 'close'>;
   readonly headerChunks: number;
   readonly chunkCount: number;
+  readonly chunkSizeBytes: number;
 }
 
 /** The artifacts, and deltas between them, that chunks are handed out of; the least recently used file is closed first. */
@@ -88,8 +89,8 @@ export class ChunkLibrary implements OnModuleDestroy {
       const open = artifact === undefined ? openDeltaChunks : openChunks;
       const source = await open(this.blobs.path(id), { id });
       this.#complaints.delete(id);
-      const { headerChunks, chunkCount } = ref;
-      return { source, headerChunks: headerChunks.length, chunkCount };
+      const { headerChunks, chunkCount, chunkSizeBytes } = ref;
+      return { source, headerChunks: headerChunks.length, chunkCount, chunkSizeBytes };
     } catch (error) {
       this.#complainOnce(id, messageOf(error));
       return undefined;

@@ -95,8 +95,14 @@ export function missingBytes(report: Report | null, target: Target): number {
   return Math.max(0, target.artifact.sizeBytes - heldBytes);
 }
 
+/** The model that stays in memory beside a new one; after a start it is still being loaded. */
+function runningOf(report: Report): Report['active'] {
+  return report.active ?? report.restoring ?? null;
+}
+
 function runningBytesOf(report: Report, footprints: Footprints): number {
-  const held = report.active === null ? undefined : footprints.get(report.active.artifactId);
+  const running = runningOf(report);
+  const held = running === null ? undefined : footprints.get(running.artifactId);
   if (held === undefined) return 0;
   const isDecoded = held.decodedBytes <= report.capabilities.memoryBytes;
   return isDecoded ? held.decodedBytes : Math.min(held.codedBytes, held.decodedBytes);
@@ -111,7 +117,7 @@ function roomFor(report: Report, footprints: Footprints): number {
 
 function memoryMisfit(report: Report, target: Target, footprints: Footprints): Misfit | undefined {
   const { memoryBytes, memoryAvailableBytes } = report.capabilities;
-  const running = report.active;
+  const running = runningOf(report);
   const runningBytes = runningBytesOf(report, footprints);
   const weightBytes = Math.min(target.memoryBytes, target.artifact.sizeBytes);
   const ownBytes = weightBytes + target.kvCacheBytes;

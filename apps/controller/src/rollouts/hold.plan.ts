@@ -48,7 +48,8 @@ export function decideHolds(facts: HoldFacts): HoldDecision {
   const updating = verdicts.filter(isUpdating);
   const down = verdicts.filter((verdict) => isDown(verdict.member));
   const atRisk = updating.filter((verdict) => isAtRisk(verdict, facts));
-  let used = down.length + atRisk.length;
+  const causes = [...down, ...atRisk];
+  let used = causes.length;
   const holds = new Map<string, Hold>();
   const waiting = { download: 0, activation: 0, room: 0 };
   for (const verdict of updating) {
@@ -71,18 +72,25 @@ export function decideHolds(facts: HoldFacts): HoldDecision {
       keep('None');
     } else if (stage === 'Activation' && member.state === 'Updating' && used < limit) {
       // A device whose last word is older than ours to it is counted already.
-      if (!isAtRisk(verdict, facts)) used++;
+      if (!isAtRisk(verdict, facts)) {
+        used++;
+        causes.push(verdict);
+      }
       keep('None');
     } else {
       if (stage === 'Activation') waiting.room++;
       keep('Activation');
     }
   }
-  return { holds, stalls: stallsOf(facts, { waiting, limit, used, causes: [...down, ...atRisk] }) };
+  return { holds, stalls: stallsOf(facts, { waiting, limit, used, causes }) };
 }
 
-function isUpdating({ member, asked }: MemberVerdict): boolean {
-  if (member.wave === null) return false;
+/** Also one that was asked before a crash kept that from being saved. */
+function isUpdating({ member, asked, isAsked }: MemberVerdict): boolean {
+  if (member.wave === null) {
+    const isOnItsWay = member.state === 'Offline' || member.state === 'Pending';
+    return isAsked && isOnItsWay && isUnfinished(asked, member);
+  }
   return member.state === 'Updating' || (member.state === 'Offline' && isUnfinished(asked, member));
 }
 

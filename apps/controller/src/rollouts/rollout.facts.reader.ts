@@ -82,7 +82,10 @@ export class RolloutFactsReader {
     members: readonly Member[],
   ): Promise<Artifact[]> {
     const ids = new Set([
-      ...devices.flatMap(({ status }) => status.report?.active?.artifactId ?? []),
+      ...devices.flatMap(({ status: { report } }) => [
+        ...(report?.active == null ? [] : [report.active.artifactId]),
+        ...(report?.restoring == null ? [] : [report.restoring.artifactId]),
+      ]),
       ...members.flatMap(({ previous }) => previous?.artifactId ?? []),
     ]);
     const found = await Promise.all([...ids].map((id) => this.artifacts.findById(id)));

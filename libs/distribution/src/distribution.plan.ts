@@ -1,4 +1,5 @@
-import type { Bitmap } from '@entrofleet/protocol';
+import { type Bitmap, LIMITS } from '@entrofleet/protocol';
+import { FairTurns } from './fair.turns.ts';
 
 /** What one device says it lacks of one artifact. */
 export interface WantList {
@@ -9,11 +10,22 @@ export interface WantList {
   /** Chunks that may be in flight towards the device. */
   readonly window: number;
   readonly lacking: Bitmap;
+  /** Where the device is sent its chunks; the shared lane unless told. */
+  readonly lane?: string;
+  /** Of the largest chunk. */
+  readonly chunkSizeBytes?: number;
+  /** What can be published now, when that is not all of it; it may grow. */
+  readonly available?: { has(index: number): boolean };
 }
 
 export interface NextChunk {
   readonly artifact: string;
   readonly index: number;
+  readonly lane: string;
+  /** At most. */
+  readonly sizeBytes: number;
+  /** Devices that get a copy, whether they lack it or not. */
+  readonly takers: number;
 }
 
 /** A chunk on its way to one device. */
@@ -37,6 +49,7 @@ interface DeviceFlow {
   cursor: number;
 }
 
+/** An artifact on one lane. */
 interface ArtifactFlow {
   readonly devices: Map<string, DeviceFlow>;
   /** Devices that may have room and lack something, in the order in which they get their turn. */
@@ -47,6 +60,11 @@ interface ArtifactFlow {
   readonly recent: { readonly index: number; readonly order: number; readonly sentMs: number }[];
   /** When devices that have gone are looked for again. */
   expiryMs: number;
+}
+
+interface ArtifactLanes {
+  readonly flows: Map<string, ArtifactFlow>;
+  readonly turns: FairTurns<string>;
 }
 
 /**
@@ -67,32 +85,35 @@ const EXPIRY_PAUSE_MS = 1000;
 const REORDERED_CHUNKS = 3;
 
 /**
- * Decides which chunk is published next. Each wanted chunk goes out once for all devices that lack
- * it; a device with room in its window drives, slower ones receive along and ask again for what
- * they missed. Nothing is sent twice to a device unless a newer want-list shows that it was lost.
+ * Decides which chunk is published next. Each wanted chunk goes out once on a lane for all devices
+ * there that lack it; a device with room in its window drives, slower ones receive along and ask
+ * again for what they missed. Nothing is sent twice to a device unless a newer want-list shows that
+ * it was lost. Artifacts get equal shares of the bytes, and lanes equal shares of their artifact's.
  *
  * All of this is memory of what was said lately: forgetting it costs duplicates, never a chunk.
  */
 export class DistributionPlan {
-  /** In the order in which they get their turn. */
-  readonly #artifacts = new Map<string, ArtifactFlow>();
+  readonly #artifacts = new Map<string, ArtifactLanes>();
+  readonly #turns = new FairTurns<string>();
+  readonly #placeOf = new Map<string, { readonly artifact: string; readonly lane: string }>();
   #order = 0;
+  /** When the first lane that may not be sent anything may be again. */
+  #openMs = Number.POSITIVE_INFINITY;
 
   /** Takes in a want-list; it replaces the device's earlier one. */
   want(want: WantList, nowMs: number): void {
-    const { device, artifact, lacking } = want;
-    for (const [id, other] of this.#artifacts) {
-      // A device fetches one artifact at a time.
-      if (id !== artifact && drop(other, device)) this.#dropIfIdle(id, other);
+    const { device, artifact, lacking, lane = '' } = want;
+    const place = this.#placeOf.get(device);
+    // A device fetches one artifact at a time, on one lane.
+    if (place !== undefined && (place.artifact !== artifact || place.lane !== lane)) {
+      this.#leave(device, place);
     }
-    const flow = this.#artifacts.get(artifact) ?? newFlow();
-    const previous = flow.devices.get(device);
     if (lacking.count === 0) {
-      drop(flow, device);
-      this.#dropIfIdle(artifact, flow);
+      this.#leave(device, { artifact, lane });
       return;
     }
-    this.#artifacts.set(artifact, flow);
+    const flow = this.#flowOf(artifact, lane);
+    const previous = flow.devices.get(device);
     const lacksHeader = firstLacking(lacking) < want.headerChunks;
     const flights = stillFlying(previous, lacking, nowMs);
     if (previous === undefined || (previous.lacksHeader && !lacksHeader)) {
@@ -109,32 +130,48 @@ export class DistributionPlan {
       assumedUntilMs,
       cursor: 0,
     });
+    this.#placeOf.set(device, { artifact, lane });
     flow.ready.add(device);
     flow.assuming.delete(device);
     if (Number.isFinite(assumedUntilMs)) flow.assuming.add(device);
   }
 
-  /** The chunk to publish now, or `undefined` when every window is full or nothing is lacking. */
-  next(nowMs: number): NextChunk | undefined {
-    for (const [artifact, flow] of this.#artifacts) {
-      expire(flow, nowMs);
-      const index = this.#nextOf(flow, nowMs);
-      if (index === undefined) {
-        this.#dropIfIdle(artifact, flow);
-        continue;
+  /**
+   * The chunk to publish now, or `undefined` when every window is full, nothing is lacking, or no
+   * lane may be sent anything.
+   * @param waitMs how long a lane may not be sent anything.
+   */
+  next(nowMs: number, waitMs: (lane: string) => number = () => 0): NextChunk | undefined {
+    this.#openMs = Number.POSITIVE_INFINITY;
+    for (const artifact of this.#turns.inTurn()) {
+      const known = this.#artifacts.get(artifact);
+      if (known === undefined) continue;
+      for (const lane of known.turns.inTurn()) {
+        const flow = known.flows.get(lane);
+        if (flow === undefined) continue;
+        for (const device of expire(flow, nowMs)) this.#placeOf.delete(device);
+        const blockedMs = flow.ready.size === 0 ? 0 : waitMs(lane);
+        if (blockedMs > 0) {
+          this.#openMs = Math.min(this.#openMs, nowMs + blockedMs);
+          continue;
+        }
+        const sent = this.#nextOf(flow, nowMs);
+        if (sent === undefined) {
+          this.#dropIfIdle({ artifact, lane });
+          continue;
+        }
+        known.turns.spend(lane, sent.sizeBytes);
+        this.#turns.spend(artifact, sent.sizeBytes);
+        return { artifact, lane, takers: flow.devices.size, ...sent };
       }
-      // It goes to the end of the line.
-      this.#artifacts.delete(artifact);
-      this.#artifacts.set(artifact, flow);
-      return { artifact, index };
     }
     return undefined;
   }
 
   /** When {@link next} should be asked again although nothing has happened, if ever. */
   wakeMs(): number | undefined {
-    let earliestMs = Number.POSITIVE_INFINITY;
-    for (const flow of this.#artifacts.values()) {
+    let earliestMs = this.#openMs;
+    for (const flow of this.#flows()) {
       const [first = ''] = flow.assuming;
       const device = flow.devices.get(first);
       if (device !== undefined) earliestMs = Math.min(earliestMs, device.assumedUntilMs);
@@ -143,8 +180,8 @@ export class DistributionPlan {
   }
 
   /** The chunk could not be published after all. */
-  unsent(chunk: NextChunk): void {
-    const flow = this.#artifacts.get(chunk.artifact);
+  unsent(chunk: Pick<NextChunk, 'artifact' | 'index' | 'lane'>): void {
+    const flow = this.#artifacts.get(chunk.artifact)?.flows.get(chunk.lane);
     for (const [name, device] of flow?.devices ?? []) {
       const flight = device.flights.get(chunk.index);
       if (flight === undefined) continue;
@@ -155,12 +192,53 @@ export class DistributionPlan {
     }
   }
 
-  /** Forgets all that is wanted of an artifact, e.g. because it has gone. */
-  forget(artifact: string): void {
-    this.#artifacts.delete(artifact);
+  /** More of the artifact is available than before. */
+  grown(artifact: string): void {
+    for (const flow of this.#artifacts.get(artifact)?.flows.values() ?? []) {
+      for (const device of flow.devices.keys()) flow.ready.add(device);
+    }
   }
 
-  #nextOf(flow: ArtifactFlow, nowMs: number): number | undefined {
+  /** Whether some device lacks something of the artifact. */
+  isWanted(artifact: string): boolean {
+    const flows = [...(this.#artifacts.get(artifact)?.flows.values() ?? [])];
+    return flows.some((flow) => flow.devices.size > 0);
+  }
+
+  /** Forgets all that is wanted of an artifact, e.g. because it has gone. */
+  forget(artifact: string): void {
+    for (const flow of this.#artifacts.get(artifact)?.flows.values() ?? []) {
+      for (const device of flow.devices.keys()) this.#placeOf.delete(device);
+    }
+    this.#artifacts.delete(artifact);
+    this.#turns.delete(artifact);
+  }
+
+  *#flows(): Generator<ArtifactFlow> {
+    for (const { flows } of this.#artifacts.values()) yield* flows.values();
+  }
+
+  #flowOf(artifact: string, lane: string): ArtifactFlow {
+    const known = this.#artifacts.get(artifact) ?? { flows: new Map(), turns: new FairTurns() };
+    const flow = known.flows.get(lane) ?? newFlow();
+    this.#artifacts.set(artifact, known);
+    this.#turns.add(artifact);
+    known.flows.set(lane, flow);
+    known.turns.add(lane);
+    return flow;
+  }
+
+  #leave(device: string, place: { artifact: string; lane: string }): void {
+    this.#placeOf.delete(device);
+    const flow = this.#artifacts.get(place.artifact)?.flows.get(place.lane);
+    if (flow !== undefined) drop(flow, device);
+    this.#dropIfIdle(place);
+  }
+
+  #nextOf(
+    flow: ArtifactFlow,
+    nowMs: number,
+  ): { readonly index: number; readonly sizeBytes: number } | undefined {
     for (const name of flow.ready) {
       // It goes to the end of the line, or waits until a want-list or a lost chunk gives it room.
       flow.ready.delete(name);
@@ -170,7 +248,7 @@ export class DistributionPlan {
       if (index === undefined) continue;
       flow.ready.add(name);
       this.#send(flow, index, nowMs);
-      return index;
+      return { index, sizeBytes: device.want.chunkSizeBytes ?? LIMITS.chunkSizeBytes };
     }
     return undefined;
   }
@@ -186,9 +264,17 @@ export class DistributionPlan {
     }
   }
 
-  #dropIfIdle(artifact: string, flow: ArtifactFlow): void {
+  #dropIfIdle({ artifact, lane }: { artifact: string; lane: string }): void {
+    const known = this.#artifacts.get(artifact);
+    const flow = known?.flows.get(lane);
     // What was sent lately is still needed for devices that ask a moment later.
-    if (flow.devices.size === 0 && flow.recent.length === 0) this.#artifacts.delete(artifact);
+    if (known === undefined || flow === undefined) return;
+    if (flow.devices.size > 0 || flow.recent.length > 0) return;
+    known.flows.delete(lane);
+    known.turns.delete(lane);
+    if (known.flows.size > 0) return;
+    this.#artifacts.delete(artifact);
+    this.#turns.delete(artifact);
   }
 }
 
@@ -202,11 +288,10 @@ function newFlow(): ArtifactFlow {
   };
 }
 
-/** @returns whether the device was there. */
-function drop(flow: ArtifactFlow, device: string): boolean {
+function drop(flow: ArtifactFlow, device: string): void {
   flow.ready.delete(device);
   flow.assuming.delete(device);
-  return flow.devices.delete(device);
+  flow.devices.delete(device);
 }
 
 function firstLacking(lacking: Bitmap): number {
@@ -220,10 +305,16 @@ function takes(device: DeviceFlow, index: number): boolean {
 }
 
 function nextFor(device: DeviceFlow): number | undefined {
-  for (const index of device.want.lacking.indices(device.cursor)) {
+  const { lacking, available } = device.want;
+  let isUnbroken = true;
+  for (const index of lacking.indices(device.cursor)) {
     if (!takes(device, index)) return undefined;
-    if (!device.flights.has(index)) return index;
-    device.cursor = index + 1;
+    if (device.flights.has(index)) {
+      if (isUnbroken) device.cursor = index + 1;
+      continue;
+    }
+    if (available?.has(index) ?? true) return index;
+    isUnbroken = false;
   }
   return undefined;
 }
@@ -262,7 +353,8 @@ function assumeRecent(on: {
   }
 }
 
-function expire(flow: ArtifactFlow, nowMs: number): void {
+/** @returns devices that have gone. */
+function expire(flow: ArtifactFlow, nowMs: number): string[] {
   const fresh = flow.recent.findIndex((sent) => nowMs - sent.sentMs < ASSUMED_MS);
   flow.recent.splice(0, fresh === -1 ? flow.recent.length : fresh);
   for (const name of flow.assuming) {
@@ -273,11 +365,11 @@ function expire(flow: ArtifactFlow, nowMs: number): void {
     dropAssumed(device);
     flow.ready.add(name);
   }
-  if (nowMs < flow.expiryMs) return;
+  if (nowMs < flow.expiryMs) return [];
   flow.expiryMs = nowMs + EXPIRY_PAUSE_MS;
-  for (const [name, device] of flow.devices) {
-    if (nowMs - device.wantedMs >= WANT_EXPIRY_MS) drop(flow, name);
-  }
+  const gone = [...flow.devices.values()].filter((d) => nowMs - d.wantedMs >= WANT_EXPIRY_MS);
+  for (const { want } of gone) drop(flow, want.device);
+  return gone.map(({ want }) => want.device);
 }
 
 function dropAssumed(device: DeviceFlow): void {

@@ -1,0 +1,59 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PLANTED_BUGS, type PlantedBug } from './planted.bugs.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+/** A bug that so many seeds do not show is not found. */
+const SEEDS = 300;
+
+/** Plants one bug at a time in a copy of the sources and looks whether the simulation finds it. */
+let missed = 0;
+for (const bug of PLANTED_BUGS) {
+  const found = findBug(bug);
+  console.log(`${found === undefined ? 'MISSED' : 'found '}  ${bug.name}: ${found ?? ''}`);
+  if (found === undefined) missed++;
+}
+console.log(`${PLANTED_BUGS.length - missed} of ${PLANTED_BUGS.length} planted bugs were found`);
+process.exitCode = missed === 0 ? 0 : 1;
+
+/** @returns what the simulation says, or `undefined` when it says nothing. */
+function findBug(bug: PlantedBug): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'entrofleet-bug-'));
+  try {
+    copySources(folder);
+    plant(bug, folder);
+    const script = 'test/simulation/fleet/sim.main.ts';
+    const options = ['--seeds', `${SEEDS}`, '--stop-at-first'];
+    const run = spawnSync(process.execPath, [...process.execArgv, script, ...options], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    if (run.status === 0) return undefined;
+    return run.stderr.split('\n').find((line) => line.startsWith('seed ')) ?? run.stderr;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function copySources(folder: string): void {
+  for (const part of ['apps/agent/src', 'apps/controller/src', 'test/simulation', 'test/support']) {
+    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
+  }
+  for (const part of ['libs', 'node_modules', 'package.json', 'apps/controller/node_modules']) {
+    symlinkSync(join(ROOT, part), join(folder, part));
+  }
+}
+
+function plant(bug: PlantedBug, folder: string): void {
+  const path = join(folder, bug.file);
+  const text = readFileSync(path, 'utf8');
+  if (text.split(bug.find).length !== 2) {
+    throw new Error(`${bug.file} does not have this exactly once: ${bug.find}`);
+  }
+  writeFileSync(
+    path,
+    text.replace(bug.find, () => bug.replace),
+  );
+}
