@@ -61,7 +61,7 @@ prebuild: setup ## Compile the native addon for x64 and arm64 machines without a
 
 .PHONY: agent-package
 agent-package: prebuild ## Pack what an edge node gets: dist/entrofleet-agent.tar.gz, to be unpacked in /opt
-	@rm -rf dist/entrofleet && sh deploy/package/agent.sh dist/entrofleet
+	@rm -rf dist/entrofleet && sh deploy/package/app.sh agent dist/entrofleet
 	@tar -czf dist/entrofleet-agent.tar.gz --owner=0 --group=0 -C dist entrofleet && rm -rf dist/entrofleet
 	@ls -sh dist/entrofleet-agent.tar.gz
 

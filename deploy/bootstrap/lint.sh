@@ -22,10 +22,17 @@ shell_scripts() {
   git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 }
 
+dockerfiles() {
+  for file in deploy/docker/*.Dockerfile; do
+    dockerfile-utils lint "$file" || return 1
+  done
+}
+
 check biome biome ci --colors=off --error-on-warnings .
 check types tsc -p tsconfig.test.json
 check dependencies depcruise --config .dependency-cruiser.mjs libs apps
 check shell shell_scripts
+check dockerfiles dockerfiles
 
 if [ -n "$failed" ]; then
   printf 'lint: FAILED:%s\n' "$failed"

@@ -1,5 +1,10 @@
 # docker build -f deploy/docker/agent.Dockerfile -t entrofleet/agent:0.1.0 .
-FROM node:24-bookworm AS build
+# For both processors, compiled and packed where the build runs, nothing emulated:
+# docker buildx build --platform linux/amd64,linux/arm64 -f deploy/docker/agent.Dockerfile .
+FROM --platform=$BUILDPLATFORM node:24-bookworm AS build
+# The other processor's compiler.
+RUN if [ "$(dpkg --print-architecture)" = amd64 ]; then other=aarch64; else other=x86-64; fi \
+  && apt-get update && apt-get install -y --no-install-recommends "g++-$other-linux-gnu"
 WORKDIR /opt/entrofleet
 COPY package.json package-lock.json .npmrc ./
 COPY libs/protocol/package.json libs/protocol/
@@ -14,19 +19,27 @@ COPY apps/controller/package.json apps/controller/
 COPY apps/agent/package.json apps/agent/
 COPY apps/cli/package.json apps/cli/
 RUN npm ci
+COPY libs/native libs/native
+ARG TARGETARCH
+RUN sh libs/native/prebuild/cross.sh "$TARGETARCH"
 COPY tsconfig.json tsconfig.base.json README.md LICENSE ./
-COPY deploy/package deploy/package
-COPY deploy/systemd deploy/systemd
 COPY libs libs
 COPY apps apps
-RUN make -C libs/native -j"$(nproc)" prebuild-one && npx tsc -b && sh deploy/package/agent.sh /out
+RUN npx tsc -b
+COPY deploy/package deploy/package
+COPY deploy/install-agent.sh deploy/
+COPY deploy/systemd deploy/systemd
+RUN sh deploy/package/app.sh agent ../image && mkdir ../data
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production ENTROFLEET_DATA_DIR=/var/lib/entrofleet-agent HOST=0.0.0.0
 WORKDIR /opt/entrofleet
-COPY --from=build /out ./
-RUN install -d -o node -g node "$ENTROFLEET_DATA_DIR"
-USER node
+COPY --from=build /opt/image ./
+COPY --from=build --chown=1000:1000 /opt/data /var/lib/entrofleet-agent
+# As a number, so that Kubernetes can tell that it is not root.
+USER 1000:1000
 VOLUME ["/var/lib/entrofleet-agent"]
 EXPOSE 8081
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8081}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "apps/agent/dist/main.js"]

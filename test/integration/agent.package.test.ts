@@ -21,7 +21,7 @@ beforeAll(async () => {
   makeNative('prebuild-one');
   if (missingArmTools.length === 0) makeNative('prebuild-one', ...FOR_ARM);
   folder = join(await temporaryFolder('package'), 'entrofleet');
-  execFileSync('sh', [join(ROOT, 'deploy/package/agent.sh'), folder]);
+  execFileSync('sh', [join(ROOT, 'deploy/package/app.sh'), 'agent', folder]);
 }, COMPILE_MS);
 
 /** Runs Node in the package's folder with nothing on PATH. */

@@ -38,7 +38,7 @@ describe.each(['controller', 'agent'] as const)('the systemd unit of the %s', (a
 
   test('is sandboxed', () => {
     for (const setting of [
-      'DynamicUser=yes',
+      app === 'agent' ? 'User=entrofleet-agent' : 'DynamicUser=yes',
       'NoNewPrivileges=yes',
       'ProtectSystem=strict',
       'ProtectHome=yes',
@@ -47,6 +47,21 @@ describe.each(['controller', 'agent'] as const)('the systemd unit of the %s', (a
     ]) {
       expect(unit.split('\n')).toContain(setting);
     }
+  });
+
+  const scores = spawnSync('systemd-analyze', ['security', '--help'], { encoding: 'utf8' });
+  const canScore = scores.stdout?.includes('--offline') === true;
+  if (!canScore) console.warn(`SKIPPED: the score of the ${app}'s unit: no systemd 250 or newer`);
+  test.skipIf(!canScore)('has a score of at most 2, and the one it states for this systemd', () => {
+    const path = join(ROOT, `deploy/systemd/entrofleet-${app}.service`);
+    const { stdout } = spawnSync('systemd-analyze', ['security', '--offline=true', path], {
+      encoding: 'utf8',
+    });
+    const score = /Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1];
+    expect(Number(score)).toBeLessThanOrEqual(2);
+    const [, stated, version] = /It scores ([\d.]+) .* in systemd (\d+):/.exec(unit) ?? [];
+    const { stdout: about } = spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' });
+    if (about.startsWith(`systemd ${version} `)) expect(score).toBe(stated);
   });
 
   test('and its example file name options that exist', () => {

@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import type { Uplink } from './download.ts';
 import { AgentError } from './errors.ts';
+import { type ServiceEnvironment, serviceEnvironment } from './service.environment.ts';
 
 const MIB = 1024 * 1024;
 const DAY_SECONDS = 24 * 3600;
@@ -239,6 +240,11 @@ function uplinkOf(labels: Labels, isRelayed: boolean): Uplink {
 /** The process's own environment. */
 export function readProcessConfig(): AgentConfig {
   return readConfig(process.env);
+}
+
+/** What the service manager that started this process has told it. */
+export function readServiceEnvironment(): ServiceEnvironment | null {
+  return serviceEnvironment(process.env, process.pid);
 }
 
 export function helpText(version: string): string {

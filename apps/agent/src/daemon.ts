@@ -25,6 +25,8 @@ import { startHttpServer } from './serve/http.server.ts';
 import { ModelSlot } from './serve/model.slot.ts';
 import { RequestGate } from './serve/request.gate.ts';
 import { ServingMetrics } from './serve/serving.metrics.ts';
+import { serviceCondition } from './service.condition.ts';
+import type { ServiceCondition } from './service.notices.ts';
 import { ServingHealth } from './serving.health.ts';
 import { UpdateJournal } from './update.journal.ts';
 
@@ -38,6 +40,8 @@ const READ_SAMPLE_BYTES = 256 * 1024 * 1024;
 /** A running agent. */
 export interface Daemon {
   readonly endpoint: string;
+  /** As it is at this moment, for the service manager. */
+  condition(): ServiceCondition;
   stop(): Promise<void>;
 }
 
@@ -70,7 +74,7 @@ export async function startDaemon(use: {
       await daemon.stop();
       await lock.release();
     };
-    return { endpoint: daemon.endpoint, stop };
+    return { ...daemon, stop };
   } catch (error) {
     await lock.release();
     throw error;
@@ -160,7 +164,11 @@ async function assemble(use: {
   });
   agent.start();
   // The journal's first record of this start comes first; what room is left then is kept again.
-  void agent.settled().then(() => reserve.take());
+  let hasResumed = false;
+  void agent.settled().then(() => {
+    hasResumed = true;
+    return reserve.take();
+  });
   bus.subscribe(topics.desired(device), (_, payload) => {
     try {
       const desired = parseDesired(payload, device);
@@ -171,6 +179,11 @@ async function assemble(use: {
   });
   return {
     endpoint,
+    condition: () => {
+      const { situation } = agent;
+      const serving = slot.current?.target ?? null;
+      return serviceCondition({ situation, serving, hasResumed, isListening: http.isListening });
+    },
     stop: async () => {
       await Promise.all([measurements.stop(), http.close(config.httpDrainMs)]);
       await reporter.stop();

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-import { helpText, readProcessConfig } from './config.ts';
-import { startDaemon } from './daemon.ts';
+import { native } from '@entrofleet/native';
+import { helpText, readProcessConfig, readServiceEnvironment } from './config.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
 import { failureOf } from './errors.ts';
 import { createLog, type Log } from './log.ts';
+import { ServiceNotices } from './service.notices.ts';
 import { agentVersion } from './version.ts';
 
 const EXIT_OF_REASON: Readonly<Record<string, number>> = {
@@ -32,13 +34,27 @@ async function run(): Promise<void> {
     process.title = 'entrofleet-agent';
     log.info(`entrofleet-agent ${agentVersion()} for ${config.device} in ${config.dataFolder}`);
     const daemon = await startDaemon({ config, log, agentVersion: agentVersion() });
+    const notices = serviceNotices(daemon, log);
+    notices?.start();
     const timeoutMs = config.httpDrainMs + STOP_TIMEOUT_MS;
-    stopOnSignal({ log, timeoutMs, stop: () => daemon.stop() });
+    const stop = (): Promise<void> => {
+      notices?.stop();
+      return daemon.stop();
+    };
+    stopOnSignal({ log, timeoutMs, stop });
   } catch (error) {
     const { reason, message } = failureOf(error);
     log.error(`${reason}: ${message}`);
     process.exit(EXIT_OF_REASON[reason] ?? 1);
   }
+}
+
+/** @returns null when no service manager wants to hear of the agent. */
+function serviceNotices(daemon: Daemon, log: Log): ServiceNotices | null {
+  const environment = readServiceEnvironment();
+  if (environment === null) return null;
+  const { notifyService: send } = native;
+  return new ServiceNotices({ environment, send, condition: () => daemon.condition(), log });
 }
 
 function stopOnSignal(use: { log: Log; timeoutMs: number; stop: () => Promise<void> }): void {

@@ -31,12 +31,20 @@ async function start(config: Config, log: Log): Promise<NestExpressApplication> 
   // Imported late, so that an addon that cannot be loaded is reported like any other failure.
   const { appModule } = await import('./app.module.ts');
   const { setUpHttp } = await import('./http/http.setup.ts');
+  const { Database } = await import('./adapters/db.ts');
   const app = await NestFactory.create<NestExpressApplication>(appModule(config), {
     bodyParser: false,
     abortOnError: false,
     logger: new NestLogger(log),
   });
   setUpHttp(app, config);
+  // The database may come up long after this process, and only then is its schema seen.
+  app
+    .get(Database)
+    .whenReady()
+    .catch((error: unknown) => {
+      if (error instanceof StartupError) end(exitCode(error), messageOf(error));
+    });
   try {
     await app.listen(config.port, config.host);
   } catch (cause) {

@@ -33,6 +33,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_calibration(env, exports);
   add_engine(env, exports);
   add_loader(env, exports);
+  add_service(env, exports);
   return exports;
 }
 

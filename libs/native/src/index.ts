@@ -6,12 +6,14 @@ import type { CalibrationBinding } from './calibration.types.ts';
 import type { CodecBinding } from './codec.types.ts';
 import type { EngineBinding } from './engine.types.ts';
 import type { LoaderBinding } from './loader.types.ts';
+import type { ServiceBinding } from './service.types.ts';
 
 export { NativeUnavailable } from './addon.loader.ts';
 export type * from './calibration.types.ts';
 export type * from './codec.types.ts';
 export type * from './engine.types.ts';
 export type * from './loader.types.ts';
+export type * from './service.types.ts';
 
 /** The instruction sets that there are kernels for; neon-dot is NEON with dot products. */
 export const ISA_NAMES = ['portable', 'neon', 'neon-dot', 'avx2', 'avx512'] as const;
@@ -24,7 +26,12 @@ export interface CpuBinding {
   forceIsa(name: IsaName): boolean;
 }
 
-type Addon = CpuBinding & CodecBinding & CalibrationBinding & EngineBinding & LoaderBinding;
+type Addon = CpuBinding &
+  CodecBinding &
+  CalibrationBinding &
+  EngineBinding &
+  LoaderBinding &
+  ServiceBinding;
 
 /** The one instance of the addon in this process. */
 export const native: Addon = loadAddon({

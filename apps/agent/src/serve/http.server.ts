@@ -92,6 +92,10 @@ export class HttpServer {
   }
 
   /** Where clients reach the API, e.g. `http://127.0.0.1:8081`. */
+  get isListening(): boolean {
+    return this.#server.listening;
+  }
+
   get endpoint(): string {
     const { host, port } = this.#options;
     const address = this.#server.address();

@@ -1,21 +1,17 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { PGlite } from '@electric-sql/pglite';
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely';
 import type { Config } from '../config.ts';
 import { messageOf, StartupError, Unavailable } from '../errors.ts';
 import { lockFile } from './db.lock.ts';
+import { migrate } from './db.migrations.ts';
 import type { Schema } from './db.schema.ts';
 import { makeFolder } from './folder.ts';
 import type { Log } from './log.ts';
 import { openPostgresPool } from './postgres.pool.ts';
 
-const MIGRATIONS = fileURLToPath(new URL('../../migrations/', import.meta.url));
 const RETRY_MS = { first: 500, last: 10_000 };
-/** Any number, the same in every controller: who holds it may migrate. */
-const MIGRATION_LOCK = 7_246_113;
 
 /**
  * The record: PostgreSQL by `DATABASE_URL`, else PGlite in the data folder. Both run the same SQL.
@@ -81,7 +77,10 @@ export class Database {
     throw new Unavailable('DatabaseUnavailable', 'the database is not reachable yet; try again');
   }
 
-  /** Resolves once migrations have run; rejects when the database is closed before. */
+  /**
+   * Resolves once migrations have run; rejects when the database is closed before.
+   * @throws StartupError `SchemaNewer` when a newer controller has migrated the database.
+   */
   whenReady(): Promise<void> {
     return this.#ready;
   }
@@ -107,6 +106,7 @@ export class Database {
         this.#migrated = true;
         if (lastError !== '') this.#log.info('database reachable');
       } catch (error) {
+        if (error instanceof StartupError) throw error;
         const message = messageOf(error instanceof Unavailable ? error.cause : error);
         if (message !== lastError) this.#log.warn('database not usable yet', { error: message });
         lastError = message;
@@ -129,38 +129,4 @@ async function openFolder(dataFolder: string): Promise<() => Promise<void>> {
       { cause },
     );
   }
-}
-
-/** Runs each file of migrations/ once, in the order of names, all in one locked transaction. */
-async function migrate(kysely: Kysely<Schema>): Promise<void> {
-  const files = (await readdir(MIGRATIONS)).filter((file) => file.endsWith('.sql')).sort();
-  await kysely.transaction().execute(async (transaction) => {
-    // Should this machine vanish now, the lock must not stay with the server for hours.
-    await sql`set local idle_in_transaction_session_timeout = '60s'`.execute(transaction);
-    await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(transaction);
-    await sql`
-      create table if not exists migrations (name text primary key, run_at timestamptz not null)
-    `.execute(transaction);
-    const done = await sql<{ name: string }>`select name from migrations`.execute(transaction);
-    for (const file of files) {
-      if (done.rows.some((row) => row.name === file)) continue;
-      for (const statement of statements(await readFile(join(MIGRATIONS, file), 'utf8'))) {
-        await sql.raw(statement).execute(transaction);
-      }
-      await sql`insert into migrations values (${file}, now())`.execute(transaction);
-    }
-  });
-}
-
-/** A migration's statements end with a semicolon at the end of a line, but not within `$$`. */
-function statements(text: string): string[] {
-  const found: string[] = [];
-  let open = '';
-  for (const piece of text.split(/(?<=;)[ \t]*$/m)) {
-    open += piece;
-    if (open.split('$$').length % 2 === 0) continue;
-    if (open.trim() !== '') found.push(open.trim());
-    open = '';
-  }
-  return found;
 }
