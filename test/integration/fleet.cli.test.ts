@@ -44,7 +44,7 @@ describe('the command line of a fleet', { timeout: 180_000 }, () => {
     });
     const path = await writeTinyCheckpoint(join(folder, 'tiny'));
     const model = `
-apiVersion: entrofleet.io/v1
+apiVersion: entrofleet.io/v1alpha1
 kind: Model
 metadata: { name: tiny, labels: { team: edge } }
 spec:

@@ -28,7 +28,7 @@ Messages go to stderr after \`entrofleet: \`, results to stdout.
 \`apply\`, \`delete -f\` and \`rollout plan -f\` read YAML or JSON, one or several documents, in the shape that
 Kubernetes uses; what \`get -o yaml\` prints can be read again.
 
-    apiVersion: entrofleet.io/v1
+    apiVersion: entrofleet.io/v1alpha1
     kind: Rollout
     metadata:
       name: nightly

@@ -15,7 +15,7 @@ describe('readManifests', () => {
   it('takes back what get prints, also a list, without what only the controller says', () => {
     const metadata = { name: 'a', uid: 'u', generation: 3, creationTimestamp: 't', labels: {} };
     const object = {
-      apiVersion: 'entrofleet.io/v1',
+      apiVersion: 'entrofleet.io/v1alpha1',
       kind: 'Model',
       metadata: { ...metadata, resourceVersion: '9' },
       spec: {},
@@ -23,7 +23,7 @@ describe('readManifests', () => {
     };
     const wanted = { metadata: { name: 'a', labels: {}, resourceVersion: '9' }, spec: {} };
     expect(read(JSON.stringify(object))[0]?.input).toEqual(wanted);
-    const list = { apiVersion: 'entrofleet.io/v1', kind: 'ModelList', items: [object, object] };
+    const list = { apiVersion: 'entrofleet.io/v1alpha1', kind: 'ModelList', items: [object, object] };
     const manifests = read(JSON.stringify(list));
     expect(manifests.map(({ origin }) => origin)).toEqual(['f.yaml, items[0]', 'f.yaml, items[1]']);
     expect(manifests[1]?.input).toEqual(wanted);
@@ -33,7 +33,7 @@ describe('readManifests', () => {
     ['', 'f.yaml: holds no object'],
     ['a: [', 'f.yaml: '],
     ['kind: Pod\nmetadata: {name: a}', 'kind is "Pod"; use Model or Rollout'],
-    ['apiVersion: v1\nkind: Model', 'apiVersion is "v1"; use entrofleet.io/v1'],
+    ['apiVersion: v1\nkind: Model', 'apiVersion is "v1"; use entrofleet.io/v1alpha1'],
     ['kind: Model\nmetadata: {}', 'metadata.name is missing'],
     ['kind: Model\nmetadata: {name: a}\n---\njust text', 'f.yaml, document 2: is no object'],
     ['kind: Model\nmetadata: {name: a}\nvariants: []', 'unknown field "variants"'],

@@ -7,7 +7,7 @@ import { columnWidths, textTable } from './text.table.ts';
 export const OUTPUT_FORMS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type OutputForm = (typeof OUTPUT_FORMS)[number];
 
-export const API_VERSION = 'entrofleet.io/v1';
+export const API_VERSION = 'entrofleet.io/v1alpha1';
 
 export function outputOption(): Option {
   return new Option('-o, --output <form>', 'how to print')
