@@ -23,7 +23,11 @@ describe('readManifests', () => {
     };
     const wanted = { metadata: { name: 'a', labels: {}, resourceVersion: '9' }, spec: {} };
     expect(read(JSON.stringify(object))[0]?.input).toEqual(wanted);
-    const list = { apiVersion: 'entrofleet.io/v1alpha1', kind: 'ModelList', items: [object, object] };
+    const list = {
+      apiVersion: 'entrofleet.io/v1alpha1',
+      kind: 'ModelList',
+      items: [object, object],
+    };
     const manifests = read(JSON.stringify(list));
     expect(manifests.map(({ origin }) => origin)).toEqual(['f.yaml, items[0]', 'f.yaml, items[1]']);
     expect(manifests[1]?.input).toEqual(wanted);
