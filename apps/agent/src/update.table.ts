@@ -146,8 +146,10 @@ function effectsOn(situation: Situation): Effect[] {
     case 'Active':
       return [{ kind: 'Collect', keep: kept(situation) }];
     case 'Staged':
-    case 'Failed':
       return [{ kind: 'DropCandidate' }];
+    case 'Failed':
+      // Of artifacts that have failed only the last stays, or they would fill the disk.
+      return [{ kind: 'Collect', keep: kept(situation) }, { kind: 'DropCandidate' }];
     case 'Idle':
       return [{ kind: 'Collect', keep: kept(situation) }];
   }
