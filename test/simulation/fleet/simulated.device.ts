@@ -126,7 +126,7 @@ export class SimulatedDevice {
     const isAlive = () => self.life?.isAlive === true;
     const steps = simulatedSteps({
       ...{ device: name, time, random: this.#options.random, broker, connection, models },
-      ...{ disk: this.disk, memoryBytes: this.memoryBytes, isAlive },
+      ...{ disk: this.disk, isAlive },
       behaviourOf: (artifact) => this.#options.behaviourOf(artifact),
       clockOffMs: this.#options.clockOffMs,
       die: () => {

@@ -28,9 +28,8 @@ export interface StepWorld {
   readonly broker: SimulatedBroker;
   readonly connection: Connection;
   readonly disk: SimulatedDisk;
-  readonly memoryBytes: number;
   readonly clockOffMs: number;
-  /** Bytes of all models in memory; more than there is kills the process. */
+  /** All models in memory. */
   readonly models: Set<SimulatedModel>;
   behaviourOf(artifact: string): Behaviour;
   /** The process dies on the spot. */

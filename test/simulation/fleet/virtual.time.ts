@@ -5,7 +5,6 @@ interface Timer {
   readonly run: () => void;
   readonly everyMs: number | undefined;
   atMs: number;
-  cleared: boolean;
 }
 
 type Globals = Pick<
@@ -123,7 +122,7 @@ export class VirtualTime {
 
   #add(of: { delayMs: number; run: () => void; everyMs: number | undefined }): Timer {
     const atMs = this.#nowMs + Math.max(0, of.delayMs);
-    const timer = { id: ++this.#id, run: of.run, everyMs: of.everyMs, atMs, cleared: false };
+    const timer = { id: ++this.#id, run: of.run, everyMs: of.everyMs, atMs };
     this.#timers.set(timer.id, timer);
     this.#push(timer);
     return timer;
