@@ -6,6 +6,7 @@ import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
+import { EventStore } from '../events/event.store.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
@@ -36,7 +37,8 @@ beforeAll(async () => {
   store = new RolloutStore(database, clock);
   revisions = new RevisionStore(database, clock);
   wakeups = new RolloutWakeups(store, new NoQueue(), clock);
-  service = new RolloutService(store, revisions, wakeups, clock);
+  const events = new EventStore(database, clock);
+  service = new RolloutService(store, revisions, wakeups, events, clock);
 });
 beforeEach(async () => {
   await service.create(input());
