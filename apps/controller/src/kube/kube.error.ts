@@ -1,0 +1,40 @@
+/** What every failed call to the API server throws; `reason` is CamelCase and stable. */
+export class KubeError extends Error {
+  readonly reason: string;
+  /** HTTP status of the answer; `undefined` when there was none. */
+  readonly status: number | undefined;
+
+  constructor(
+    failure: { readonly reason: string; readonly message: string; readonly status?: number },
+    options?: ErrorOptions,
+  ) {
+    super(failure.message, options);
+    this.name = new.target.name;
+    this.reason = failure.reason;
+    this.status = failure.status;
+  }
+}
+
+/** No usable answer within the deadline: no connection, silence, 429 or 5xx. Try again later. */
+export class KubeUnavailable extends KubeError {}
+
+/** 401, also with credentials that were read anew. */
+export class KubeUnauthorized extends KubeError {}
+
+/** 403: the service account's Role lacks a verb; the message names it. */
+export class KubeForbidden extends KubeError {}
+
+/** 404 of a write: the object is not there, or not any more. */
+export class KubeNotFound extends KubeError {}
+
+/** 409 `Conflict`: the object is not the version (or not the object) that was meant. Read again. */
+export class KubeConflict extends KubeError {}
+
+/** 409 `AlreadyExists` of a create. */
+export class KubeAlreadyExists extends KubeError {}
+
+/** 410: the history that was asked for, or a list's `continue`, is gone. List again. */
+export class KubeGone extends KubeError {}
+
+/** 400, 413 or 422: the API server refuses the content. The same call never succeeds. */
+export class KubeInvalid extends KubeError {}
