@@ -58,10 +58,7 @@ export class ModelService {
    * @throws as {@link create}, and Conflict for a `resourceVersion` that is not current, or when the
    * model is somebody else's.
    */
-  async apply(
-    input: ModelInput,
-    actor: Actor = REST,
-  ): Promise<{ model: Model; created: boolean }> {
+  async apply(input: ModelInput, actor: Actor = REST): Promise<{ model: Model; created: boolean }> {
     const { name, labels, resourceVersion } = input.metadata;
     const { spec } = input;
     const known = await this.models.find(name);

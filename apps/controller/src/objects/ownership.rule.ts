@@ -46,7 +46,8 @@ export function ownershipFault(
   change: Change,
 ): OwnershipFault | undefined {
   const { owner } = object;
-  if (actor.manager === 'Rest') return owner === null ? undefined : ownedFault(object, owner, change);
+  if (actor.manager === 'Rest')
+    return owner === null ? undefined : ownedFault(object, owner, change);
   if (change === 'delete') return owner?.uid === actor.uid ? undefined : notItsOwn(object, actor);
   if (actor.adopt || isOf(owner, actor)) return undefined;
   if (owner !== null) return ownedFault(object, owner, change);
