@@ -1,3 +1,8 @@
+import { z } from 'zod';
+
+/** Of a text that is no `Status`, so much is quoted. */
+const TEXT_MAX = 300;
+
 /** What every failed call to the API server throws; `reason` is CamelCase and stable. */
 export class KubeError extends Error {
   readonly reason: string;
@@ -38,3 +43,40 @@ export class KubeGone extends KubeError {}
 
 /** 400, 413 or 422: the API server refuses the content. The same call never succeeds. */
 export class KubeInvalid extends KubeError {}
+
+const CLASS_OF_STATUS: Readonly<Record<number, typeof KubeError>> = {
+  401: KubeUnauthorized,
+  403: KubeForbidden,
+  404: KubeNotFound,
+  410: KubeGone,
+  429: KubeUnavailable,
+};
+
+/** A `Status` (meta/v1), as the API server answers a failed call or says in a watch. */
+const statusSchema = z.object({ message: z.string().optional(), reason: z.string().optional() });
+
+/**
+ * The error for an answer that is none of success.
+ * @param call what was asked, for the message: `PUT /apis/...`.
+ * @param body a `Status` as JSON, or whatever a proxy on the way said instead.
+ */
+export function kubeError(answer: { call: string; status: number; body: string }): KubeError {
+  const { call, status } = answer;
+  const said = statusIn(answer.body);
+  const reason = said.reason || `Http${status}`;
+  const text = said.message || answer.body.slice(0, TEXT_MAX).trim() || 'no message';
+  return new (classOf(status, reason))({ reason, message: `${call}: ${status} ${text}`, status });
+}
+
+function classOf(status: number, reason: string): typeof KubeError {
+  if (status === 409) return reason === 'AlreadyExists' ? KubeAlreadyExists : KubeConflict;
+  return CLASS_OF_STATUS[status] ?? (status >= 500 ? KubeUnavailable : KubeInvalid);
+}
+
+function statusIn(body: string): z.infer<typeof statusSchema> {
+  try {
+    return statusSchema.parse(JSON.parse(body));
+  } catch {
+    return {};
+  }
+}

@@ -30,3 +30,11 @@ export const kubeObjectSchema = z.object({
 
 export type KubeObject = Readonly<z.infer<typeof kubeObjectSchema>>;
 export type KubeMetadata = KubeObject['metadata'];
+
+/** One line about an object that has no metadata to speak of: its name if any, what is wrong. */
+export function malformedText(object: unknown, error: z.ZodError): string {
+  const named = z.object({ metadata: z.object({ name: z.string() }) }).safeParse(object);
+  const name = named.success ? named.data.metadata.name : 'without a name';
+  const [issue] = error.issues;
+  return `${name}: ${issue?.path.join('.')} ${issue?.message}`;
+}
