@@ -1119,6 +1119,14 @@ export interface components {
                      */
                     onAbandon?: "Finish" | "RollBack";
                 } | null;
+                /** @description What the device ran when it was asked for `desired.target`; null: nothing */
+                previous?: {
+                    /** @description DNS-1123 label */
+                    model: string;
+                    /** @description Variant name, e.g. u8, u4-paper, rd-4.2 */
+                    variant: string;
+                    artifactId: string;
+                } | null;
                 /** @description What the device last said */
                 report: {
                     /** @constant */
