@@ -97,8 +97,11 @@ export async function startKube(options: KubeOptions = {}): Promise<Kube> {
     isReady: async () => {
       const ca = await readFile(caPath, 'utf8').catch(() => undefined);
       if (ca === undefined) return false;
-      const asking = callKube({ url: `${url}/readyz`, ca, token: adminToken });
-      return (await asking.catch(() => undefined))?.status === 200;
+      // The server makes the first namespaces after it has said that it is ready.
+      const answers = ['/readyz', '/api/v1/namespaces/default'].map((path) =>
+        callKube({ url: `${url}${path}`, ca, token: adminToken }).catch(() => undefined),
+      );
+      return (await Promise.all(answers)).every((answer) => answer?.status === 200);
     },
     readyTimeoutMs: READY_TIMEOUT_MS,
   });
