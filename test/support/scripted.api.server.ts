@@ -48,7 +48,8 @@ export async function scriptedApiServer(
 }
 
 async function read(request: IncomingMessage): Promise<Omit<ScriptedRequest, 'response'>> {
-  const chunks: Buffer[] = await Array.fromAsync(request);
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
   const text = Buffer.concat(chunks).toString();
   const url = new URL(request.url ?? '', 'http://x');
   return {

@@ -7,7 +7,9 @@ async function linesOf(bytes: Buffer, chunkBytes: number, limitBytes = 1000): Pr
       yield bytes.subarray(at, at + chunkBytes);
     }
   }
-  return Array.fromAsync(textLines(chunks(), limitBytes));
+  const lines: string[] = [];
+  for await (const line of textLines(chunks(), limitBytes)) lines.push(line);
+  return lines;
 }
 
 describe('textLines', () => {
