@@ -8,6 +8,7 @@ import { DistributionModule } from './distribution/distribution.module.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
+import { MetricsModule } from './metrics/metrics.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { SweepModule } from './sweep/sweep.module.ts';
@@ -42,6 +43,7 @@ export function appModule(config: Config): DynamicModule {
       RolloutsModule,
       DistributionModule,
       SweepModule,
+      MetricsModule,
     ],
   };
 }

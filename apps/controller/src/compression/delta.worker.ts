@@ -61,6 +61,7 @@ export class DeltaWorker implements OnApplicationBootstrap {
     try {
       await this.make(pair, signal);
     } catch (error) {
+      if (signal.aborted) await this.takeStartBack(pair, record);
       if (!(error instanceof SourceError)) throw error;
       const [reason, message] = [reasonOf(error) ?? 'DeltaFailed', messageOf(error)];
       await this.settle(pair, { state: 'Failed', reason, message });
@@ -71,6 +72,12 @@ export class DeltaWorker implements OnApplicationBootstrap {
   async needsWork(record: DeltaRecord | undefined): Promise<boolean> {
     if (record === undefined || record.state === 'Making') return true;
     return record.state === 'Ready' && (await this.blobs.sizeBytes(record.ref.id)) === undefined;
+  }
+
+  /** It was interrupted, which is no fault of the delta's. */
+  private async takeStartBack(pair: DeltaPair, before: DeltaRecord | undefined): Promise<void> {
+    if (before === undefined) await this.deltas.remove(pair);
+    else await this.deltas.save(pair, before);
   }
 
   private async make(pair: DeltaPair, signal: AbortSignal): Promise<void> {

@@ -6,8 +6,10 @@ import {
 } from '@nestjs/common';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
+import { Metrics } from '../adapters/metrics.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
+import { SweepMetrics } from './sweep.metrics.ts';
 
 /** Enqueues, again, everything of one kind that is not in its final state. */
 export type SweepTask = () => Promise<void>;
@@ -21,6 +23,7 @@ export type SweepTask = () => Promise<void>;
 export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #tasks = new Map<string, SweepTask>();
   readonly #lastErrors = new Map<string, string>();
+  readonly #metrics: SweepMetrics;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
@@ -28,7 +31,10 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
     @Inject(CONFIG) private readonly config: Config,
     @Inject(Database) private readonly database: Database,
     @Inject(Log) private readonly log: Log,
-  ) {}
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    this.#metrics = new SweepMetrics(metrics);
+  }
 
   /** Adds a task; the name is for the log. Call it in the constructor of a provider. */
   add(name: string, task: SweepTask): void {
@@ -54,16 +60,23 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   /** Runs every task once; one that fails is logged, once for the same error. */
   async run(): Promise<void> {
     if (!this.database.isReady) return;
+    const failed = new Set<string>();
     for (const [name, task] of this.#tasks) {
+      const startMs = performance.now();
       try {
         await task();
         this.#lastErrors.delete(name);
       } catch (error) {
+        failed.add(name);
         const message = messageOf(error);
         if (this.#lastErrors.get(name) === message) continue;
         this.#lastErrors.set(name, message);
         this.log.warn('sweep failed', { task: name, error: message });
+      } finally {
+        const seconds = (performance.now() - startMs) / 1000;
+        this.#metrics.taskEnded({ task: name, seconds, isFailed: failed.has(name) });
       }
     }
+    if (failed.size === 0) this.#metrics.succeeded();
   }
 }
