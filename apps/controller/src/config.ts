@@ -1,22 +1,28 @@
-import { availableParallelism } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Caps } from '@entrofleet/distribution';
 import { labelValueSchema } from '@entrofleet/protocol';
 import { z } from 'zod';
 
+/** What `all` stands for. Outside of a cluster nobody must look for one. */
+const ROLES_OF_ALL = ['api', 'worker', 'distributor', 'reconciler'] as const;
 /** Parts of the controller; one process runs one, several, or all of them. */
-export const ROLES = ['api', 'worker', 'distributor', 'reconciler'] as const;
+export const ROLES = [...ROLES_OF_ALL, 'kubernetes'] as const;
 export type Role = (typeof ROLES)[number];
 
 const rolesSchema = z.string().transform((text, context) => {
-  const names = text.split(',').map((name) => name.trim());
-  if (names.includes('all')) return new Set<Role>(ROLES);
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .flatMap((name) => (name === 'all' ? ROLES_OF_ALL : [name]));
   const known = names.filter((name): name is Role => ROLES.some((role) => role === name));
   const unknown = names.filter((name) => !ROLES.some((role) => role === name));
   if (unknown.length === 0) return new Set<Role>(known);
   context.addIssue({
     code: 'custom',
-    message: `unknown role "${unknown.join(', ')}"; use all, or a list of ${ROLES.join(', ')}`,
+    message: `unknown role "${unknown.join(', ')}"; use a list of all, ${ROLES.join(', ')}`,
   });
   return z.NEVER;
 });
@@ -51,6 +57,55 @@ function address(protocols: readonly string[]) {
 function urlProtocol(text: string): string {
   return URL.canParse(text) ? new URL(text).protocol : '';
 }
+
+const kubernetesOptions = {
+  KUBERNETES_NAMESPACE: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be the name of a namespace')
+    .optional()
+    .describe(
+      'Namespace whose models and rollouts are followed. Unset: that of the service account, ' +
+        'else default',
+    ),
+  KUBECONFIG: z
+    .string()
+    .optional()
+    .describe(
+      'File that says how to reach the API server. Unset: as a pod, by its service account',
+    ),
+  KUBERNETES_SERVICE_HOST: z
+    .string()
+    .optional()
+    .describe('Host of the API server, without KUBECONFIG; Kubernetes sets it in every pod'),
+  KUBERNETES_SERVICE_PORT: whole({ min: 1, max: 65_535 })
+    .prefault('443')
+    .describe('Port of the API server, likewise'),
+  KUBERNETES_SERVICE_ACCOUNT_DIR: z
+    .string()
+    .default('/var/run/secrets/kubernetes.io/serviceaccount')
+    .describe(
+      'Folder with token, ca.crt and namespace of the service account; read again and again',
+    ),
+  KUBERNETES_LEASE: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be the name of a Lease')
+    .default('entrofleet-controller')
+    .describe('Lease by which the replicas of the role kubernetes elect their leader'),
+  KUBERNETES_LEASE_SECONDS: whole({ min: 5, max: 3600 })
+    .prefault('15')
+    .describe('A leader that vanished is replaced after about so long'),
+  KUBERNETES_IDENTITY: z
+    .string()
+    .max(253)
+    .optional()
+    .describe('Name of this replica in the Lease, unlike every other. Unset: made up at the start'),
+  KUBERNETES_RESYNC_SECONDS: whole({ min: 5, max: 86_400 })
+    .prefault('300')
+    .describe('How often everything is listed and compared, though a watch reports changes'),
+  KUBERNETES_STATUS_INTERVAL_SECONDS: whole({ min: 1, max: 3600 })
+    .prefault('5')
+    .describe('Least time between two writes of a status in which only numbers have changed'),
+};
 
 /** Every option of the controller: environment variable, default, meaning. */
 const optionsSchema = z.object({
@@ -106,7 +161,10 @@ const optionsSchema = z.object({
     .describe('Folder for artifacts. Unset: <data folder>/blobs'),
   ENTROFLEET_ROLES: rolesSchema
     .prefault('all')
-    .describe(`What this process does: all, or a comma-separated list of ${ROLES.join(', ')}`),
+    .describe(
+      `What this process does: a comma-separated list of ${ROLES.join(', ')}; all: every one ` +
+        'of them but kubernetes',
+    ),
   SWEEP_INTERVAL_SECONDS: whole({ min: 1, max: 3600 })
     .prefault('5')
     .describe('How often every unfinished object is enqueued again'),
@@ -146,6 +204,7 @@ const optionsSchema = z.object({
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
     .describe('Least severe log lines that are written'),
+  ...kubernetesOptions,
 });
 
 const environmentSchema = optionsSchema.refine(
@@ -155,6 +214,21 @@ const environmentSchema = optionsSchema.refine(
     message: 'must be less than SHUTDOWN_TIMEOUT_SECONDS, which it counts towards',
   },
 );
+
+/** How the API server is reached: a kubeconfig file, or the service account of a pod. */
+export type KubernetesAccess =
+  | { readonly kind: 'KubeconfigFile'; readonly path: string }
+  | { readonly kind: 'ServiceAccount'; readonly server: string; readonly folder: string };
+
+export interface KubernetesConfig {
+  readonly access: KubernetesAccess;
+  readonly namespace: string;
+  readonly lease: string;
+  readonly leaseMs: number;
+  readonly identity: string;
+  readonly resyncMs: number;
+  readonly statusIntervalMs: number;
+}
 
 /** Validated configuration. Folders are absolute; `threads` is at least 1. */
 export interface Config {
@@ -185,6 +259,8 @@ export interface Config {
   /** More than the delay, which it includes. */
   readonly shutdownTimeoutMs: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Present with the role `kubernetes`. */
+  readonly kubernetes: KubernetesConfig | undefined;
 }
 
 /** Injection token of {@link Config}. */
@@ -239,7 +315,41 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     shutdownDelayMs: env.SHUTDOWN_DELAY_SECONDS * 1000,
     shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,
+    kubernetes: env.ENTROFLEET_ROLES.has('kubernetes') ? kubernetesConfig(env) : undefined,
   };
+}
+
+/** @throws ConfigError when nothing says where the API server is. */
+function kubernetesConfig(env: z.infer<typeof environmentSchema>): KubernetesConfig {
+  const folder = resolve(env.KUBERNETES_SERVICE_ACCOUNT_DIR);
+  const host = env.KUBERNETES_SERVICE_HOST;
+  if (env.KUBECONFIG === undefined && host === undefined) {
+    throw new ConfigError(
+      'bad configuration (see --help):\n  ENTROFLEET_ROLES: the role kubernetes runs in a pod ' +
+        '(KUBERNETES_SERVICE_HOST is not set) or with KUBECONFIG; set that, or leave the role out',
+    );
+  }
+  const at = `${host?.includes(':') ? `[${host}]` : host}:${env.KUBERNETES_SERVICE_PORT}`;
+  return {
+    access:
+      env.KUBECONFIG === undefined
+        ? { kind: 'ServiceAccount', server: `https://${at}`, folder }
+        : { kind: 'KubeconfigFile', path: resolve(env.KUBECONFIG) },
+    namespace: env.KUBERNETES_NAMESPACE ?? namespaceIn(folder) ?? 'default',
+    lease: env.KUBERNETES_LEASE,
+    leaseMs: env.KUBERNETES_LEASE_SECONDS * 1000,
+    identity: env.KUBERNETES_IDENTITY ?? `${hostname()}_${randomUUID()}`,
+    resyncMs: env.KUBERNETES_RESYNC_SECONDS * 1000,
+    statusIntervalMs: env.KUBERNETES_STATUS_INTERVAL_SECONDS * 1000,
+  };
+}
+
+function namespaceIn(folder: string): string | undefined {
+  try {
+    return readFileSync(join(folder, 'namespace'), 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The text of `--help`: every option with its default and meaning. */

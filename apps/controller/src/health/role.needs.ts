@@ -12,6 +12,7 @@ const NEEDS: Readonly<Record<Role, readonly Dependency[]>> = {
   worker: ['database', 'redis'],
   distributor: ['database', 'broker'],
   reconciler: ['database', 'redis', 'broker'],
+  kubernetes: ['database'],
 };
 
 export function needsOf(roles: ReadonlySet<Role>): ReadonlySet<Dependency> {
