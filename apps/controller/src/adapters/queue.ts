@@ -159,6 +159,7 @@ export class RedisKeyQueue extends KeyQueue {
     handler: KeyHandler,
     options: { readonly concurrency?: number } = {},
   ): void {
+    if (this.#release.signal.aborted) return;
     const running = new Map<string, Promise<unknown>>();
     const worker = new Worker(
       queue,

@@ -6,7 +6,7 @@ import { KeyQueue } from '../adapters/queue.ts';
 import type { DeltaPair, DeltaRecord } from '../artifacts/delta.record.ts';
 import { DeltaStore } from '../artifacts/delta.store.ts';
 import { CONFIG, type Config } from '../config.ts';
-import { messageOf, reasonOf, Stalled, Waiting } from '../errors.ts';
+import { messageOf, reasonOf, Stalled } from '../errors.ts';
 import { runCompressor } from './compressor.process.ts';
 import { DELTA_QUEUE, parseDeltaKey } from './delta.key.ts';
 import { SourceError } from './source.error.ts';
@@ -31,8 +31,15 @@ export class DeltaWorker implements OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     if (!this.config.roles.has('worker')) return;
+    // Not before: a key that cannot be looked at yet would be left to the next sweep.
+    this.database.whenReady().then(
+      () => this.consume(),
+      () => undefined,
+    );
+  }
+
+  private consume(): void {
     this.queue.consume(DELTA_QUEUE, async (key, signal) => {
-      if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
       await this.reconcile(key, signal);
       return undefined;
     });
