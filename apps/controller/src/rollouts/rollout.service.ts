@@ -57,8 +57,12 @@ export class RolloutService {
     await this.wakeups.wakeAll();
   }
 
+  /** @throws Conflict when the rollout was given up: nothing of it starts any more. */
   pause(name: string): Promise<Rollout> {
-    return this.act(name, ({ spec }) => ({ spec: { ...spec, paused: true } }));
+    return this.act(name, ({ spec, status }) => {
+      assertNotGivenUp(name, status);
+      return { spec: { ...spec, paused: true } };
+    });
   }
 
   /** @throws Conflict when the rollout was given up: going on would undo what was decided. */
