@@ -168,7 +168,10 @@ export const strategySchema = z.strictObject({
   onGateFailure: z
     .enum(['HoldAll', 'HoldClass'])
     .default('HoldAll')
-    .describe('HoldClass: only the hardware class that fails waits; the others go on'),
+    .describe(
+      'HoldClass: only the hardware class that fails waits, or goes back with onFailure RollBack; ' +
+        'the others go on',
+    ),
   onFailure: z
     .enum(['Pause', 'RollBack'])
     .default('Pause')
