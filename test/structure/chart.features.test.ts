@@ -289,7 +289,7 @@ describe.skipIf(!present)('agents', () => {
       tolerations: [{ operator: 'Exists' }],
     });
     expect(agent.pod.containers[0]?.resources?.limits).toEqual({
-      'nvidia.com/gpu': 1,
+      'nvidia.com/gpu': '1',
       memory: '4Gi',
     });
     expect(agent.pod.initContainers?.[0]?.resources?.limits).toEqual({ memory: '4Gi' });

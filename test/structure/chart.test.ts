@@ -174,7 +174,7 @@ test.skipIf(!present)('the notes name the next command for the chosen values', a
   expect(usual).toContain('helm -n fleet test r');
   expect(usual).toContain('apply -f deploy/examples/model.yaml');
   expect(usual).toContain('port-forward service/r-entrofleet-controller 8080:80');
-  expect(usual).not.toContain('helm show crds');
+  expect(usual).not.toContain('charts/entrofleet/crds/');
   const edge = await notes('--values', valuesPath('edge-values.yaml'));
   expect(edge).toContain('kubectl label node NODE entrofleet.io/edge=true');
   expect(edge).toContain("jsonpath='{.data.ca\\.crt}'");
