@@ -23,6 +23,7 @@ without() {
 
 # Code for this very processor is of no use on another one.
 processor=$(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo | cksum | cut -d ' ' -f 1)
+libraries=$home/.libraries-$TAG-$processor
 stamp=$home/.built-$TAG-$processor-$(cksum <"$peer" | cut -d ' ' -f 1)
 if [ -e "$stamp" ]; then exit 0; fi
 
@@ -44,12 +45,17 @@ fi
 
 # CMake's default number of jobs is one; ggml's largest files take about 1 GB each to compile.
 jobs=$(nproc 2>/dev/null || echo 2)
-say 'compiling llama.cpp for this machine (5 to 10 minutes, once)'
-logged llama-configure cmake -S "$tree" -B "$home/build" -DCMAKE_BUILD_TYPE=Release \
-  -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DBUILD_SHARED_LIBS=OFF ||
-  without 'CMake could not configure it'
-logged llama-build cmake --build "$home/build" -j "$jobs" --target llama-bench llama-quantize ||
-  without 'it did not compile'
+if [ ! -e "$libraries" ]; then
+  say 'compiling llama.cpp for this machine (5 to 10 minutes, once)'
+  # A build that lay in another folder, in a checkout that was moved, is refused by CMake.
+  rm -f "$home/build/CMakeCache.txt" "$home"/.libraries-*
+  logged llama-configure cmake -S "$tree" -B "$home/build" -DCMAKE_BUILD_TYPE=Release \
+    -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DBUILD_SHARED_LIBS=OFF ||
+    without 'CMake could not configure it'
+  logged llama-build cmake --build "$home/build" -j "$jobs" --target llama-bench llama-quantize ||
+    without 'it did not compile'
+  : >"$libraries"
+fi
 
 library() { printf '%s\n' "$home/build/$1"; }
 logged llama-peer g++ -std=c++20 -O2 -Wall -Wextra -I "$tree/include" -I "$tree/ggml/include" \

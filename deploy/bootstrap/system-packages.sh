@@ -57,8 +57,8 @@ install_missing() {
 
 # Disables what this run has brought, and only that.
 disable_services() {
-  for name in redis-server mosquitto; do
-    case "$missing " in *" $name "*) ;; *) continue ;; esac
+  for name in redis-server mosquitto etcd; do
+    case "$missing " in *" $name "* | *" $name-server "*) ;; *) continue ;; esac
     if command -v systemctl >/dev/null 2>&1; then
       $as_root systemctl disable "$name.service"
     elif command -v update-rc.d >/dev/null 2>&1; then

@@ -1,33 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { accepts, ask, freePort } from './loopback.port.ts';
-import { SupervisedProcess } from './supervised.process.ts';
+import { type PrivateService, startPrivateService } from './private.service.ts';
 import { temporaryFolder } from './temporary.folder.ts';
 
+export type { PrivateService };
+
 const ROOT = resolve(import.meta.dirname, '../..');
-const READY_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 15_000;
 /** Node itself starts quickly; PGlite creates its database on the first start. */
 const APP_READY_TIMEOUT_MS = 90_000;
 /** As in deploy/systemd and deploy/docker: else Node keeps 128 MiB for what lives a moment only. */
 const YOUNG_HEAP = '--max-semi-space-size=8';
-
-/** A real service on a free loopback port of its own, with its own temporary folder. */
-export interface PrivateService {
-  readonly name: string;
-  readonly port: number;
-  readonly url: string;
-  /** Holds all of the service's state; kept over `restart`. */
-  readonly folder: string;
-  readonly process: SupervisedProcess;
-  readonly pid: number;
-  stop(): Promise<void>;
-  /** SIGKILL, as a power loss would. */
-  kill9(): Promise<void>;
-  /** Same port and folder; ends the service first when it still runs. */
-  restart(): Promise<void>;
-  logTail(lines?: number): Promise<string>;
-}
 
 export interface RedisService extends PrivateService {
   /** Deletes everything it holds. */
@@ -57,7 +40,7 @@ export async function startRedis(): Promise<RedisService> {
   const port = await freePort();
   const options = ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder];
   const volatile = ['--save', '', '--appendonly', 'no', '--daemonize', 'no'];
-  const service = await started({
+  const service = await startPrivateService({
     name: 'redis',
     port,
     url: `redis://127.0.0.1:${port}`,
@@ -87,7 +70,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Pr
   const port = await freePort();
   const configPath = join(folder, 'mosquitto.conf');
   await writeFile(configPath, mosquittoConfig({ port, folder, options }));
-  return started({
+  return startPrivateService({
     name: 'mosquitto',
     port,
     url: `mqtt://127.0.0.1:${port}`,
@@ -123,7 +106,7 @@ export async function startController(options: ControllerOptions): Promise<Priva
   const folder = options.folder ?? (await temporaryFolder('controller'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  return started({
+  return startPrivateService({
     name: 'controller',
     port,
     url,
@@ -149,7 +132,7 @@ export async function startAgent(options: AgentOptions): Promise<PrivateService>
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const labels = Object.entries(options.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-  return started({
+  return startPrivateService({
     name: options.device,
     port,
     url,
@@ -177,43 +160,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-interface ServiceSpec {
-  readonly name: string;
-  readonly port: number;
-  readonly url: string;
-  readonly folder: string;
-  readonly command: readonly [string, ...string[]];
-  readonly environment?: Readonly<Record<string, string>>;
-  readonly isReady: () => Promise<boolean>;
-  readonly readyTimeoutMs?: number;
-}
-
-async function started(spec: ServiceSpec): Promise<PrivateService> {
-  const logs = await temporaryFolder(`${spec.name}-log`);
-  const supervised = new SupervisedProcess({
-    name: spec.name,
-    command: spec.command,
-    environment: spec.environment ?? {},
-    logPath: join(logs, `${spec.name}.log`),
-    isReady: spec.isReady,
-    readyTimeoutMs: spec.readyTimeoutMs ?? READY_TIMEOUT_MS,
-    stopTimeoutMs: STOP_TIMEOUT_MS,
-  });
-  await supervised.start();
-  return {
-    name: spec.name,
-    port: spec.port,
-    url: spec.url,
-    folder: spec.folder,
-    process: supervised,
-    get pid() {
-      return supervised.pid;
-    },
-    stop: () => supervised.stop(),
-    kill9: () => supervised.kill9(),
-    restart: () => supervised.restart(),
-    logTail: (lines) => supervised.logTail(lines),
-  };
 }

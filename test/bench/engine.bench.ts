@@ -1,10 +1,12 @@
 /**
  * Our engine beside llama.cpp on the same weights, a model of 1.1 billion: `make bench-engine`.
  *
- *   node test/bench/engine.bench.ts [--rounds 5] [--threads 2] [--folder .cache/engine-bench] [--json]
+ *   node test/bench/engine.bench.ts [--rounds 5] [--turns 40] [--threads 2]
+ *     [--folder .cache/engine-bench] [--json]
  *
  * Each round runs every variant once, each in a process of its own that finds its file on the disk
- * and not in memory, so that what disturbs the machine disturbs all; ratios are of one round.
+ * and not in memory; ratios are of one round. Decode speeds that are compared are measured by turns:
+ * both are loaded, and now the one and then the other decodes a few tokens.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -14,7 +16,15 @@ import { native } from '@entrofleet/native';
 import { LARGE_GEOMETRY } from '../fixtures/large.checkpoint.ts';
 import { tensorLayout } from '../fixtures/tiny.checkpoint.ts';
 import { spread } from './codec.measurement.ts';
-import { engineGoals, goalResult, type Round } from './engine.goals.ts';
+import { measureTurns } from './decode.turns.ts';
+import {
+  decodeGoals,
+  decodeResult,
+  engineGoals,
+  type GoalResult,
+  goalResult,
+  type Round,
+} from './engine.goals.ts';
 import { EngineModels, FAR_REACH, REACH } from './engine.models.ts';
 import { ownPerplexity, peerPerplexity } from './engine.quality.ts';
 import { goalTable, paperTable, speedTable, startTable, summarize, table } from './engine.table.ts';
@@ -45,6 +55,7 @@ const NAMES = {
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
+    turns: { type: 'string', default: '40' },
     threads: { type: 'string', default: '2' },
     folder: { type: 'string', default: join(ROOT, '.cache/engine-bench') },
     json: { type: 'boolean', default: false },
@@ -118,6 +129,24 @@ async function measureRounds(variants: readonly Variant[]): Promise<Round[]> {
   return rounds;
 }
 
+async function measureDecode(variants: readonly Variant[]): Promise<GoalResult[]> {
+  const results: GoalResult[] = [];
+  for (const goal of decodeGoals(NAMES, hasPeer)) {
+    const pair = [variantOf(variants, goal.own), variantOf(variants, goal.other)] as const;
+    const turns = await measureTurns(pair, { turns: Number(options.turns), threads });
+    const result = decodeResult(goal, turns);
+    process.stderr.write(`bench-engine: ${result.name}: ${result.ratio.median.toFixed(2)}\n`);
+    results.push(result);
+  }
+  return results;
+}
+
+function variantOf(variants: readonly Variant[], name: string): Variant {
+  const variant = variants.find((of) => of.name === name);
+  if (variant === undefined) throw new Error(`there is no variant "${name}"`);
+  return variant;
+}
+
 /** Of the weights: all but the embedding, of which a token takes one row. */
 function readShare(): number {
   const sizes = [...tensorLayout(LARGE_GEOMETRY)].map(({ name, shape }) => {
@@ -135,26 +164,28 @@ function percent(share: number): string {
 const models = new EngineModels(options.folder, threads);
 const quality = await measureQuality(models);
 const variants = await prepareVariants(models);
+const decode = await measureDecode(variants);
 const rounds = await measureRounds(variants);
 const summaries = variants.map(({ name }) => summarize(name, rounds, readShare()));
-const goals = engineGoals(NAMES, hasPeer).map((goal) => goalResult(goal, rounds));
+const others = engineGoals(NAMES, hasPeer).map((goal) => goalResult(goal, rounds));
+const goals = [...decode, ...others];
 const [paper] = NAMES.paper4;
 const paperColumns = [NAMES.plain8, NAMES.coded8, paper.plain, paper.coded].map((name) =>
   summarize(name, rounds, readShare()),
 );
 const shares = rounds.flatMap((round) => [...round.values()].map((run) => run.othersShare));
-const others = spread(shares);
+const disturbance = spread(shares);
 if (!options.json) {
-  const noise = `other work took ${percent(others.median)} of the processors (of a run at most ${percent(others.greatest)})`;
+  const noise = `other work took ${percent(disturbance.median)} of the processors (of a run at most ${percent(disturbance.greatest)})`;
   const peer = hasPeer ? '' : '; llama.cpp is MISSING, only ours were measured';
   console.log(`${threads} threads, ${native.cpu().isa}, ${rounds.length} rounds${peer}`);
   console.log(`${noise}\n`);
   console.log(`${speedTable(summaries)}\n`);
   console.log(`${startTable(summaries)}\n`);
-  console.log(`${goalTable(goals, others.median > BUSY_SHARE)}\n`);
+  console.log(`${goalTable(goals, disturbance.median > BUSY_SHARE)}\n`);
   console.log(`${paperTable(paperColumns)}\n`);
   const perplexities = Object.entries(quality).map(([name, value]) => [name, value.toFixed(4)]);
   console.log(`${table(['perplexity of stories15M', ''], perplexities)}\n`);
 }
-const machine = { threads, isa: native.cpu().isa, othersShare: others };
+const machine = { threads, isa: native.cpu().isa, othersShare: disturbance };
 console.log(JSON.stringify({ benchmark: 'engine', ...machine, quality, summaries, goals }));

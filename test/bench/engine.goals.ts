@@ -1,6 +1,13 @@
 import { type Spread, spread } from './codec.measurement.ts';
 import type { EngineRun } from './engine.variants.ts';
 
+/** Two variants that take turns at decoding, and how much faster the first has to be. */
+export interface DecodeGoal {
+  readonly own: string;
+  readonly other: string;
+  readonly atLeast: number;
+}
+
 /** A figure over another one, of each round: what disturbs a round disturbs both. */
 export interface Goal {
   readonly name: string;
@@ -31,32 +38,37 @@ export interface GoalNames {
 
 const LONG_PROMPT = 512;
 
-/** @param hasPeer whether llama.cpp was measured: goals against it are left out else. */
-export function engineGoals(names: GoalNames, hasPeer: boolean): Goal[] {
+/** @param hasPeer whether llama.cpp is measured: goals against it are left out else. */
+export function decodeGoals(names: GoalNames, hasPeer: boolean): DecodeGoal[] {
   const { coded8, plain8, coded4, peer8, peer4, paper4 } = names;
-  const own: Goal[] = [
-    decodeGoal(coded8, plain8, 1.2),
-    ...paper4.map(({ coded, plain }) => decodeGoal(coded, plain, 1.8)),
-    firstTokenGoal(coded8),
-    firstTokenGoal(coded4),
+  const own: DecodeGoal[] = [
+    { own: coded8, other: plain8, atLeast: 1.2 },
+    ...paper4.map(({ coded, plain }) => ({ own: coded, other: plain, atLeast: 1.8 })),
   ];
   if (!hasPeer) return own;
   return [
     ...own,
-    decodeGoal(coded8, peer8, 1.15),
-    decodeGoal(coded4, peer4, 1.05),
-    prefillGoal(coded8, peer8),
-    prefillGoal(coded4, peer4),
+    { own: coded8, other: peer8, atLeast: 1.15 },
+    { own: coded4, other: peer4, atLeast: 1.05 },
   ];
 }
 
-function decodeGoal(own: string, other: string, atLeast: number): Goal {
-  const speed = (round: Round, name: string) => runOf(round, name).decodeTokensPerSecond;
-  return {
-    name: `decode: ${own} / ${other}`,
-    of: (round) => speed(round, own) / speed(round, other),
-    wanted: { atLeast },
-  };
+/** @param turns tokens per second of both, turn by turn. */
+export function decodeResult(
+  { own, other, atLeast }: DecodeGoal,
+  turns: readonly (readonly [own: number, other: number])[],
+): GoalResult {
+  const ratio = spread(turns.map(([ours, theirs]) => ours / theirs));
+  const met = ratio.median >= atLeast;
+  return { name: `decode: ${own} / ${other}`, ratio, wanted: { atLeast }, met };
+}
+
+/** @param hasPeer as of {@link decodeGoals}. */
+export function engineGoals(names: GoalNames, hasPeer: boolean): Goal[] {
+  const { coded8, coded4, peer8, peer4 } = names;
+  const own: Goal[] = [firstTokenGoal(coded8), firstTokenGoal(coded4)];
+  if (!hasPeer) return own;
+  return [...own, prefillGoal(coded8, peer8), prefillGoal(coded4, peer4)];
 }
 
 function prefillGoal(own: string, other: string): Goal {

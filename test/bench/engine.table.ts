@@ -88,7 +88,7 @@ export function goalTable(results: readonly GoalResult[], isNoisy: boolean): str
     'atLeast' in wanted ? `>= ${wanted.atLeast}` : `<= ${wanted.atMost}`,
     verdict(met),
   ]);
-  return table(['ratio, in one round', 'median', 'wanted', ''], rows);
+  return table(['ratio, of one turn or round', 'median', 'wanted', ''], rows);
 }
 
 /** Seconds that the paper prints for phi3-mini on a Jetson P3450 (shared/paper.md). */

@@ -4,6 +4,9 @@
 //   llama-peer score MODEL.gguf ROWS THREADS     perplexity; ROWS holds a row of token ids per line
 //   llama-peer start MODEL.gguf TOKENS GENERATE THREADS [mapped]
 //                                                load, prefill TOKENS, generate GENERATE tokens
+//   llama-peer turns MODEL.gguf THREADS          says "ready"; then each line of stdin is a number of
+//                                                tokens to decode, answered by the median of their
+//                                                milliseconds
 //
 // `mapped` keeps the weights as the file has them, so that the system may drop and read pages again:
 // repacked weights lie in memory of the process. Prints one line of JSON.
@@ -14,6 +17,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <iostream>
 #include <memory>
 #include <numeric>
 #include <sstream>
@@ -139,6 +143,35 @@ void start(const std::string& path, size_t tokens, size_t generate, int threads,
               first_token_ms, generate == 0 ? 0 : 1e3 * static_cast<double>(generate) / decode_ms);
 }
 
+// A turn begins behind the same prompt each time; its first token is not timed, as in turn.worker.ts.
+void turns(const std::string& path, int threads) {
+  constexpr size_t kPrompt = 8, kContext = 256;
+  const Model model = load(path, false);
+  const Context context = make_context(model.get(), kContext, threads);
+  const size_t size = vocabulary_size(model.get());
+  std::vector<llama_token> prompt(kPrompt);
+  std::iota(prompt.begin(), prompt.end(), 1);
+  append(context.get(), prompt, 0, false);
+  const llama_token first = likeliest(context.get(), size);
+  std::puts("ready");
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    llama_token token = first;
+    std::vector<double> times(std::min<size_t>(std::stoul(line), kContext - kPrompt - 1) + 1);
+    for (size_t i = 0; i < times.size(); ++i) {
+      const Clock::time_point begin = Clock::now();
+      append(context.get(), {token}, kPrompt + i, false);
+      token = likeliest(context.get(), size);
+      times[i] = milliseconds_since(begin);
+    }
+    const auto middle = times.begin() + 1 + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
+    std::nth_element(times.begin() + 1, middle, times.end());
+    std::printf("%.6f\n", *middle);
+    std::fflush(stdout);
+    llama_memory_seq_rm(llama_get_memory(context.get()), 0, kPrompt, -1);
+  }
+}
+
 void print_errors(ggml_log_level level, const char* text, void*) {
   if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
 }
@@ -155,9 +188,11 @@ int main(int count, char** words) {
     } else if (given.size() >= 5 && given[0] == "start") {
       const bool mapped = given.size() > 5 && given[5] == "mapped";
       start(given[1], std::stoul(given[2]), std::stoul(given[3]), std::stoi(given[4]), mapped);
+    } else if (given.size() == 3 && given[0] == "turns") {
+      turns(given[1], std::stoi(given[2]));
     } else {
       throw std::runtime_error("usage: llama-peer score MODEL ROWS THREADS | "
-                               "start MODEL TOKENS GENERATE THREADS [mapped]");
+                               "turns MODEL THREADS | start MODEL TOKENS GENERATE THREADS [mapped]");
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "llama-peer: %s\n", error.what());

@@ -3,7 +3,8 @@
  *
  *   node test/bench/report.ts [bench-engine bench-limit ...]
  *
- * With names of targets only their sections are measured anew; the others stay as the page has them.
+ * With names of targets only their sections are measured anew; the others stay as the page has them,
+ * or say that they were not measured.
  */
 import { spawnSync } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
@@ -57,7 +58,8 @@ const SECTIONS: readonly Section[] = [
     text:
       'A model of 1.1 billion weights (random, with the statistics of trained ones), the same weights ' +
       'for both; llama.cpp compiled here for this processor, measured by llama-bench. Every variant ' +
-      'runs once in each round, in a process of its own whose file is not in memory. GB/s count the ' +
+      'runs once in each round, in a process of its own whose file is not in memory; decode speeds that are compared ' +
+      'come from turns of 12 tokens, both models loaded. GB/s count the ' +
       'weights that a token takes through the processor. Below: from the start of the process to the ' +
       "first token; the ratios that are wanted; the paper's table, ours above its own (phi3-mini on a " +
       'Jetson P3450); perplexity of the formats on a trained model.',
@@ -100,6 +102,10 @@ function measuredPart(section: Section): string {
   return `## ${section.title}\n\n${section.text}\n\n\`\`\`text\n$ ${shell}\n${run(section)}\n\`\`\`\n`;
 }
 
+function missingPart({ title, text, command: [target] }: Section): string {
+  return `## ${title}\n\n${text}\n\nNot measured yet: \`make bench-report ONLY=${target}\`.\n`;
+}
+
 /** The section as the page has it; undefined where it has none. */
 function keptPart(page: string, { title }: Section): string | undefined {
   const begin = page.indexOf(`## ${title}\n`);
@@ -117,7 +123,8 @@ if (unknown.length > 0) throw new Error(`no section is made by ${unknown.join(',
 const kept = chosen.size === 0 ? '' : await readFile(REPORT, 'utf8');
 const parts = SECTIONS.map((section) => {
   const isChosen = chosen.size === 0 || chosen.has(section.command[0] ?? '');
-  return (isChosen ? undefined : keptPart(kept, section)) ?? measuredPart(section);
+  if (isChosen) return measuredPart(section);
+  return keptPart(kept, section) ?? missingPart(section);
 });
 const head =
   '# Benchmarks\n\n`make bench-report` wrote this page from what the commands printed. Speeds are of ' +

@@ -281,7 +281,7 @@ export class SimulatedFleet {
       ...(action.onAbandon === undefined ? {} : { onAbandon: action.onAbandon }),
       issuedAt: this.#now(),
     };
-    device.record = { ...device.record, desired };
+    device.record = { ...device.record, desired, previous: action.previous };
   }
 
   #join(isUnfit: boolean): void {

@@ -62,7 +62,7 @@ export function carriedOut(before: RolloutFacts, plan: RolloutPlan): RolloutFact
       ...(action.onAbandon === undefined ? {} : { onAbandon: action.onAbandon }),
       issuedAt: before.now,
     };
-    return { ...device, status: { ...device.status, desired } };
+    return { ...device, status: { ...device.status, desired, previous: action.previous } };
   });
   return { ...saved(before, plan), devices };
 }

@@ -25,6 +25,7 @@ function metadata(name: string) {
     generation: 1,
     resourceVersion: '1',
     creationTimestamp: NOW,
+    owner: null,
   };
 }
 
@@ -101,6 +102,7 @@ export function exampleModel(change: Partial<Model['status']['variants'][number]
           ...change,
         },
       ],
+      counts: { variants: 1, ready: 1, failed: 0 },
       conditions: [],
     },
   };

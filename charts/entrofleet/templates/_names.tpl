@@ -15,61 +15,52 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .part }}
 {{- end -}}
 
+{{/* Takes (dict "root" $ "part" "controller"). Labels of an object. */}}
 {{- define "entrofleet.labels" -}}
-{{ include "entrofleet.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- $own := fromYaml (include "entrofleet.selectorLabels" .) }}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- toYaml (merge $own .root.Values.commonLabels) }}
+{{- end -}}
+
+{{/*
+Takes (dict "root" $ "part" "controller" "extra" (list of maps)). Labels of a pod: without the chart's
+version, which would restart every pod on every upgrade.
+*/}}
+{{- define "entrofleet.podLabels" -}}
+{{- $own := fromYaml (include "entrofleet.selectorLabels" .) }}
+{{- range .extra }}{{ $own = merge $own . }}{{ end }}
+{{- toYaml (merge $own .root.Values.commonLabels) }}
 {{- end -}}
 
 {{- define "entrofleet.secretName" -}}
 {{- .Values.existingSecret | default (printf "%s-credentials" (include "entrofleet.fullname" .)) -}}
 {{- end -}}
 
+{{- define "entrofleet.kubernetesAccount" -}}
+{{- .Values.kubernetes.serviceAccount.name | default (printf "%s-kubernetes" (include "entrofleet.fullname" .)) -}}
+{{- end -}}
+
+{{- define "entrofleet.leaseName" -}}
+{{- .Values.kubernetes.leaseName | default (include "entrofleet.fullname" .) -}}
+{{- end -}}
+
+{{/* The part whose pods answer the REST interface. */}}
+{{- define "entrofleet.apiPart" -}}
+{{- eq .Values.mode "split" | ternary "api" "controller" -}}
+{{- end -}}
+
+{{/* The part whose pods reconcile, and hold the role kubernetes. */}}
+{{- define "entrofleet.reconcilerPart" -}}
+{{- eq .Values.mode "split" | ternary "reconciler" "controller" -}}
+{{- end -}}
+
+{{/* Takes (dict "root" $ "image" .image). The chart's own images have the tag of its appVersion. */}}
 {{- define "entrofleet.image" -}}
-{{ printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) | quote }}
-{{- end -}}
-
-{{- define "entrofleet.podSettings" -}}
-serviceAccountName: {{ include "entrofleet.fullname" . }}
-automountServiceAccountToken: false
-enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end -}}
-
-{{/* Takes the numeric user id. */}}
-{{- define "entrofleet.podSecurity" -}}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ . }}
-  runAsGroup: {{ . }}
-  fsGroup: {{ . }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: { type: RuntimeDefault }
-{{- end -}}
-
-{{- define "entrofleet.containerSecurity" -}}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: { drop: [ALL] }
-{{- end -}}
-
-{{/* Environment of the broker's address, for controller and agent alike. */}}
-{{- define "entrofleet.mqttEnv" -}}
-{{- if .Values.mosquitto.bundled }}
-- name: MQTT_PASSWORD
-  valueFrom: { secretKeyRef: { name: {{ include "entrofleet.secretName" . }}, key: mqtt-password } }
-- name: MQTT_URL
-  value: mqtt://entrofleet:$(MQTT_PASSWORD)@{{ include "entrofleet.fullname" . }}-mosquitto:{{ .Values.mosquitto.service.port }}
-{{- else if .Values.mosquitto.urlSecret.name }}
-- name: MQTT_URL
-  valueFrom: { secretKeyRef: { name: {{ .Values.mosquitto.urlSecret.name }}, key: {{ .Values.mosquitto.urlSecret.key }} } }
-{{- else }}
-- name: MQTT_URL
-  value: {{ .Values.mosquitto.externalUrl | quote }}
-{{- end }}
+{{- $registry := .image.registry | default .root.Values.global.imageRegistry }}
+{{- $name := printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) }}
+{{- if $registry }}{{ $name = printf "%s/%s" $registry $name }}{{ end }}
+{{- if .image.digest }}{{ $name = printf "%s@%s" $name .image.digest }}{{ end }}
+{{- $name | quote }}
 {{- end -}}

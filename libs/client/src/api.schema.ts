@@ -769,6 +769,20 @@ export interface components {
                 resourceVersion: string;
                 /** Format: date-time */
                 creationTimestamp: string;
+                /**
+                 * @description Who alone may change spec and labels; null: clients of this interface
+                 * @default null
+                 */
+                owner: {
+                    /** @constant */
+                    manager: "Kubernetes";
+                    namespace: string;
+                    /** @description DNS-1123 label */
+                    name: string;
+                    uid: string;
+                    generation: number;
+                    appliedGeneration: number;
+                } | null;
             };
             spec: {
                 source: {
@@ -850,6 +864,19 @@ export interface components {
                     message: string;
                     attempts: number;
                 }[];
+                /**
+                 * @description Of the variants, as the list above tells
+                 * @default {
+                 *       "variants": 0,
+                 *       "ready": 0,
+                 *       "failed": 0
+                 *     }
+                 */
+                counts: {
+                    variants: number;
+                    ready: number;
+                    failed: number;
+                };
                 conditions: {
                     type: string;
                     /** @enum {string} */
@@ -966,6 +993,20 @@ export interface components {
                 resourceVersion: string;
                 /** Format: date-time */
                 creationTimestamp: string;
+                /**
+                 * @description Who alone may change spec and labels; null: clients of this interface
+                 * @default null
+                 */
+                owner: {
+                    /** @constant */
+                    manager: "Kubernetes";
+                    namespace: string;
+                    /** @description DNS-1123 label */
+                    name: string;
+                    uid: string;
+                    generation: number;
+                    appliedGeneration: number;
+                } | null;
             };
             spec: {
                 /** @description Labels set by an operator; they win over the reported ones */
@@ -1077,6 +1118,14 @@ export interface components {
                      * @enum {string}
                      */
                     onAbandon?: "Finish" | "RollBack";
+                } | null;
+                /** @description What the device ran when it was asked for `desired.target`; null: nothing */
+                previous?: {
+                    /** @description DNS-1123 label */
+                    model: string;
+                    /** @description Variant name, e.g. u8, u4-paper, rd-4.2 */
+                    variant: string;
+                    artifactId: string;
                 } | null;
                 /** @description What the device last said */
                 report: {
@@ -1277,6 +1326,20 @@ export interface components {
                 resourceVersion: string;
                 /** Format: date-time */
                 creationTimestamp: string;
+                /**
+                 * @description Who alone may change spec and labels; null: clients of this interface
+                 * @default null
+                 */
+                owner: {
+                    /** @constant */
+                    manager: "Kubernetes";
+                    namespace: string;
+                    /** @description DNS-1123 label */
+                    name: string;
+                    uid: string;
+                    generation: number;
+                    appliedGeneration: number;
+                } | null;
             };
             spec: {
                 selector: {

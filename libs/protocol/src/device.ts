@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { desiredSchema, reportSchema } from './messages.ts';
+import { desiredSchema, modelIdentitySchema, reportSchema } from './messages.ts';
 import { conditionSchema, instantSchema, objectMetaSchema } from './meta.ts';
 import { labelsSchema } from './names.ts';
 
@@ -7,6 +7,10 @@ export const deviceStatusSchema = z.strictObject({
   online: z.boolean(),
   lastSeen: instantSchema.nullable(),
   desired: desiredSchema.nullable().describe('What the controller last asked of the device'),
+  previous: modelIdentitySchema
+    .nullable()
+    .optional()
+    .describe('What the device ran when it was asked for `desired.target`; null: nothing'),
   report: reportSchema.nullable().describe('What the device last said'),
   penalty: z
     .strictObject({

@@ -15,6 +15,21 @@ export const objectMetaInputSchema = z.strictObject({
     .describe('When given on update, the update fails with 409 unless it is still current'),
 });
 
+/**
+ * Who alone changes what is wanted of an object: a custom resource of the same kind. `generation` is
+ * the custom resource's own, as it was last taken over; `appliedGeneration` is the generation of the
+ * object that it became.
+ */
+export const ownerSchema = z.strictObject({
+  manager: z.literal('Kubernetes'),
+  namespace: z.string().min(1),
+  name: nameSchema,
+  uid: z.string().min(1),
+  generation: z.int().min(0),
+  appliedGeneration: z.int().min(1),
+});
+export type Owner = z.infer<typeof ownerSchema>;
+
 /** Kubernetes-style metadata. `generation` counts spec changes, `resourceVersion` every change. */
 export const objectMetaSchema = z.strictObject({
   name: nameSchema,
@@ -23,6 +38,10 @@ export const objectMetaSchema = z.strictObject({
   generation: z.int().min(1),
   resourceVersion: z.string(),
   creationTimestamp: instantSchema,
+  owner: ownerSchema
+    .nullable()
+    .default(null)
+    .describe('Who alone may change spec and labels; null: clients of this interface'),
 });
 export type ObjectMeta = z.infer<typeof objectMetaSchema>;
 

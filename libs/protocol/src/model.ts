@@ -141,6 +141,14 @@ export type VariantStatus = z.infer<typeof variantStatusSchema>;
 export const modelStatusSchema = z.strictObject({
   observedGeneration: z.int().min(0),
   variants: z.array(variantStatusSchema),
+  counts: z
+    .strictObject({
+      variants: z.int().min(0),
+      ready: z.int().min(0),
+      failed: z.int().min(0),
+    })
+    .default({ variants: 0, ready: 0, failed: 0 })
+    .describe('Of the variants, as the list above tells'),
   conditions: z.array(conditionSchema),
 });
 export type ModelStatus = z.infer<typeof modelStatusSchema>;

@@ -283,7 +283,8 @@ export class SimulatedController {
       ...(action.timeouts === undefined ? {} : { timeouts: action.timeouts }),
       ...(action.onAbandon === undefined ? {} : { onAbandon: action.onAbandon }),
     };
-    devices.set(action.device, { ...device, status: { ...device.status, desired: next } });
+    const status = { ...device.status, desired: next, previous: action.previous };
+    devices.set(action.device, { ...device, status });
     this.#publishDesired(next);
   }
 

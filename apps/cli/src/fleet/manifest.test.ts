@@ -13,7 +13,14 @@ describe('readManifests', () => {
   });
 
   it('takes back what get prints, also a list, without what only the controller says', () => {
-    const metadata = { name: 'a', uid: 'u', generation: 3, creationTimestamp: 't', labels: {} };
+    const metadata = {
+      name: 'a',
+      uid: 'u',
+      generation: 3,
+      creationTimestamp: 't',
+      labels: {},
+      owner: null,
+    };
     const object = {
       apiVersion: 'entrofleet.io/v1alpha1',
       kind: 'Model',

@@ -16,7 +16,7 @@ export interface Manifest {
 }
 
 /** What the controller says of an object, and nobody can set. */
-const READ_ONLY = new Set(['uid', 'generation', 'creationTimestamp']);
+const READ_ONLY = new Set(['uid', 'generation', 'creationTimestamp', 'owner']);
 
 /**
  * Reads Models and Rollouts from YAML (one or several documents) or JSON. What `get -o yaml` prints

@@ -1,6 +1,7 @@
 import type { Artifact, FleetEvent, Model } from '@entrofleet/client';
 import { sizeText } from '../size.text.ts';
 import { conditionsText, eventsText, factLines, section } from './described.text.ts';
+import { ownerText } from './owner.text.ts';
 import { ageText, figure, labelsText, orDash, textTable } from './text.table.ts';
 
 export function describedModel(
@@ -24,6 +25,7 @@ export function describedModel(
     factLines([
       ['Name', metadata.name],
       ['Labels', labelsText(metadata.labels)],
+      ['Owner', ownerText(metadata.owner)],
       ['Age', ageText(metadata.creationTimestamp, of.nowMs)],
       ['Source', spec.source.path],
       ['Generation', `${metadata.generation}, observed ${status.observedGeneration}`],

@@ -1,5 +1,6 @@
 import type { Artifact, Device, FleetEvent, Member, Model, Rollout } from '@entrofleet/client';
 import { durationText, sizeText } from '../size.text.ts';
+import { type Owner, ownerText } from './owner.text.ts';
 import { waveText } from './rollout.outcome.ts';
 import { ageText, figure, labelsText, orDash, waveNumber } from './text.table.ts';
 
@@ -26,6 +27,12 @@ const labels = <T extends { metadata: { labels: Record<string, string> } }>(): C
   cell: ({ metadata }) => labelsText(metadata.labels),
 });
 
+const owner = <T extends { metadata: { owner: Owner | null } }>(): Column<T> => ({
+  title: 'OWNER',
+  isWide: true,
+  cell: ({ metadata }) => ownerText(metadata.owner),
+});
+
 export const MODEL_COLUMNS: readonly Column<Model>[] = [
   name(),
   {
@@ -46,6 +53,7 @@ export const MODEL_COLUMNS: readonly Column<Model>[] = [
   },
   age(),
   { title: 'SOURCE', isWide: true, cell: ({ spec }) => spec.source.path },
+  owner(),
   labels(),
 ];
 
@@ -63,6 +71,7 @@ export const ROLLOUT_COLUMNS: readonly Column<Rollout>[] = [
   { title: 'UNFIT', isWide: true, cell: ({ status }) => String(status.counts.unfit) },
   { title: 'CONFLICT', isWide: true, cell: ({ status }) => String(status.counts.conflict) },
   { title: 'REVISION', isWide: true, cell: ({ status }) => String(status.revision) },
+  owner(),
   labels(),
 ];
 

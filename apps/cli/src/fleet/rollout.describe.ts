@@ -1,5 +1,6 @@
 import type { FleetEvent, Member, Rollout, Schemas } from '@entrofleet/client';
 import { conditionsText, eventsText, factLines, section, selectorText } from './described.text.ts';
+import { ownerText } from './owner.text.ts';
 import { progressText } from './rollout.outcome.ts';
 import { ageText, figure, labelsText, orDash, textTable, waveNumber } from './text.table.ts';
 
@@ -19,6 +20,7 @@ export function describedRollout(
     factLines([
       ['Name', metadata.name],
       ['Labels', labelsText(metadata.labels)],
+      ['Owner', ownerText(metadata.owner)],
       ['Age', ageText(metadata.creationTimestamp, nowMs)],
       ['Model', spec.model],
       ['Variant', spec.variant ?? `the best that fits, for ${spec.preference.toLowerCase()}`],

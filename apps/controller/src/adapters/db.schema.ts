@@ -15,6 +15,8 @@ export interface ObjectTable {
   created_at: Date;
   spec: Json;
   status: Json;
+  /** Of models and rollouts only; migrations/0021_owner.sql explains it. */
+  owner: ColumnType<unknown, string | null | undefined, string | null>;
 }
 
 export type ObjectRow = Selectable<ObjectTable>;
@@ -94,6 +96,12 @@ export interface WatchFloorTable {
   resource_version: string;
 }
 
+/** migrations/0021_owner.sql explains it. */
+export interface WatermarkTable {
+  name: string;
+  resource_version: string;
+}
+
 export interface Schema {
   models: ObjectTable;
   devices: ObjectTable;
@@ -107,6 +115,7 @@ export interface Schema {
   events: EventTable;
   tombstones: TombstoneTable;
   watch_floors: WatchFloorTable;
+  watermarks: WatermarkTable;
 }
 
 export type ObjectTableName = 'models' | 'devices' | 'rollouts';

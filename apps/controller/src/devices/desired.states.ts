@@ -30,7 +30,7 @@ export class DesiredStates {
     for (let at = 0; at < changes.length; at += RECORDED_AT_ONCE) {
       const some = changes.slice(at, at + RECORDED_AT_ONCE);
       const revisions = await this.devices.setDesired(some, words);
-      const recorded = some.flatMap(({ seenRevision, ...wanted }): Desired[] => {
+      const recorded = some.flatMap(({ seenRevision, previous, ...wanted }): Desired[] => {
         const revision = revisions.get(wanted.device);
         return revision === undefined ? [] : [{ ...words, ...wanted, revision }];
       });

@@ -1,6 +1,6 @@
 import type { Report } from '@entrofleet/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { exampleArtifact, exampleReport } from '../../../../test/support/fleet.examples.ts';
+import { digest, exampleArtifact, exampleReport } from '../../../../test/support/fleet.examples.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
@@ -112,8 +112,9 @@ describe('DeviceRecorder', () => {
     const { model, variant, ref: artifact, probe, memoryBytes } = exampleArtifact();
     const limits = { contextLength: 8, kvCacheBytes: 0, samplePrompt: null };
     const target = { model, variant, artifact, probe, memoryBytes, ...limits };
+    const previous = { model, variant, artifactId: digest('before') };
     const change = (device: string, seenRevision = 0) => {
-      return { device, rollout: 'r', attempt: 0, target, seenRevision };
+      return { device, rollout: 'r', attempt: 0, target, seenRevision, previous };
     };
     const words = { schemaVersion: 1, issuedAt: '2026-11-21T08:00:00.000Z' } as const;
     const changes = [change('a'), change('b', 3), change('gone')];
@@ -122,6 +123,7 @@ describe('DeviceRecorder', () => {
     expect(laggards.map((device) => device.status.desired)).toEqual([
       { ...words, device: 'a', revision: 8, rollout: 'r', attempt: 0, target },
     ]);
+    expect(laggards[0]?.status.previous).toEqual(previous);
     expect(await devices.laggards(new Date(0))).toEqual([]);
     expect(await database.query.selectFrom('targets').selectAll().execute()).toHaveLength(1);
   });

@@ -11,6 +11,8 @@ import { TargetStore } from './target.store.ts';
 /** A desired state to be recorded, when the one before is still at `seenRevision`. */
 export interface DesiredChange extends Omit<Desired, 'schemaVersion' | 'revision' | 'issuedAt'> {
   readonly seenRevision: number;
+  /** What the device ran when it was asked; not told to the device, which knows it. */
+  readonly previous: Device['status']['previous'];
 }
 
 export interface PenaltyChange {
@@ -34,8 +36,8 @@ export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
   }
 
   /**
-   * Records desired states, each with a revision above all that the device has seen, unless it is
-   * not at `seenRevision` any more or gone.
+   * Records desired states, each with a revision above all that the device has seen and with what
+   * the device ran then, unless it is not at `seenRevision` any more or gone.
    * @returns the new revisions by device.
    */
   async setDesired(
@@ -43,10 +45,10 @@ export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
     words: Pick<Desired, 'schemaVersion' | 'issuedAt'>,
   ): Promise<ReadonlyMap<string, number>> {
     const rows = [];
-    for (const { seenRevision, ...wanted } of changes) {
+    for (const { seenRevision, previous = null, ...wanted } of changes) {
       const target = wanted.target && (await this.targets.keep(wanted.target));
       const desired = { ...wanted, ...words, target };
-      rows.push({ device: wanted.device, seen: seenRevision, desired });
+      rows.push({ device: wanted.device, seen: seenRevision, desired, previous });
     }
     const revision = sql`coalesce((status #>> '{desired,revision}')::integer, 0)`;
     const observed = sql`coalesce((status #>> '{report,observedRevision}')::integer, 0)`;
@@ -55,13 +57,15 @@ export class DeviceStore extends ObjectStore<Device['spec'], Device['status']> {
     const { rows: written } = await sql<{ name: string; revision: number }>`
       with change as materialized (
         select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-          as change (device text, seen integer, desired jsonb)
+          as change (device text, seen integer, desired jsonb, previous jsonb)
       ), held as materialized (
         select name from devices where name in (select device from change) order by name for update
       )
       update devices set
-        status = jsonb_set(status, '{desired}', change.desired ||
-          jsonb_build_object('revision', greatest(${revision}, ${observed}) + 1)),
+        status = status || jsonb_build_object(
+          'desired', change.desired ||
+            jsonb_build_object('revision', greatest(${revision}, ${observed}) + 1),
+          'previous', change.previous),
         resource_version = nextval('resource_versions')
       from change
       where name = change.device and name in (select name from held) and ${revision} = change.seen

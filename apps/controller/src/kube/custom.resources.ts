@@ -38,6 +38,13 @@ function ofCondition(type: string, field: 'status' | 'reason' | 'message'): stri
   return `.status.conditions[?(@.type=="${type}")].${field}`;
 }
 
+/** Whether the controller has taken the resource over as it is; see sync.plan.ts. */
+const SYNCED: PrinterColumn = {
+  name: 'Synced',
+  type: 'string',
+  jsonPath: ofCondition('Synced', 'reason'),
+};
+
 export const MODEL_RESOURCE: CustomResource = {
   kind: 'Model',
   singular: 'model',
@@ -53,8 +60,12 @@ export const MODEL_RESOURCE: CustomResource = {
   },
   columns: [
     { name: 'Ready', type: 'string', jsonPath: ofCondition('Ready', 'status') },
+    { name: 'Encoded', type: 'integer', jsonPath: '.status.counts.ready' },
+    { name: 'Variants', type: 'integer', jsonPath: '.status.counts.variants' },
     { name: 'Reason', type: 'string', jsonPath: ofCondition('Ready', 'reason') },
     { name: 'Within bound', type: 'string', jsonPath: ofCondition('QualityBound', 'status') },
+    SYNCED,
+    { name: 'Failed', type: 'integer', jsonPath: '.status.counts.failed', priority: 1 },
     { name: 'Source', type: 'string', jsonPath: '.spec.source.path', priority: 1 },
     { name: 'Message', type: 'string', jsonPath: ofCondition('Ready', 'message'), priority: 1 },
     AGE,
@@ -78,6 +89,7 @@ export const ROLLOUT_RESOURCE: CustomResource = {
     { name: 'Active', type: 'integer', jsonPath: '.status.counts.active' },
     { name: 'Selected', type: 'integer', jsonPath: '.status.counts.selected' },
     { name: 'Reason', type: 'string', jsonPath: ofCondition('Progressing', 'reason') },
+    SYNCED,
     { name: 'Failed', type: 'integer', jsonPath: '.status.counts.failed', priority: 1 },
     { name: 'Offline', type: 'integer', jsonPath: '.status.counts.offline', priority: 1 },
     {

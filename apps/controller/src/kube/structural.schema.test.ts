@@ -26,6 +26,12 @@ describe('structuralSchema', () => {
     });
   });
 
+  it('lets a field be absent that may be null, because a merge patch would remove it', () => {
+    const schema = z.strictObject({ id: z.string().nullable(), at: z.string() });
+    expect(at(schema).required).toEqual(['at']);
+    expect(at(z.strictObject({ id: z.string().nullable() }))).not.toHaveProperty('required');
+  });
+
   it('says an open bound as OpenAPI 3.0 does', () => {
     expect(at(z.number().gt(0).lt(9))).toEqual({
       type: 'number',

@@ -107,6 +107,7 @@ function addChildren(
         converted(asJson(child, path), `${path}.${name}`, listKeys),
       ]),
     );
+    requireWhatMayNotBeNull(result);
   }
   // Fields that are not declared are pruned: `additionalProperties: false` is neither needed nor
   // allowed beside properties.
@@ -121,6 +122,14 @@ function addChildren(
     result['x-kubernetes-list-type'] = 'map';
     result['x-kubernetes-list-map-keys'] = [...keys];
   }
+}
+
+/** A JSON merge patch cannot write null, it removes the field: so what may be null may be absent. */
+function requireWhatMayNotBeNull(result: StructuralSchema): void {
+  const { required = [], properties = {} } = result;
+  const kept = required.filter((name) => properties[name]?.nullable !== true);
+  if (kept.length === 0) delete result.required;
+  else result.required = kept;
 }
 
 /**

@@ -8,6 +8,15 @@ import { checkSource } from '../compression/source.check.ts';
 import { Conflict } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
 import { assertNew } from '../objects/object.input.ts';
+import { assertMayChange } from '../objects/ownership.check.ts';
+import {
+  type Actor,
+  isOf,
+  type KubernetesActor,
+  ownerAfter,
+  ownerAfterApply,
+  REST,
+} from '../objects/ownership.rule.ts';
 import { isSameJson } from '../objects/same.json.ts';
 import { ModelReferences } from './model.references.ts';
 import { ModelStore } from './model.store.ts';
@@ -29,12 +38,15 @@ export class ModelService {
   ) {}
 
   /** @throws Unprocessable when the source cannot be compressed; Conflict when the name is taken. */
-  async create(input: ModelInput): Promise<Model> {
+  async create(input: ModelInput, actor: Actor = REST): Promise<Model> {
     const { name, labels } = input.metadata;
     assertNew(input);
+    const known = await this.models.find(name);
+    if (known !== undefined) assertMayChange('model', known, actor);
     await checkSource(input.spec);
     const status = plannedStatus({ spec: input.spec, generation: 1, now: this.now() }, undefined);
-    const model = await this.models.create({ name, labels, spec: input.spec, status });
+    const owner = ownerAfter(actor, 1);
+    const model = await this.models.create({ name, labels, spec: input.spec, status, owner });
     const message = `compressing ${input.spec.variants.map((v) => v.name).join(', ')}`;
     await this.record(name, { type: 'Normal', reason: 'Created', message });
     this.enqueue(model);
@@ -43,18 +55,25 @@ export class ModelService {
 
   /**
    * Creates the model or brings it to this spec; doing it twice changes nothing more.
-   * @throws as {@link create}, and Conflict for a `resourceVersion` that is not current.
+   * @throws as {@link create}, and Conflict for a `resourceVersion` that is not current, or when the
+   * model is somebody else's.
    */
-  async apply(input: ModelInput): Promise<{ model: Model; created: boolean }> {
+  async apply(input: ModelInput, actor: Actor = REST): Promise<{ model: Model; created: boolean }> {
     const { name, labels, resourceVersion } = input.metadata;
+    const { spec } = input;
     const known = await this.models.find(name);
     if (known === undefined && resourceVersion === undefined) {
-      return { model: await this.create(input), created: true };
+      return { model: await this.create(input, actor), created: true };
     }
-    await checkSource(input.spec);
+    if (known !== undefined) assertMayChange('model', known, actor);
+    await checkSource(spec);
     const model = await this.models.update(
       name,
-      (current) => ({ labels, spec: input.spec, status: this.replanned(current, input.spec) }),
+      (current) => {
+        assertMayChange('model', current, actor);
+        const owner = ownerAfterApply(actor, current, spec);
+        return { labels, spec, status: this.replanned(current, spec), owner };
+      },
       { resourceVersion },
     );
     if (model.metadata.generation !== known?.metadata.generation) {
@@ -67,10 +86,15 @@ export class ModelService {
 
   /**
    * Removes the model and those of its artifacts that no device needs.
-   * @throws Conflict `ModelInUse` while a rollout names it.
+   * @throws Conflict `ModelInUse` while a rollout names it, or when it is somebody else's.
    */
-  async remove(name: string, resourceVersion: string | undefined): Promise<void> {
-    await this.models.get(name);
+  async remove(
+    name: string,
+    resourceVersion: string | undefined,
+    actor: Actor = REST,
+  ): Promise<void> {
+    const permit = (model: Model) => assertMayChange('model', model, actor, 'delete');
+    permit(await this.models.get(name));
     const rollouts = await this.references.rolloutsOf(name);
     if (rollouts.length > 0) {
       throw new Conflict(
@@ -79,9 +103,19 @@ export class ModelService {
           'delete the rollout first',
       );
     }
-    await this.models.delete(name, { resourceVersion });
+    await this.models.delete(name, { resourceVersion, permit });
     await this.record(name, { type: 'Normal', reason: 'Deleted', message: '' });
     await this.collector.collect();
+  }
+
+  /** The custom resource is gone without having deleted the model: it stays, and is nobody's. */
+  async release(name: string, from: Pick<KubernetesActor, 'namespace' | 'name'>): Promise<void> {
+    const { metadata } = await this.models.update(name, (current) =>
+      isOf(current.metadata.owner, from) ? { owner: null } : undefined,
+    );
+    if (metadata.owner !== null) return;
+    const message = `the resource ${from.namespace}/${from.name} is gone without deleting it`;
+    await this.record(name, { type: 'Warning', reason: 'Released', message });
   }
 
   /** Starts failed variants again. */

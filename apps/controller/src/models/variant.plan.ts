@@ -61,6 +61,7 @@ export function plannedStatus(
     {
       observedGeneration: next.generation,
       variants,
+      counts: countsOf(variants),
       conditions: previous?.status.conditions ?? [],
     },
     { spec: next.spec, now: next.now },
@@ -111,7 +112,13 @@ function withConditions(status: ModelStatus, on: { spec: ModelSpec; now: string 
   let { conditions } = status;
   conditions = withCondition(conditions, { ...readyCondition(status), ...common });
   conditions = withCondition(conditions, { ...boundCondition(status, on.spec), ...common });
-  return { ...status, conditions };
+  return { ...status, counts: countsOf(status.variants), conditions };
+}
+
+export function countsOf(variants: readonly VariantStatus[]): ModelStatus['counts'] {
+  const count = (phase: VariantStatus['phase']) =>
+    variants.filter((variant) => variant.phase === phase).length;
+  return { variants: variants.length, ready: count('Ready'), failed: count('Failed') };
 }
 
 type Verdict = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
@@ -152,4 +159,9 @@ export function boundMessage(variant: VariantStatus, spec: ModelSpec): string {
     `variant ${variant.name} has perplexity ${figures} of the source ` +
     `(${quality.perplexityRatio.toFixed(3)} times; the bound is ${spec.quality.maxPerplexityRatio})`
   );
+}
+
+/** Of a model that nobody has looked at yet. */
+export function unplannedStatus(): ModelStatus {
+  return { observedGeneration: 0, variants: [], counts: countsOf([]), conditions: [] };
 }

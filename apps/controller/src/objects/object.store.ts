@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Labels, ObjectMeta, Selector } from '@entrofleet/protocol';
-import { labelsSchema } from '@entrofleet/protocol';
+import type { Labels, ObjectMeta, Owner, Selector } from '@entrofleet/protocol';
+import { labelsSchema, ownerSchema } from '@entrofleet/protocol';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { z } from 'zod';
 import type { Clock } from '../adapters/clock.ts';
@@ -56,6 +56,7 @@ export class ObjectStore<Spec, Status> {
     labels: Labels;
     spec: Spec;
     status: Status;
+    owner?: Owner | null;
   }): Promise<StoredObject<Spec, Status>> {
     const row = await this.#database.query
       .insertInto(this.#kind.table)
@@ -67,6 +68,7 @@ export class ObjectStore<Spec, Status> {
         created_at: this.#clock.now(),
         spec: JSON.stringify(object.spec),
         status: JSON.stringify(await this.pack(object.status)),
+        ...ownerColumn(object.owner ?? undefined),
       })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .returningAll()
@@ -186,20 +188,44 @@ export class ObjectStore<Spec, Status> {
     });
   }
 
-  /** @throws NotFound, or Conflict as {@link update}. */
+  /**
+   * @param permit may throw to keep the object; what is deleted is what it was shown.
+   * @throws NotFound, or Conflict as {@link update}.
+   */
   async delete(
     name: string,
-    options: { resourceVersion?: string | undefined } = {},
+    options: {
+      resourceVersion?: string | undefined;
+      permit?: (current: StoredObject<Spec, Status>) => void;
+    } = {},
   ): Promise<StoredObject<Spec, Status>> {
-    const current = await this.get(name);
-    const version = options.resourceVersion ?? current.metadata.resourceVersion;
-    let query = this.#database.query.deleteFrom(this.#kind.table).where('name', '=', name);
-    if (options.resourceVersion !== undefined) {
-      query = query.where('resource_version', '=', version);
+    for (let tries = 0; tries < WRITE_TRIES; tries++) {
+      const current = await this.get(name);
+      const version = current.metadata.resourceVersion;
+      if (options.resourceVersion !== undefined && options.resourceVersion !== version) {
+        throw this.#conflict(name, options.resourceVersion, version);
+      }
+      options.permit?.(current);
+      const row = await this.#database.query
+        .deleteFrom(this.#kind.table)
+        .where('name', '=', name)
+        .where('resource_version', '=', version)
+        .returningAll()
+        .executeTakeFirst();
+      if (row !== undefined) return this.#readOne(row);
     }
-    const row = await query.returningAll().executeTakeFirst();
-    if (row !== undefined) return this.#readOne(row);
-    throw this.#conflict(name, version, current.metadata.resourceVersion);
+    throw tooManyWriters(this.#kind.kind, name);
+  }
+
+  /** Names of what custom resources of a namespace own, in order. */
+  async namesOwnedBy(namespace: string): Promise<string[]> {
+    const rows = await this.#database.query
+      .selectFrom(this.#kind.table)
+      .select('name')
+      .where(sql<string>`owner ->> 'namespace'`, '=', namespace)
+      .orderBy('name')
+      .execute();
+    return rows.map(({ name }) => name);
   }
 
   /**
@@ -223,6 +249,7 @@ export class ObjectStore<Spec, Status> {
         ...(next.labels === undefined ? {} : { labels: JSON.stringify(next.labels) }),
         ...(next.spec === undefined ? {} : { spec: JSON.stringify(next.spec) }),
         ...(status === undefined ? {} : { status: JSON.stringify(status) }),
+        ...ownerColumn(next.owner),
       })
       .where('name', '=', name)
       .where('resource_version', '=', resourceVersion)
@@ -270,7 +297,14 @@ export function metadataOf(row: Omit<Selectable<ObjectTable>, 'spec' | 'status'>
     generation: row.generation,
     resourceVersion: String(row.resource_version),
     creationTimestamp: new Date(row.created_at).toISOString(),
+    owner: ownerSchema.nullable().parse(row.owner ?? null),
   };
+}
+
+/** Devices have no such column: it is written only where an owner is set or taken away. */
+function ownerColumn(owner: Owner | null | undefined): { owner?: string | null } {
+  if (owner === undefined) return {};
+  return { owner: owner === null ? null : JSON.stringify(owner) };
 }
 
 export function tooManyWriters(kind: string, name: string): Conflict {
@@ -288,6 +322,7 @@ export function differs<Spec, Status>(
   return (
     (next.labels !== undefined && !isSameJson(next.labels, current.metadata.labels)) ||
     (next.spec !== undefined && !isSameJson(next.spec, current.spec)) ||
-    (next.status !== undefined && !isSameJson(next.status, current.status))
+    (next.status !== undefined && !isSameJson(next.status, current.status)) ||
+    (next.owner !== undefined && !isSameJson(next.owner, current.metadata.owner))
   );
 }

@@ -1,4 +1,4 @@
-import type { Labels, ObjectMeta } from '@entrofleet/protocol';
+import type { Labels, ObjectMeta, Owner } from '@entrofleet/protocol';
 
 /** A Kubernetes-like object: who it is, what is wanted, what is. */
 export interface StoredObject<Spec, Status> {
@@ -12,6 +12,8 @@ export interface ObjectChange<Spec, Status> {
   readonly labels?: Labels;
   readonly spec?: Spec;
   readonly status?: Status;
+  /** `null`: nobody but clients of the REST interface. */
+  readonly owner?: Owner | null;
 }
 
 export interface ObjectPage<Spec, Status> {

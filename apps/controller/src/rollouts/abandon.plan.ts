@@ -2,6 +2,7 @@ import type { Abandonment, Device, Member, Target } from '@entrofleet/protocol';
 import { unavailableLimit } from './hold.plan.ts';
 import { unknownMember } from './member.plan.ts';
 import type { RolloutAction, RolloutFacts, RolloutProgress } from './rollout.types.ts';
+import { previousWhenAsked, unsavedStart } from './unsaved.start.plan.ts';
 import { stageOf } from './update.stage.plan.ts';
 import { inOrder } from './wave.order.plan.ts';
 
@@ -29,7 +30,8 @@ export function giveUp(
   if (abandoned === null) return { ...before, actions: [] };
   const placed = inOrder(facts.devices, before.members, strategy.order);
   const returns = placed.map(({ device, previous }) => {
-    const member = previous?.wave == null ? askedUnsaved(facts, device, previous) : previous;
+    const member =
+      previous?.wave == null ? askedUnsaved(facts, { device, previous, before }) : previous;
     if (member !== undefined) return returnOf({ device, member, abandoned, facts });
     return { member: leftOut(device, previous, abandoned) };
   });
@@ -50,19 +52,31 @@ export function giveUp(
   return { status: before.status, members, actions };
 }
 
-/** A device that was asked before a crash kept that from being saved; it is on its way all the same. */
+/**
+ * A device that was asked before a crash kept that from being saved: it is on its way, or has
+ * arrived, all the same.
+ */
 function askedUnsaved(
-  { rollout }: RolloutFacts,
-  device: Device,
-  previous: Member | undefined,
+  facts: RolloutFacts,
+  of: { device: Device; previous: Member | undefined; before: RolloutProgress },
 ): Member | undefined {
+  const { device, previous: member, before } = of;
   const { desired, report } = device.status;
   const { target } = desired ?? { target: null };
-  if (target === null || desired?.rollout !== rollout.metadata.name) return undefined;
-  if (report?.active?.artifactId === target.artifact.id) return undefined;
-  const was = previous ?? unknownMember({ device, target });
+  if (target === null || desired?.rollout !== facts.rollout.metadata.name) return undefined;
   const { variant, artifact } = target;
-  return { ...was, variant, artifactId: artifact.id, previous: report?.active ?? null, wave: 0 };
+  const whenAsked = previousWhenAsked(facts, device, artifact.id);
+  const isThere = report?.active?.artifactId === artifact.id;
+  if (isThere) {
+    // One that ran it all along, or what an earlier revision brought, was not started by this one.
+    const isOurs = before.status.artifactIds.includes(artifact.id);
+    const isStarted =
+      member?.startedAt != null || unsavedStart(facts, { device, target, member }) !== null;
+    if (whenAsked === undefined || !isOurs || !isStarted) return undefined;
+  }
+  const previous = whenAsked === undefined ? (report?.active ?? null) : whenAsked;
+  const was = member ?? unknownMember({ device, target });
+  return { ...was, variant, artifactId: artifact.id, previous, wave: 0 };
 }
 
 function leftOut(device: Device, previous: Member | undefined, { how }: Abandonment): Member {
@@ -186,6 +200,8 @@ export function sendBack(
     target: back,
     hold: 'None',
     onAbandon: finishes ? 'Finish' : 'RollBack',
+    // There is nothing behind what a device goes back to.
+    previous: back && { model: back.model, variant: back.variant, artifactId: back.artifact.id },
     seenRevision: desired?.revision ?? 0,
   };
 }

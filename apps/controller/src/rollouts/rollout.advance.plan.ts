@@ -1,4 +1,4 @@
-import type { Device, Hold, Member, Target } from '@entrofleet/protocol';
+import type { Hold, Member } from '@entrofleet/protocol';
 import { giveUp, sendBack } from './abandon.plan.ts';
 import { choiceOf } from './candidate.choice.plan.ts';
 import { type EvidenceVerdict, judgeEvidence } from './evidence.plan.ts';
@@ -12,6 +12,7 @@ import { earliest, pausedBySpec, type Stall } from './stall.plan.ts';
 import { decideStarts, type Starts } from './start.plan.ts';
 import { type Excess, judgeFailures } from './threshold.plan.ts';
 import { openingOf } from './time.window.plan.ts';
+import { previousWhenAsked, unsavedStart } from './unsaved.start.plan.ts';
 import { clockStarted } from './update.clock.plan.ts';
 import type { UpdatePrediction } from './update.prediction.ts';
 import type { VariantCandidate } from './variant.choice.plan.ts';
@@ -95,22 +96,6 @@ function judgeDevices(
   });
 }
 
-/**
- * When this rollout asked the device for a target that it is not known to have run before. Such a
- * device has not run it all along, so it must prove itself like any other.
- */
-function unsavedStart(
-  { rollout }: RolloutFacts,
-  of: { device: Device; target: Target; member: Member | undefined },
-): string | null {
-  const { name, creationTimestamp } = rollout.metadata;
-  const { desired } = of.device.status;
-  const { id } = of.target.artifact;
-  if (desired?.rollout !== name || desired.target?.artifact.id !== id) return null;
-  const isKnown = of.member?.artifactId === id && of.member.activatedAt !== null;
-  return isKnown || desired.issuedAt < creationTimestamp ? null : desired.issuedAt;
-}
-
 /** What stops everything until somebody acts. */
 function pausesOf(of: {
   paused: boolean;
@@ -151,9 +136,7 @@ function begin(verdict: MemberVerdict, { waveOf }: Starts, facts: RolloutFacts):
   const { member, device, target, asked, isAsked } = verdict;
   const wave = waveOf.get(member.device);
   if (wave === undefined) return verdict;
-  const active = device.status.report?.active ?? null;
-  const isSame = active?.artifactId === target.artifact.id;
-  const previous = isSame ? (member.previous ?? active) : active;
+  const previous = previousOf(verdict, facts);
   if (member.state === 'Active') return { ...verdict, member: { ...member, wave, previous } };
   const since = isAsked && asked !== undefined ? asked.issuedAt : facts.now;
   const started: Member = {
@@ -165,6 +148,16 @@ function begin(verdict: MemberVerdict, { waveOf }: Starts, facts: RolloutFacts):
     predicted: predictedCost(facts.predict?.(device, target)),
   };
   return { ...verdict, member: started };
+}
+
+/** What the device goes back to; one that loads its model again after a start runs that. */
+function previousOf({ member, device, target }: MemberVerdict, facts: RolloutFacts) {
+  const { id } = target.artifact;
+  const whenAsked = previousWhenAsked(facts, device, id);
+  if (whenAsked !== undefined) return whenAsked;
+  const { report } = device.status;
+  const running = report?.active ?? report?.restoring ?? null;
+  return running?.artifactId === id ? (member.previous ?? running) : running;
 }
 
 function predictedCost(prediction: UpdatePrediction | undefined): Member['predicted'] {
@@ -195,7 +188,7 @@ function ask(
 
 function setDesired(
   facts: RolloutFacts,
-  { device, target }: MemberVerdict,
+  { device, target, member }: MemberVerdict,
   of: { hold: Hold; attempt: number },
 ): RolloutAction {
   const { timeouts } = facts.rollout.spec.strategy;
@@ -208,8 +201,18 @@ function setDesired(
     ...of,
     target,
     ...(isLimited ? { timeouts } : {}),
+    previous: previousToStore(facts, { device, target, member }),
     seenRevision: device.status.desired?.revision ?? 0,
   };
+}
+
+/** Asking again for the same, e.g. with another hold, does not change what the device came from. */
+function previousToStore(
+  facts: RolloutFacts,
+  { device, target, member }: Pick<MemberVerdict, 'device' | 'target' | 'member'>,
+): Member['previous'] {
+  const whenAsked = previousWhenAsked(facts, device, target.artifact.id);
+  return whenAsked === undefined ? member.previous : whenAsked;
 }
 
 /** A device that is pinned on its way keeps what it runs; one that is activating finishes. */

@@ -43,6 +43,7 @@ export class RolloutDryRun {
     const metadata = record?.rollout.metadata ?? {
       ...{ name, labels, uid: randomUUID(), generation: 1, resourceVersion: '0' },
       creationTimestamp: now,
+      owner: null,
     };
     const status = record?.rollout.status ?? initialStatus();
     const members = record?.placed.map(({ member }) => member) ?? [];

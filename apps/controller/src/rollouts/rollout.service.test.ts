@@ -6,6 +6,7 @@ import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
+import { EventStore } from '../events/event.store.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
@@ -23,6 +24,7 @@ let store: RolloutStore;
 let revisions: RevisionStore;
 let service: RolloutService;
 let wakeups: RolloutWakeups;
+let events: EventStore;
 
 const { spec } = exampleRollout();
 const input = (change: object = {}) => ({
@@ -36,12 +38,14 @@ beforeAll(async () => {
   store = new RolloutStore(database, clock);
   revisions = new RevisionStore(database, clock);
   wakeups = new RolloutWakeups(store, new NoQueue(), clock);
-  service = new RolloutService(store, revisions, wakeups, clock);
+  events = new EventStore(database, clock);
+  service = new RolloutService(store, revisions, wakeups, events, clock);
 });
 beforeEach(async () => {
   await service.create(input());
 });
 afterEach(async () => {
+  await database.query.deleteFrom('events').execute();
   if ((await store.find('r')) !== undefined) await service.remove('r', undefined);
 });
 afterAll(async () => {
@@ -132,6 +136,70 @@ describe('revisions', () => {
     expect(await revisions.list('r')).toEqual([]);
     await record(2, 'InProgress');
     expect(await revisions.list('r')).toEqual([]);
+  });
+});
+
+describe('a rollout that Kubernetes owns', () => {
+  const actor = {
+    manager: 'Kubernetes',
+    ...{ namespace: 'default', name: 'r', uid: 'u1', generation: 1, adopt: true },
+  } as const;
+  const owned = { status: 409, reason: 'OwnedByKubernetes' };
+  beforeEach(async () => {
+    await service.apply(input(), actor);
+  });
+  afterEach(() => service.release('r', actor));
+
+  it('knows its owner and which generation that asked for', async () => {
+    const { rollout } = await service.apply(input({ model: 'other' }), { ...actor, generation: 2 });
+    expect(rollout.metadata.generation).toBe(2);
+    expect(rollout.metadata.owner).toMatchObject({
+      uid: 'u1',
+      generation: 2,
+      appliedGeneration: 2,
+    });
+    const again = await service.apply(input({ model: 'other' }), { ...actor, generation: 3 });
+    expect(again.rollout.metadata.owner).toMatchObject({ generation: 3, appliedGeneration: 2 });
+  });
+
+  it('is not changed by other clients', async () => {
+    const before = await store.get('r');
+    await expect(service.create(input())).rejects.toMatchObject(owned);
+    await expect(service.apply(input())).rejects.toMatchObject(owned);
+    await expect(service.pause('r')).rejects.toMatchObject(owned);
+    await expect(service.remove('r', undefined)).rejects.toMatchObject(owned);
+    expect(await store.get('r')).toEqual(before);
+  });
+
+  it('can still be gone on with, retried and aborted, which changes no spec', async () => {
+    const before = await store.get('r');
+    await service.resume('r');
+    await service.abort('r');
+    expect((await service.retry('r')).spec).toEqual(before.spec);
+  });
+
+  it('is resumed by its owner when its owner has paused it', async () => {
+    await service.apply(input({ paused: true }), { ...actor, generation: 2 });
+    await expect(service.resume('r')).rejects.toMatchObject(owned);
+  });
+
+  it('is nobody’s after its resource has vanished, and says so once', async () => {
+    await service.release('r', { ...actor, namespace: 'elsewhere' });
+    expect((await store.get('r')).metadata.owner).not.toBeNull();
+    await service.release('r', actor);
+    await service.release('r', actor);
+    expect((await store.get('r')).metadata.owner).toBeNull();
+    const { items } = await events.list({ kind: 'Rollout', name: 'r' });
+    expect(items.filter(({ reason }) => reason === 'Released')).toHaveLength(1);
+    await service.pause('r');
+  });
+
+  it('is deleted by the very resource only', async () => {
+    const namesake = { ...actor, uid: 'u2' };
+    await expect(service.remove('r', undefined, namesake)).rejects.toMatchObject(owned);
+    await service.remove('r', undefined, actor);
+    expect(await store.find('r')).toBeUndefined();
+    await service.create(input());
   });
 });
 

@@ -58,6 +58,8 @@ export type RolloutAction =
       readonly hold: Hold;
       readonly timeouts?: Desired['timeouts'];
       readonly onAbandon?: Desired['onAbandon'];
+      /** What the device goes back to from the target; stored with what is asked. */
+      readonly previous: Member['previous'];
       /** Revision the plan has seen; with another one the world has moved and nothing is done. */
       readonly seenRevision: number;
     }
