@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 /** One request as the API server answered it. */
 export interface AuditedRequest {
-  /** E.g. `system:serviceaccount:fleet:controller`. */
+  /** E.g. `system:serviceaccount:fleet:controller`; empty: of a token that nobody has. */
   readonly user: string;
   /** As in a Role: get, list, watch, create, update, patch, delete. */
   readonly verb: string;
@@ -42,7 +42,7 @@ export async function auditedRequests(folder: string): Promise<AuditedRequest[]>
     const { resource, subresource, namespace = '', name = '' } = Object(objectRef);
     const path = new URL(requestURI, 'https://kube').pathname;
     requests.set(auditID, {
-      user: user.username,
+      user: user?.username ?? '',
       verb,
       resource: resource === undefined ? path : [resource, subresource].filter(Boolean).join('/'),
       namespace,
