@@ -9,6 +9,7 @@ import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
 import { KubernetesModule } from './kube/kubernetes.module.ts';
+import { leadershipModule } from './kube/leadership.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { SweepModule } from './sweep/sweep.module.ts';
@@ -32,6 +33,7 @@ export function appModule(config: Config): DynamicModule {
         exports: [CONFIG],
       },
       AdaptersModule,
+      leadershipModule(config),
       HttpModule,
       HealthModule,
       WatchModule,

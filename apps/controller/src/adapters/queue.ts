@@ -46,6 +46,19 @@ export type KeyHandler = (
   signal: AbortSignal,
 ) => Promise<readonly string[] | undefined>;
 
+/** Whether a process may take keys now, and when that changes. */
+export interface Gate {
+  isOpen(): boolean;
+  /** The listener's promise resolves when the keys that were taken before are done with. */
+  whenChanged(listener: (isOpen: boolean) => void | Promise<void>): void;
+}
+
+export interface ConsumeOptions {
+  readonly concurrency?: number;
+  /** While it is closed, nothing is taken, and what was taken but not begun is given back. */
+  readonly gate?: Gate;
+}
+
 /** Keys of objects that need work. Losing all of it costs one sweep interval, no more. */
 export abstract class KeyQueue {
   /**
@@ -55,11 +68,7 @@ export abstract class KeyQueue {
   abstract enqueue(queue: string, key: string, options?: EnqueueOptions): void;
 
   /** In one process a key is never handled twice at the same time. */
-  abstract consume(
-    queue: string,
-    handler: KeyHandler,
-    options?: { readonly concurrency?: number },
-  ): void;
+  abstract consume(queue: string, handler: KeyHandler, options?: ConsumeOptions): void;
 
   /** @throws when the queue does not answer now. */
   abstract ping(): Promise<void>;
@@ -75,7 +84,7 @@ export class RedisKeyQueue extends KeyQueue {
   readonly #log: Log;
   readonly #flows: FlowProducer;
   readonly #queues = new Map<string, BullQueue>();
-  readonly #workers: Worker[] = [];
+  readonly #workers = new Set<Worker>();
   readonly #pending = new Map<string, { queue: string; key: string; now: boolean }>();
   readonly #stop = new AbortController();
   readonly #lastErrors = new Map<string, string>();
@@ -110,31 +119,26 @@ export class RedisKeyQueue extends KeyQueue {
     this.#flushSoon();
   }
 
-  consume(
-    queue: string,
-    handler: KeyHandler,
-    options: { readonly concurrency?: number } = {},
-  ): void {
+  consume(queue: string, handler: KeyHandler, options: ConsumeOptions = {}): void {
+    const { gate, concurrency } = options;
     const running = new Map<string, Promise<unknown>>();
-    const worker = new Worker(
-      queue,
-      async (job, token = '') => {
-        const key: unknown = job.data.key;
-        if (typeof key !== 'string') throw new UnrecoverableError('a job without a key');
-        const before = await this.#handle({ queue, key, handler, running });
-        if (before.length > 0) await this.#comeAgainAfter(job, { queue, key, before, token });
-      },
-      {
-        connection: this.#redis,
-        prefix: this.#prefix,
-        concurrency: options.concurrency ?? 1,
-        lockDuration: LOCK_MS,
-        stalledInterval: STALLED_CHECK_MS,
-        maxStalledCount: ATTEMPTS,
-      },
-    );
-    worker.on('error', (error) => this.#reportError(queue, error));
-    this.#workers.push(worker);
+    const take = async (job: Job, token = ''): Promise<void> => {
+      const key: unknown = job.data.key;
+      if (typeof key !== 'string') throw new UnrecoverableError('a job without a key');
+      const before = await this.#handle({ queue, key, handler, running, gate });
+      if (before.length > 0) await this.#comeAgainAfter(job, { queue, key, before, token });
+    };
+    const start = (isOpen: boolean) =>
+      this.#work(queue, { take: isOpen ? take : null, concurrency });
+    let worker = start(gate?.isOpen() ?? true);
+    gate?.whenChanged(async (isOpen) => {
+      if (this.#stop.signal.aborted) return;
+      const before = worker;
+      worker = start(isOpen);
+      // It still handles what it has, and takes nothing more.
+      await before.close();
+      this.#workers.delete(before);
+    });
   }
 
   async ping(): Promise<void> {
@@ -146,14 +150,40 @@ export class RedisKeyQueue extends KeyQueue {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    const closed = Promise.all(this.#workers.map((worker) => worker.close()));
+    const workers = [...this.#workers];
+    const closed = Promise.all(workers.map((worker) => worker.close()));
     await Promise.race([closed.catch(() => undefined), sleep(CLOSE_MS, undefined, { ref: false })]);
     // Without Redis a worker or queue cannot close politely; its keys come back by the sweep.
-    const forced = this.#workers.map((worker) => worker.close(true));
+    const forced = workers.map((worker) => worker.close(true));
     const queues = [this.#flows, ...this.#queues.values()].map((queue) => queue.close());
     const all = Promise.allSettled([...forced, ...queues, this.#flushing]);
     await Promise.race([all, sleep(PING_MS, undefined, { ref: false })]);
     this.#redis.disconnect();
+  }
+
+  /**
+   * Without `take`, a worker only returns the keys of workers that died, so that they are there
+   * when a gate opens: noticing that takes longer than one may wait then.
+   */
+  #work(
+    queue: string,
+    of: {
+      take: ((job: Job, token?: string) => Promise<void>) | null;
+      concurrency: number | undefined;
+    },
+  ): Worker {
+    const worker = new Worker(queue, of.take, {
+      connection: this.#redis,
+      prefix: this.#prefix,
+      concurrency: of.concurrency ?? 1,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_CHECK_MS,
+      maxStalledCount: ATTEMPTS,
+    });
+    worker.on('error', (error) => this.#reportError(queue, error));
+    this.#workers.add(worker);
+    if (of.take === null) void worker.startStalledCheckTimer();
+    return worker;
   }
 
   /**
@@ -165,14 +195,17 @@ export class RedisKeyQueue extends KeyQueue {
     key: string;
     handler: KeyHandler;
     running: Map<string, Promise<unknown>>;
+    gate: Gate | undefined;
   }): Promise<readonly string[]> {
-    const { queue, key, running } = job;
+    const { queue, key, running, gate } = job;
     while (running.has(key)) await running.get(key)?.catch(() => undefined);
+    if (gate?.isOpen() === false) return this.#giveBack(queue, key);
     const run = job.handler(key, this.#stop.signal);
     running.set(key, run);
     try {
       return (await run) ?? [];
     } catch (error) {
+      if (gate?.isOpen() === false) return this.#giveBack(queue, key);
       if (error instanceof Waiting) {
         this.#log.debug('waiting', { queue, key, reason: error.reason, error: error.message });
         return [];
@@ -184,6 +217,12 @@ export class RedisKeyQueue extends KeyQueue {
     } finally {
       running.delete(key);
     }
+  }
+
+  /** Another process, whose gate is open, shall handle it. */
+  #giveBack(queue: string, key: string): readonly string[] {
+    this.enqueue(queue, key);
+    return [];
   }
 
   /**

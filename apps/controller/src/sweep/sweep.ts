@@ -8,6 +8,7 @@ import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
+import { Leadership } from '../kube/leadership.ts';
 
 /** Enqueues, again, everything of one kind that is not in its final state. */
 export type SweepTask = () => Promise<void>;
@@ -15,7 +16,8 @@ export type SweepTask = () => Promise<void>;
 /**
  * The periodic pass, in processes with the role `reconciler`, that makes up for every message and
  * job that was lost. A local timer: it needs neither Redis nor another process, and several
- * sweeps at the same time do no harm, because the queue takes a waiting key only once.
+ * sweeps at the same time do no harm, because the queue takes a waiting key only once. In a cluster
+ * only the leader sweeps.
  */
 @Injectable()
 export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
@@ -27,6 +29,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(Database) private readonly database: Database,
+    @Inject(Leadership) private readonly leadership: Leadership,
     @Inject(Log) private readonly log: Log,
   ) {}
 
@@ -44,6 +47,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
     };
     this.#timer = setInterval(tick, this.config.sweepIntervalMs);
     this.database.whenReady().then(tick, () => undefined);
+    this.leadership.whenChanged((isLeader) => (isLeader ? tick() : this.#running));
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -55,6 +59,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   async run(): Promise<void> {
     if (!this.database.isReady) return;
     for (const [name, task] of this.#tasks) {
+      if (!this.leadership.isLeader()) return;
       try {
         await task();
         this.#lastErrors.delete(name);
