@@ -133,7 +133,7 @@ describe.each(PRESENT_HELMS)('with helm %s', (version) => {
       await helm.run('upgrade', 'demo', CHART, ...flags);
       const names = idsOf(await space.kubectl.list('deployments'));
       const wanted = [...there, 'redis'].map((part) => `Deployment/demo-entrofleet-${part}`);
-      expect(names).toEqual(wanted);
+      expect(names).toEqual(wanted.sort());
       const claim = await space.kubectl.get('pvc/demo-entrofleet-controller');
       claims.add(claim.metadata.uid);
     }
