@@ -23,10 +23,16 @@ readme: setup ## Run the demo and show its output in README.md
 	@ONCE=1 node deploy/demo/demo.ts | node deploy/demo/readme.ts
 
 .PHONY: test
-test: setup ## Run every test
+test: setup ## Run every test but those of test-kube
 	@sh deploy/bootstrap/helm.sh || true
 	@sh deploy/bootstrap/arm.sh || true
 	@exec node test/support/run.ts $(TESTS)
+
+.PHONY: test-kube
+test-kube: setup ## Run the tests against Kubernetes' API server (compiled once, 6 minutes; TESTS=test/kube/x.test.ts)
+	@sh deploy/bootstrap/helm.sh && sh deploy/bootstrap/kube.sh
+	@test -x .cache/helm/kubectl || { echo 'test-kube: no kubectl; see above' >&2; exit 1; }
+	@exec node test/support/run.ts --config test/kube/vitest.config.ts $(TESTS)
 
 .PHONY: chaos-agent
 chaos-agent: setup ## Kill an agent with -9 in every state of an update, again and again (ROUNDS=20)

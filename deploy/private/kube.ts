@@ -52,7 +52,7 @@ export interface Kube {
     readonly port?: number;
     readonly namespace?: string;
   }): Promise<string>;
-  /** A new token of a service account that exists, at least 600 s valid. */
+  /** A token of a service account that exists, valid for `seconds` (at least 600, else 3600). */
   serviceAccountToken(of: {
     readonly namespace: string;
     readonly name: string;
@@ -63,6 +63,7 @@ export interface Kube {
     readonly namespace: string;
     readonly name: string;
     readonly folder?: string;
+    readonly seconds?: number;
   }): Promise<ServiceAccountFolder>;
   /** A call as the administrator. */
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<KubeAnswer>;
@@ -96,8 +97,11 @@ export async function startKube(options: KubeOptions = {}): Promise<Kube> {
     isReady: async () => {
       const ca = await readFile(caPath, 'utf8').catch(() => undefined);
       if (ca === undefined) return false;
-      const asking = callKube({ url: `${url}/readyz`, ca, token: adminToken });
-      return (await asking.catch(() => undefined))?.status === 200;
+      // The server makes the first namespaces after it has said that it is ready.
+      const answers = ['/readyz', '/api/v1/namespaces/default'].map((path) =>
+        callKube({ url: `${url}${path}`, ca, token: adminToken }).catch(() => undefined),
+      );
+      return (await Promise.all(answers)).every((answer) => answer?.status === 200);
     },
     readyTimeoutMs: READY_TIMEOUT_MS,
   });
@@ -196,9 +200,10 @@ async function clientsOf(access: Access): Promise<Clients> {
     kubeconfig,
     kubeconfigPath: await kubeconfig({}),
     serviceAccountToken,
-    serviceAccountFolder: async ({ namespace, name, folder: given }) => {
+    serviceAccountFolder: async ({ folder: given, ...of }) => {
+      const { namespace, name } = of;
       const target = given ?? (await temporaryFolder(`service-account-${name}`));
-      const token = await serviceAccountToken({ namespace, name });
+      const token = await serviceAccountToken(of);
       await mkdir(target, { recursive: true });
       await replaceFiles(target, { token, 'ca.crt': ca, namespace });
       return { folder: target, token };

@@ -2,6 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import {
+  type CustomResource,
+  MODEL_RESOURCE,
+  ROLLOUT_RESOURCE,
+} from '../../apps/controller/src/kube/custom.resources.ts';
 import type { Kube } from '../../deploy/private/kube.ts';
 import {
   administrator,
@@ -20,12 +25,23 @@ function readExample(name: string): object {
   return parse(readFileSync(join(EXAMPLES_FOLDER, name), 'utf8'));
 }
 
-/** Words of each line of a table that kubectl prints. */
-function cells(table: string): string[][] {
-  return table
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.trim().split(/\s{2,}/));
+/** The line of one object in a table that kubectl prints, by the names of the columns. */
+function row(table: string, name: string): Record<string, string> {
+  const [head = '', ...lines] = table.trimEnd().split('\n');
+  const line = lines.find((text) => text.startsWith(`${name} `)) ?? '';
+  const columns = [...head.matchAll(/\S+(?: \S+)*/g)];
+  return Object.fromEntries(
+    columns.map(({ 0: column, index }, nth) => [
+      column,
+      line.slice(index, columns[nth + 1]?.index).trim(),
+    ]),
+  );
+}
+
+/** Names of the columns of a resource, as they are shown without `-o wide`. */
+function columnsOf(resource: CustomResource): string[] {
+  const shown = resource.columns.filter(({ priority }) => priority === undefined);
+  return ['NAME', ...shown.map(({ name }) => name.toUpperCase())];
 }
 
 /** The example under another name, with fields of its spec replaced. */
@@ -110,7 +126,6 @@ describe('the definitions', () => {
     await expect.poll(pruned, { timeout: 20_000 }).toBe(true);
     await kubectl.run(['apply', '--server-side', '--force-conflicts', '-f', CRD_FOLDER]);
     await expect.poll(pruned, { timeout: 20_000 }).toBe(false);
-    await kubectl.run(['delete', 'rollout', 'upgraded']);
   });
 });
 
@@ -120,20 +135,20 @@ describe('kubectl', () => {
     const printed = await kubectl.run(['apply', '--dry-run=server', '-o', 'json', '-f', path]);
     const example = Object(readExample(name));
     expect(JSON.parse(printed)).toMatchObject({ kind: example.kind, spec: example.spec });
-    expect(await kubectl.list(example.kind)).toEqual([]);
+    const { metadata } = example;
+    await expect(kubectl.get(`${example.kind}/${metadata.name}`)).rejects.toThrow('NotFound');
   });
 
   test('shows a rollout in columns, also by its short name and category', async () => {
     await kubectl.apply(rollout('columns'));
     await kubectl.patchStatus('rollout/columns', status({ phase: 'Paused' }));
-    const [head, row] = cells(await kubectl.run(['get', 'ro']));
-    expect(head?.join(' ')).toBe('NAME MODEL PHASE WAVE WAVES ACTIVE SELECTED REASON AGE');
-    expect(row?.slice(0, 7)).toEqual(['columns', 'demo', 'Paused', '2', '3', '2', '3']);
-    expect(await kubectl.run(['get', 'entrofleet', '-o', 'name'])).toBe(
-      'rollout.entrofleet.io/columns\n',
-    );
-    expect(await kubectl.run(['get', 'ro', '-o', 'wide'])).toMatch(/FAILED\s+OFFLINE\s+MESSAGE/);
-    await kubectl.run(['delete', 'rollout', 'columns']);
+    const shown = row(await kubectl.run(['get', 'ro']), 'columns');
+    expect(Object.keys(shown)).toEqual(columnsOf(ROLLOUT_RESOURCE));
+    const counts = { WAVE: '2', WAVES: '3', ACTIVE: '2', SELECTED: '3' };
+    expect(shown).toMatchObject({ MODEL: 'demo', PHASE: 'Paused', ...counts });
+    const everything = await kubectl.run(['get', 'entrofleet', '-o', 'name']);
+    expect(everything).toContain('rollout.entrofleet.io/columns\n');
+    expect(row(await kubectl.run(['get', 'ro', '-o', 'wide']), 'columns').OFFLINE).toBe('0');
   });
 
   test('shows a model in columns, also by its short name', async () => {
@@ -143,10 +158,9 @@ describe('kubectl', () => {
       variants: [],
       conditions: [condition('Ready', 'True', 1), condition('QualityBound', 'False', 1)],
     });
-    const [head, row] = cells(await kubectl.run(['get', 'mdl']));
-    expect(head).toEqual(['NAME', 'READY', 'REASON', 'WITHIN BOUND', 'AGE']);
-    expect(row?.slice(0, 4)).toEqual(['columns', 'True', 'Tested', 'False']);
-    await kubectl.run(['delete', 'model', 'columns']);
+    const shown = row(await kubectl.run(['get', 'mdl']), 'columns');
+    expect(Object.keys(shown)).toEqual(columnsOf(MODEL_RESOURCE));
+    expect(shown).toMatchObject({ READY: 'True', REASON: 'Tested', 'WITHIN BOUND': 'False' });
   });
 
   test('explains fields in the words of the schemas', async () => {
@@ -162,19 +176,25 @@ describe('kubectl', () => {
     const { metadata, spec } = await kubectl.get('rollout/edited');
     expect(spec).toMatchObject({ paused: true, strategy: { maxUnavailable: 2 } });
     expect(metadata.generation).toBe(3);
-    await kubectl.run(['delete', 'rollout', 'edited']);
-    expect(await kubectl.list('rollouts')).toEqual([]);
+  });
+
+  test('deletes', async () => {
+    await kubectl.apply(rollout('deleted'));
+    await kubectl.run(['delete', 'rollout', 'deleted']);
+    await expect(kubectl.get('rollout/deleted')).rejects.toThrow('NotFound');
   });
 
   test.each([
     ['by itself', []],
     ['on the server', ['--server-side']],
   ])('applies again %s without a change, although defaults were filled in', async (_how, flags) => {
+    await kubectl.run(['delete', 'rollout', 'again', '--ignore-not-found']);
     await kubectl.apply(rollout('again'), ...flags);
     const before = await kubectl.get('rollout/again');
     await kubectl.apply(rollout('again'), ...flags);
-    expect(await kubectl.get('rollout/again')).toEqual(before);
-    await kubectl.run(['delete', 'rollout', 'again']);
+    const after = await kubectl.get('rollout/again');
+    expect(after.spec).toEqual(before.spec);
+    expect(after.metadata).toMatchObject({ generation: 1, uid: before.metadata.uid });
   });
 
   test('waits for a condition of this generation, not of an older one', async () => {
@@ -193,7 +213,6 @@ describe('kubectl', () => {
     expect((await wait('--timeout=1s')).stderr).toContain('timed out');
     await kubectl.patchStatus('rollout/awaited', complete(2));
     expect((await wait('--timeout=10s')).status).toBe(0);
-    await kubectl.run(['delete', 'rollout', 'awaited']);
   });
 });
 
@@ -212,7 +231,6 @@ describe('the API server', () => {
         progressDeadlineSeconds: 600,
       },
     });
-    await kubectl.run(['delete', 'rollout', 'filled']);
   });
 
   test('keeps spec and status apart', async () => {
@@ -225,14 +243,12 @@ describe('the API server', () => {
     expect(spec.paused).toBe(false);
     expect(stored?.phase).toBe('Paused');
     expect(metadata.generation).toBe(1);
-    await kubectl.run(['delete', 'rollout', 'apart']);
   });
 
   test('refuses a status that is none', async () => {
     await kubectl.apply(rollout('status'));
     const attempt = kubectl.patchStatus('rollout/status', status({ phase: 'Happy' }));
     await expect(attempt).rejects.toThrow('status.phase: Unsupported value: "Happy"');
-    await kubectl.run(['delete', 'rollout', 'status']);
   });
 });
 

@@ -8,6 +8,8 @@ import { DistributionModule } from './distribution/distribution.module.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
+import { KubernetesModule } from './kube/kubernetes.module.ts';
+import { leadershipModule } from './kube/leadership.module.ts';
 import { MetricsModule } from './metrics/metrics.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
@@ -32,6 +34,7 @@ export function appModule(config: Config): DynamicModule {
         exports: [CONFIG],
       },
       AdaptersModule,
+      leadershipModule(config),
       HttpModule,
       HealthModule,
       WatchModule,
@@ -44,6 +47,7 @@ export function appModule(config: Config): DynamicModule {
       DistributionModule,
       SweepModule,
       MetricsModule,
+      ...(config.roles.has('kubernetes') ? [KubernetesModule] : []),
     ],
   };
 }

@@ -30,7 +30,7 @@ describe('readConfig', () => {
   it('reaches the API server as a pod unless there is a kubeconfig file', async () => {
     const folder = await temporaryFolder('config');
     const pod = {
-      ENTROFLEET_ROLES: 'kubernetes',
+      ENTROFLEET_ROLES: 'reconciler,kubernetes',
       KUBERNETES_SERVICE_HOST: 'fd00::1',
       KUBERNETES_SERVICE_PORT: '6443',
       KUBERNETES_SERVICE_ACCOUNT_DIR: folder,
@@ -63,7 +63,8 @@ describe('readConfig', () => {
     ['REDIS_URL', 'localhost:6379'],
     ['MQTT_URL', 'http://u:secret@h'],
     ['ENTROFLEET_ROLES', 'api,cook'],
-    ['ENTROFLEET_ROLES', 'kubernetes'],
+    ['ENTROFLEET_ROLES', 'all,kubernetes'],
+    ['ENTROFLEET_ROLES', 'api,kubernetes'],
     ['KUBERNETES_NAMESPACE', 'Not_a_name'],
     ['KUBERNETES_LEASE_SECONDS', '2'],
     ['SWEEP_INTERVAL_SECONDS', '0'],

@@ -96,9 +96,9 @@ const kubernetesOptions = {
     .describe('A leader that vanished is replaced after about so long'),
   KUBERNETES_IDENTITY: z
     .string()
-    .max(253)
+    .max(200)
     .optional()
-    .describe('Name of this replica in the Lease, unlike every other. Unset: made up at the start'),
+    .describe('Name of this replica in the Lease, before a part made up at the start. Unset: host'),
   KUBERNETES_RESYNC_SECONDS: whole({ min: 5, max: 86_400 })
     .prefault('300')
     .describe('How often everything is listed and compared, though a watch reports changes'),
@@ -319,10 +319,16 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   };
 }
 
-/** @throws ConfigError when nothing says where the API server is. */
+/** @throws ConfigError when nothing says where the API server is, or a leader could not lead. */
 function kubernetesConfig(env: z.infer<typeof environmentSchema>): KubernetesConfig {
   const folder = resolve(env.KUBERNETES_SERVICE_ACCOUNT_DIR);
   const host = env.KUBERNETES_SERVICE_HOST;
+  if (!env.ENTROFLEET_ROLES.has('reconciler')) {
+    throw new ConfigError(
+      'bad configuration (see --help):\n  ENTROFLEET_ROLES: only the leader of the role ' +
+        'kubernetes advances rollouts, so it needs the role reconciler too',
+    );
+  }
   if (env.KUBECONFIG === undefined && host === undefined) {
     throw new ConfigError(
       'bad configuration (see --help):\n  ENTROFLEET_ROLES: the role kubernetes runs in a pod ' +
@@ -338,7 +344,8 @@ function kubernetesConfig(env: z.infer<typeof environmentSchema>): KubernetesCon
     namespace: env.KUBERNETES_NAMESPACE ?? namespaceIn(folder) ?? 'default',
     lease: env.KUBERNETES_LEASE,
     leaseMs: env.KUBERNETES_LEASE_SECONDS * 1000,
-    identity: env.KUBERNETES_IDENTITY ?? `${hostname()}_${randomUUID()}`,
+    // A process must not take its namesake's Lease for its own, nor that of before its restart.
+    identity: `${env.KUBERNETES_IDENTITY ?? hostname()}_${randomUUID()}`,
     resyncMs: env.KUBERNETES_RESYNC_SECONDS * 1000,
     statusIntervalMs: env.KUBERNETES_STATUS_INTERVAL_SECONDS * 1000,
   };

@@ -24,8 +24,8 @@ const metadataSchema = z.object({
  */
 export const kubeObjectSchema = z.object({
   metadata: metadataSchema,
-  spec: z.unknown(),
-  status: z.unknown(),
+  spec: z.unknown().optional(),
+  status: z.unknown().optional(),
 });
 
 export type KubeObject = Readonly<z.infer<typeof kubeObjectSchema>>;

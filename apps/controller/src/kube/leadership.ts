@@ -8,6 +8,8 @@ export class NotLeader extends Error {
   }
 }
 
+export type LeadershipListener = (isLeader: boolean) => void | Promise<void>;
+
 /**
  * Whether this process may act for the whole controller: sweep, advance rollouts, write to the API
  * server. It answers from local knowledge at once, and errs towards no: at most one process gets a
@@ -19,10 +21,11 @@ export abstract class Leadership {
 
   /**
    * Calls the listener when the answer changes, with the new one; after a pause of the process that
-   * may be late, and `isLeader` says no before.
+   * may be late, and `isLeader` says no before. On shutdown others may act as soon as the promises
+   * of all listeners have resolved, so such a promise stands for what is still being done.
    * @returns a function that ends it.
    */
-  abstract whenChanged(listener: (isLeader: boolean) => void): () => void;
+  abstract whenChanged(listener: LeadershipListener): () => void;
 
   /** @throws NotLeader */
   fence(): void {

@@ -10,7 +10,7 @@ export type WatchEvent =
 
 const eventSchema = z.object({
   type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
-  object: z.unknown(),
+  object: z.unknown().optional(),
 });
 const bookmarkSchema = z.object({ metadata: z.object({ resourceVersion: z.string().min(1) }) });
 const errorSchema = z.object({ code: z.int().default(0), message: z.string().default('') });

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { Metrics } from '../adapters/metrics.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { DELTA_QUEUE } from '../compression/delta.key.ts';
@@ -19,7 +19,7 @@ export class ProcessMetrics {
     @Inject(CONFIG) config: Config,
     @Inject(ReadinessChecks) checks: ReadinessChecks,
     @Inject(KeyQueue) queue: KeyQueue,
-    @Optional() @Inject(Leadership) leadership: Leadership | undefined,
+    @Inject(Leadership) leadership: Leadership,
   ) {
     const build = { version: controllerVersion(), node: process.version };
     metrics.reading(
@@ -40,7 +40,7 @@ export class ProcessMetrics {
         name: 'leader',
         help: '1 while this process sweeps and advances rollouts; without the role kubernetes any may',
       },
-      () => [{ labels: {}, value: Number(mayLead && leadership?.isLeader() !== false) }],
+      () => [{ labels: {}, value: Number(mayLead && leadership.isLeader()) }],
     );
     metrics.reading(
       {

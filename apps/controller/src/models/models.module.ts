@@ -10,6 +10,6 @@ import { ModelStore } from './model.store.ts';
   imports: [ArtifactsModule],
   controllers: [ModelController],
   providers: [ModelStore, ModelReferences, ModelService, ArtifactCollector],
-  exports: [ModelStore, ModelReferences, ArtifactCollector],
+  exports: [ModelStore, ModelService, ModelReferences, ArtifactCollector],
 })
 export class ModelsModule {}

@@ -160,3 +160,8 @@ export function boundMessage(variant: VariantStatus, spec: ModelSpec): string {
     `(${quality.perplexityRatio.toFixed(3)} times; the bound is ${spec.quality.maxPerplexityRatio})`
   );
 }
+
+/** Of a model that nobody has looked at yet. */
+export function unplannedStatus(): ModelStatus {
+  return { observedGeneration: 0, variants: [], counts: countsOf([]), conditions: [] };
+}

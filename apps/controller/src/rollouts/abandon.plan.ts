@@ -30,7 +30,8 @@ export function giveUp(
   if (abandoned === null) return { ...before, actions: [] };
   const placed = inOrder(facts.devices, before.members, strategy.order);
   const returns = placed.map(({ device, previous }) => {
-    const member = previous?.wave == null ? askedUnsaved(facts, device, previous) : previous;
+    const member =
+      previous?.wave == null ? askedUnsaved(facts, { device, previous, before }) : previous;
     if (member !== undefined) return returnOf({ device, member, abandoned, facts });
     return { member: leftOut(device, previous, abandoned) };
   });
@@ -57,9 +58,9 @@ export function giveUp(
  */
 function askedUnsaved(
   facts: RolloutFacts,
-  device: Device,
-  member: Member | undefined,
+  of: { device: Device; previous: Member | undefined; before: RolloutProgress },
 ): Member | undefined {
+  const { device, previous: member, before } = of;
   const { desired, report } = device.status;
   const { target } = desired ?? { target: null };
   if (target === null || desired?.rollout !== facts.rollout.metadata.name) return undefined;
@@ -67,10 +68,11 @@ function askedUnsaved(
   const whenAsked = previousWhenAsked(facts, device, artifact.id);
   const isThere = report?.active?.artifactId === artifact.id;
   if (isThere) {
-    // One that ran it all along was not started by this revision, and stays.
+    // One that ran it all along, or what an earlier revision brought, was not started by this one.
+    const isOurs = before.status.artifactIds.includes(artifact.id);
     const isStarted =
       member?.startedAt != null || unsavedStart(facts, { device, target, member }) !== null;
-    if (whenAsked === undefined || !isStarted) return undefined;
+    if (whenAsked === undefined || !isOurs || !isStarted) return undefined;
   }
   const previous = whenAsked === undefined ? (report?.active ?? null) : whenAsked;
   const was = member ?? unknownMember({ device, target });

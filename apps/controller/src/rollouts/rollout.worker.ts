@@ -3,13 +3,17 @@ import { Database } from '../adapters/db.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { Waiting } from '../errors.ts';
+import { Leadership } from '../kube/leadership.ts';
 import { Sweep } from '../sweep/sweep.ts';
 import { RolloutReconciler } from './rollout.reconciler.ts';
 import { RECONCILE_QUEUE, RolloutWakeups } from './rollout.wakeups.ts';
 
 const CONCURRENCY = 4;
 
-/** Takes rollouts from the queue, in processes with the role `reconciler`; the sweep brings all. */
+/**
+ * Takes rollouts from the queue, in processes with the role `reconciler`, in a cluster the leader;
+ * the sweep brings all.
+ */
 @Injectable()
 export class RolloutWorker implements OnApplicationBootstrap {
   constructor(
@@ -18,6 +22,7 @@ export class RolloutWorker implements OnApplicationBootstrap {
     @Inject(Database) private readonly database: Database,
     @Inject(RolloutReconciler) private readonly reconciler: RolloutReconciler,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
+    @Inject(Leadership) private readonly leadership: Leadership,
     @Inject(Sweep) sweep: Sweep,
   ) {
     sweep.add('rollouts', () => wakeups.wakeAll());
@@ -33,7 +38,13 @@ export class RolloutWorker implements OnApplicationBootstrap {
         await this.reconciler.reconcile(key);
         this.wakeups.rest(key, performance.now() - startMs);
       },
-      { concurrency: CONCURRENCY },
+      {
+        concurrency: CONCURRENCY,
+        gate: {
+          isOpen: () => this.leadership.isLeader(),
+          whenChanged: (listener) => void this.leadership.whenChanged(listener),
+        },
+      },
     );
   }
 }

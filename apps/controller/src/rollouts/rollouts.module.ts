@@ -30,5 +30,6 @@ import { RolloutWorker } from './rollout.worker.ts';
     RolloutReconciler,
     RolloutWorker,
   ],
+  exports: [RolloutService],
 })
 export class RolloutsModule {}

@@ -9,6 +9,7 @@ import { Log } from '../adapters/log.ts';
 import { Metrics } from '../adapters/metrics.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
+import { Leadership } from '../kube/leadership.ts';
 import { SweepMetrics } from './sweep.metrics.ts';
 
 /** Enqueues, again, everything of one kind that is not in its final state. */
@@ -17,7 +18,8 @@ export type SweepTask = () => Promise<void>;
 /**
  * The periodic pass, in processes with the role `reconciler`, that makes up for every message and
  * job that was lost. A local timer: it needs neither Redis nor another process, and several
- * sweeps at the same time do no harm, because the queue takes a waiting key only once.
+ * sweeps at the same time do no harm, because the queue takes a waiting key only once. In a cluster
+ * only the leader sweeps.
  */
 @Injectable()
 export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
@@ -30,6 +32,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(Database) private readonly database: Database,
+    @Inject(Leadership) private readonly leadership: Leadership,
     @Inject(Log) private readonly log: Log,
     @Inject(Metrics) metrics: Metrics,
   ) {
@@ -50,6 +53,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
     };
     this.#timer = setInterval(tick, this.config.sweepIntervalMs);
     this.database.whenReady().then(tick, () => undefined);
+    this.leadership.whenChanged((isLeader) => (isLeader ? tick() : this.#running));
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -62,6 +66,7 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
     if (!this.database.isReady) return;
     const failed = new Set<string>();
     for (const [name, task] of this.#tasks) {
+      if (!this.leadership.isLeader()) return;
       const startMs = performance.now();
       try {
         await task();

@@ -9,6 +9,6 @@ import { WatchSweep } from './watch.sweep.ts';
 @Global()
 @Module({
   providers: [VersionStore, ChangeFeed, ObjectChanges, WatchStreams, WatchSweep, ObjectLists],
-  exports: [ChangeFeed, WatchStreams, ObjectLists],
+  exports: [ChangeFeed, ObjectChanges, WatchStreams, ObjectLists],
 })
 export class WatchModule {}
