@@ -46,8 +46,8 @@ export function appModule(config: Config): DynamicModule {
       RolloutsModule,
       DistributionModule,
       SweepModule,
-      MetricsModule,
       ...(config.roles.has('kubernetes') ? [KubernetesModule] : []),
+      MetricsModule,
     ],
   };
 }

@@ -83,6 +83,15 @@ describe('abort', () => {
     await expect(service.resume('r')).rejects.toThrow('retry it or change its spec');
     expect((await service.retry('r')).status.abandoned).toBeNull();
   });
+
+  it('leaves nothing to pause, and says what there is to do', async () => {
+    await service.abort('r');
+    await expect(service.pause('r')).rejects.toThrow(Conflict);
+    await expect(service.pause('r')).rejects.toThrow('was aborted; retry it or change its spec');
+    expect((await store.get('r')).spec.paused).toBe(false);
+    await service.retry('r');
+    expect((await service.pause('r')).spec.paused).toBe(true);
+  });
 });
 
 describe('rollback', () => {
