@@ -143,6 +143,12 @@ bench-fleet: setup ## 1,000 and 10,000 simulated devices, 64 agents that fetch 2
 	  echo 'bench-fleet: no PostgreSQL, and it could not be installed' >&2
 	@exec node test/bench/fleet.bench.ts $(if $(DATABASE),--database $(DATABASE)) $(if $(SIZES),--sizes $(SIZES))
 
+.PHONY: bench-roles
+bench-roles: setup ## Memory and processor time of each role of the controller, idle and in the demo (IDLE=20)
+	@sh deploy/bootstrap/system-packages.sh postgresql= || \
+	  echo 'bench-roles: no PostgreSQL, and it could not be installed' >&2
+	@exec node --conditions=entrofleet-source test/bench/roles.bench.ts $(if $(IDLE),--idle $(IDLE))
+
 .PHONY: bench-report
 bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
 	@exec node test/bench/report.ts $(ONLY)

@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Database, Redis and broker answer */
+        /** What the roles of this process need answers */
         get: operations["health_ready"];
         put?: never;
         post?: never;

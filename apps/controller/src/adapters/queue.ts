@@ -1,36 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Queue as BullQueue,
-  FlowProducer,
-  type Job,
-  type JobsOptions,
-  UnrecoverableError,
-  WaitingChildrenError,
-  WaitingError,
-  Worker,
-} from 'bullmq';
-import { Redis } from 'ioredis';
-import { messageOf, Stalled, Waiting } from '../errors.ts';
-import type { Log } from './log.ts';
-
-const ATTEMPTS = 8;
-const BACKOFF_MS = 1000;
-const RECONNECT_MS = { step: 100, last: 2000 };
-/** A job whose worker died is taken up again after about lock plus stalled check. */
-const LOCK_MS = 10_000;
-const STALLED_CHECK_MS = 5000;
-const CLOSE_MS = 3000;
-const PING_MS = 1000;
-/** A command, or BullMQ's longest wait for a job, is answered well before; else nobody is there. */
-const SILENCE_MS = 20_000;
-
-const JOB_OPTIONS: JobsOptions = {
-  attempts: ATTEMPTS,
-  backoff: { type: 'exponential', delay: BACKOFF_MS, jitter: 0.2 },
-  removeOnComplete: true,
-  removeOnFail: true,
-};
-
 export interface EnqueueOptions {
   /** Start at once, also when the key waits for its next attempt after a failure. */
   readonly now?: boolean;
@@ -47,6 +14,8 @@ export type KeyHandler = (
   signal: AbortSignal,
 ) => Promise<readonly string[] | undefined>;
 
+<<<<<<< HEAD
+=======
 /** Whether a process may take keys now, and when that changes. */
 export interface Gate {
   isOpen(): boolean;
@@ -60,6 +29,7 @@ export interface ConsumeOptions {
   readonly gate?: Gate;
 }
 
+>>>>>>> main
 /** How many keys of a queue are in which state. */
 export interface KeyCounts {
   /** Anybody may take them now. */
@@ -80,6 +50,22 @@ export interface HandledKey {
   readonly queue: string;
   readonly outcome: KeyOutcome;
   readonly seconds: number;
+<<<<<<< HEAD
+}
+
+/** Whether a process may take keys now, and when that changes. */
+export interface Gate {
+  isOpen(): boolean;
+  /** The listener's promise resolves when the keys that were taken before are done with. */
+  whenChanged(listener: (isOpen: boolean) => void | Promise<void>): void;
+}
+
+export interface ConsumeOptions {
+  readonly concurrency?: number;
+  /** While it is closed, nothing is taken, and what was taken but not begun is given back. */
+  readonly gate?: Gate;
+=======
+>>>>>>> main
 }
 
 /** Keys of objects that need work. Losing all of it costs one sweep interval, no more. */
@@ -109,6 +95,8 @@ export abstract class KeyQueue {
   /** Releases, then ends the connection. */
   abstract close(): Promise<void>;
 }
+<<<<<<< HEAD
+=======
 
 /** {@link KeyQueue} over BullMQ and Redis. */
 export class RedisKeyQueue extends KeyQueue {
@@ -411,3 +399,4 @@ export class RedisKeyQueue extends KeyQueue {
     else this.#log.warn('Redis not reachable; jobs wait', { error });
   }
 }
+>>>>>>> main
