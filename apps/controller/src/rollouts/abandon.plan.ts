@@ -87,10 +87,11 @@ export function askedUnsaved(
   const whenAsked = previousWhenAsked(facts, device, artifact.id);
   const isThere = report?.active?.artifactId === artifact.id;
   if (isThere) {
-    // One that ran it all along was not started by this revision, and stays.
+    // One that ran it all along, or by an earlier revision, was not started by this one, and stays.
+    const isOfThis = facts.rollout.status.artifactIds.includes(artifact.id);
     const isStarted =
       member?.startedAt != null || unsavedStart(facts, { device, target, member }) !== null;
-    if (whenAsked === undefined || !isStarted) return undefined;
+    if (whenAsked === undefined || !isOfThis || !isStarted) return undefined;
   }
   const previous = whenAsked === undefined ? (report?.active ?? null) : whenAsked;
   const was = member ?? unknownMember({ device, target });
