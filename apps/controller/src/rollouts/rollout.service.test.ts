@@ -1,11 +1,20 @@
 import type { RolloutStatus } from '@entrofleet/protocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { exampleRollout } from '../../../../test/support/fleet.examples.ts';
+import {
+  digest,
+  exampleArtifact,
+  exampleModel,
+  exampleRollout,
+} from '../../../../test/support/fleet.examples.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
 import { KeyQueue } from '../adapters/queue.ts';
+import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
+import { ModelReferences } from '../models/model.references.ts';
+import { ModelStore } from '../models/model.store.ts';
+import { RevisionArtifacts } from './revision.artifacts.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
@@ -23,6 +32,8 @@ let store: RolloutStore;
 let revisions: RevisionStore;
 let service: RolloutService;
 let wakeups: RolloutWakeups;
+let models: ModelStore;
+let artifacts: ArtifactStore;
 
 const { spec } = exampleRollout();
 const input = (change: object = {}) => ({
@@ -36,7 +47,10 @@ beforeAll(async () => {
   store = new RolloutStore(database, clock);
   revisions = new RevisionStore(database, clock);
   wakeups = new RolloutWakeups(store, new NoQueue(), clock);
-  service = new RolloutService(store, revisions, wakeups, clock);
+  models = new ModelStore(database, clock);
+  artifacts = new ArtifactStore(database);
+  const recorded = new RevisionArtifacts(models, artifacts);
+  service = new RolloutService(store, revisions, wakeups, clock, recorded);
 });
 beforeEach(async () => {
   await service.create(input());
@@ -107,6 +121,29 @@ describe('rollback', () => {
     expect(before.spec.samplePrompt).toBe('two');
     expect(before.metadata.generation).toBe(2);
     expect((await service.rollBack('r', 1)).spec.samplePrompt).toBe('one');
+  });
+
+  it('rolls out the artifacts that the revision did, where the model has others by now', async () => {
+    const [old, present] = [digest('old'), digest('present')];
+    const { spec: of, status } = exampleModel({ artifactId: present });
+    await models.create({ name: 'stories', labels: {}, spec: of, status });
+    const u8 = { ...spec, variant: 'u8', revisionHistoryLimit: 5 };
+    for (const [revision, id] of [
+      [1, old],
+      [2, present],
+      [3, digest('third')],
+    ] as const) {
+      const outcome = 'Complete';
+      await revisions.record('r', { revision, outcome, spec: u8, artifactIds: [id] });
+    }
+    await expect(service.rollBack('r', 1)).rejects.toThrow(Conflict);
+    await expect(service.rollBack('r', 1)).rejects.toThrow(`rolled out ${old}, which no device`);
+    expect((await store.get('r')).metadata.generation).toBe(1);
+    await artifacts.save(exampleArtifact({ id: old }));
+    expect((await service.rollBack('r', 1)).spec.artifactIds).toEqual([old]);
+    expect(await new ModelReferences(database).artifactsOnDevices()).toEqual(new Set([old]));
+    expect((await service.rollBack('r', 2)).spec.artifactIds).toBeUndefined();
+    await models.delete('stories', {});
   });
 
   it('names the revisions that there are when it is none of them', async () => {

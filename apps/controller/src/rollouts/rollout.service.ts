@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { Clock } from '../adapters/clock.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
 import { assertNew } from '../objects/object.input.ts';
+import { RevisionArtifacts } from './revision.artifacts.ts';
 import { RevisionStore } from './revision.store.ts';
 import { aborted, approved, resumed, retried } from './rollout.actions.plan.ts';
 import { initialStatus } from './rollout.status.plan.ts';
@@ -21,6 +22,7 @@ export class RolloutService {
     @Inject(RevisionStore) private readonly revisions: RevisionStore,
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
     @Inject(Clock) private readonly clock: Clock,
+    @Inject(RevisionArtifacts) private readonly artifacts: RevisionArtifacts,
   ) {}
 
   /** @throws Unprocessable with a `resourceVersion`; Conflict when the name is taken. */
@@ -106,9 +108,9 @@ export class RolloutService {
   }
 
   /**
-   * Sets the spec back to that of a revision, by default of the one before this. It is rolled out as
-   * a new revision, by its own strategy.
-   * @throws NotFound for a revision that is not recorded.
+   * Sets the spec back to that of a revision, by default of the one before this, with the artifacts
+   * it rolled out. It is rolled out as a new revision, by its own strategy.
+   * @throws NotFound for a revision that is not recorded, Conflict when an artifact of it is gone.
    */
   async rollBack(name: string, wanted?: number): Promise<Rollout> {
     const { status } = await this.rollouts.get(name);
@@ -124,7 +126,7 @@ export class RolloutService {
         name: `${wanted ?? 'before'} (recorded: ${recorded})`,
       });
     }
-    const { spec } = found;
+    const spec = await this.artifacts.specOf(name, found);
     const rollout = await this.act(name, () => ({ spec: { ...spec, paused: false } }));
     await this.wakeups.wakeAll();
     return rollout;
