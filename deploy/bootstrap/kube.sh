@@ -16,13 +16,13 @@ GO=/usr/lib/go-1.19/bin
 # custom resource, and the validator refuses empty texts, because it takes them for null: no server
 # that was released does either.
 REFLECT=github.com/modern-go/reflect2
-VALIDATOR=vendor/github.com/go-openapi/validate/type.go
+VALIDATOR=vendor/k8s.io/kube-openapi/pkg/validation/validate/type.go
 ZERO='s/data == nil || reflect.DeepEqual(reflect.Zero(.*), reflect.ValueOf(data))/data == nil/'
 
 home=$CACHE/kube
 apiserver=$home/kube-apiserver
-inputs=$(printf '%s\n' "$SOURCE_VERSION" "$SUITE" "$RELEASE" "$GO" "$REFLECT" "$ZERO" \
-  "$(uname -m)" | sha256sum | cut -c 1-16)
+inputs=$(printf '%s\n' "$SOURCE_VERSION" "$SUITE" "$RELEASE" "$GO" "$REFLECT" "$VALIDATOR" \
+  "$ZERO" "$(uname -m)" | sha256sum | cut -c 1-16)
 stamp=$home/.built-$inputs
 
 is_complete() {

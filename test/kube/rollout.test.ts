@@ -24,7 +24,7 @@ describe('the examples, in an empty API server with the chart', () => {
       const labels = { fleet: 'demo' };
       agents.push(await startAgent({ device, mqttUrl: site.broker.url, labels }));
     }
-    await site.applyExampleModel().catch(async (e) => { console.log(await controller.logTail(60)); throw e; });
+    await site.applyExampleModel();
   });
   afterAll(async () => {
     for (const service of [...agents, controller]) await service?.stop();
