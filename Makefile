@@ -31,6 +31,7 @@ test: setup ## Run every test but those of test-kube
 .PHONY: test-kube
 test-kube: setup ## Run the tests against Kubernetes' API server (compiled once, 6 minutes; TESTS=test/kube/x.test.ts)
 	@sh deploy/bootstrap/helm.sh && sh deploy/bootstrap/kube.sh
+	@sh deploy/bootstrap/system-packages.sh postgresql= libfaketime=
 	@test -x .cache/helm/kubectl || { echo 'test-kube: no kubectl; see above' >&2; exit 1; }
 	@exec node test/support/run.ts --config test/kube/vitest.config.ts $(TESTS)
 

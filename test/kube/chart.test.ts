@@ -6,7 +6,7 @@ import type { Kube } from '../../deploy/private/kube.ts';
 import { temporaryFolder } from '../../deploy/private/temporary.folder.ts';
 import { CHART, PRESENT_HELMS, VALUE_SETS, valuesFile, valuesPath } from '../support/chart.ts';
 import { Helm, type HelmVersion } from '../support/helm.ts';
-import { administrator, startKube } from '../support/kube.ts';
+import { administrator, CRD_FOLDER, startKube } from '../support/kube.ts';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import { runProgram } from '../support/program.ts';
 
@@ -116,6 +116,30 @@ describe.each(PRESENT_HELMS)('with helm %s', (version) => {
     expect(after.data).toEqual(before.data);
   });
 
+  test('a release goes from one mode to the other and back, over the same claim', async () => {
+    const space = await namespace(spaceOf('modes'));
+    const helm = helmOf(version);
+    const shared = { controller: { persistence: { accessMode: 'ReadWriteMany' } } };
+    const steps = [
+      { values: { mode: 'all' }, there: ['controller'] },
+      { values: { mode: 'split' }, there: ['api', 'distributor', 'reconciler', 'worker'] },
+      { values: { mode: 'all', kubernetes: { enabled: false } }, there: ['controller'] },
+      { values: { mode: 'all' }, there: ['controller'] },
+    ];
+    const claims = new Set<string>();
+    for (const { values, there } of steps) {
+      const path = await valuesFile({ ...shared, ...values });
+      const flags = ['--install', '--namespace', space.name, '--values', path];
+      await helm.run('upgrade', 'demo', CHART, ...flags);
+      const names = idsOf(await space.kubectl.list('deployments'));
+      const wanted = [...there, 'redis'].map((part) => `Deployment/demo-entrofleet-${part}`);
+      expect(names).toEqual(wanted.sort());
+      const claim = await space.kubectl.get('pvc/demo-entrofleet-controller');
+      claims.add(claim.metadata.uid);
+    }
+    expect(claims.size).toBe(1);
+  });
+
   test('values that are refused leave nothing behind', async () => {
     const space = await namespace(spaceOf('refused'));
     const helm = helmOf(version);
@@ -155,6 +179,25 @@ function byId(objects: readonly KubeObject[]): Map<string, KubeObject> {
 
 describe.each(PRESENT_HELMS)('the chart before, upgraded with helm %s', (version) => {
   const KINDS = 'secrets,persistentvolumeclaims,statefulsets,deployments,services';
+
+  const schemaOf = async () => {
+    const { spec } = await kubectl.get('crd/rollouts.entrofleet.io');
+    return Object(spec).versions[0].schema;
+  };
+
+  test('leaves the definitions to the command that the notes name', async () => {
+    await kubectl.run(['delete', '-f', CRD_FOLDER, '--ignore-not-found']);
+    const space = await namespace(`definitions-${version.replace('.', '-')}`);
+    const helm = helmOf(version);
+    await installPrevious(version, '--namespace', space.name);
+    const before = await schemaOf();
+    await helm.run('upgrade', 'demo', CHART, '--namespace', space.name);
+    expect(await schemaOf()).toEqual(before);
+    await kubectl.run(['apply', '--server-side', '--force-conflicts', '-f', CRD_FOLDER]);
+    const text = await readFile(join(CRD_FOLDER, 'rollouts.entrofleet.io.yaml'), 'utf8');
+    expect(await schemaOf()).toEqual(Object(objectsIn(text)[0]?.spec).versions[0].schema);
+    expect(await schemaOf()).not.toEqual(before);
+  });
 
   test('keeps secrets, claims, and the objects that hold them', async () => {
     const space = await namespace(`upgrade-${version.replace('.', '-')}`);

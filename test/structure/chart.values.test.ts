@@ -81,6 +81,11 @@ const REFUSED: readonly (readonly [string, object, ...string[]])[] = [
     'minReplicas is 9, more than maxReplicas, 4',
   ],
   [
+    'a delay longer than the time',
+    { controller: { shutdownTimeoutSeconds: 5 } },
+    'shutdownTimeoutSeconds, which is only 5',
+  ],
+  [
     'no database at all',
     { postgresql: { bundled: false } },
     'set postgresql.externalUrl or postgresql.urlSecret',
