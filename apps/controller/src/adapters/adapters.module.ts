@@ -9,7 +9,8 @@ import { JobMetrics } from './job.metrics.ts';
 import { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { MessageBus, MqttBus } from './mqtt.ts';
-import { KeyQueue, RedisKeyQueue } from './queue.ts';
+import { KeyQueue } from './queue.ts';
+import { RedisKeyQueue } from './redis.queue.ts';
 
 /** The outside world: everything here opens a connection or reads the machine. */
 @Global()

@@ -16,7 +16,7 @@ export class DistributionMetrics {
     });
     this.#bytes = metrics.counter({
       name: 'chunk_bytes_published_total',
-      help: 'Bytes of those chunks',
+      help: 'Bytes of the chunks that the broker has taken',
     });
     this.#failures = metrics.counter({
       name: 'chunk_failures_total',
@@ -28,7 +28,7 @@ export class DistributionMetrics {
     });
     this.#dropped = metrics.counter({
       name: 'want_lists_dropped_total',
-      help: 'Those that were malformed or did not fit their artifact; the log names the device',
+      help: 'Want-lists that were malformed or did not fit their artifact; the log names the device',
     });
     metrics.reading(
       {
@@ -40,14 +40,14 @@ export class DistributionMetrics {
     metrics.reading(
       {
         name: 'chunks_wanted',
-        help: 'Chunks that those devices lacked when they last asked, summed over the devices',
+        help: 'Chunks that fetching devices lacked when they last asked, summed over the devices',
       },
       () => [{ labels: {}, value: plan.wanted.chunks }],
     );
     metrics.reading(
       {
         name: 'chunk_bytes_wanted',
-        help: 'Bytes of those chunks, each counted as its artifact’s largest',
+        help: 'Bytes of the wanted chunks, each counted as the largest of its artifact',
       },
       () => [{ labels: {}, value: plan.wanted.bytes }],
     );

@@ -12,7 +12,7 @@ export class HttpMetrics {
   constructor(metrics: Metrics) {
     this.#seconds = metrics.histogram({
       name: 'http_request_duration_seconds',
-      help: 'From the head of a request to its answer’s end, without watches; a status is a class',
+      help: 'From the head of a request to its answer’s end, by class of status (2xx); watches are left out',
       labels: ['method', 'route', 'status'],
       buckets: BUCKETS,
     });

@@ -13,7 +13,7 @@ import {
   type WatchRequest,
 } from './kube.client.ts';
 import type { KubeConnection } from './kube.connection.ts';
-import { KubeNotFound } from './kube.error.ts';
+import { KubeConflict, KubeInvalid, KubeNotFound } from './kube.error.ts';
 import { eventObject } from './kube.event.ts';
 import { leaseObject, seenLease } from './kube.lease.ts';
 import { type KubeObject, kubeObjectSchema, malformedText } from './kube.object.ts';
@@ -93,10 +93,16 @@ export class HttpKubeClient extends KubeClient {
   ): Promise<KubeObject> {
     const { name, uid, resourceVersion } = seen;
     const body = { metadata: { uid, resourceVersion, ...change } };
-    return this.#connection.call(
-      { method: 'PATCH', path: this.#path(resource, name), body },
-      { deadlineMs: CALL_MS, read: readObject },
-    );
+    return this.#connection
+      .call(
+        { method: 'PATCH', path: this.#path(resource, name), body },
+        { deadlineMs: CALL_MS, read: readObject },
+      )
+      .catch((error: unknown) => {
+        throw error instanceof KubeInvalid && error.message.includes('metadata.uid')
+          ? new KubeConflict({ reason: 'OtherObject', message: error.message, status: 422 })
+          : error;
+      });
   }
 
   replaceStatus(resource: ResourceName, seen: SeenObject, status: object): Promise<KubeObject> {

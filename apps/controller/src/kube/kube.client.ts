@@ -128,7 +128,10 @@ export abstract class KubeClient {
     options?: CallOptions,
   ): Promise<SeenLease>;
 
-  /** @throws KubeConflict when the lease is not the seen version any more. */
+  /**
+   * One that is gone is made anew: so the API server does it.
+   * @throws KubeConflict when the lease is not the seen version any more.
+   */
   abstract replaceLease(
     name: string,
     seen: SeenLease,

@@ -4,6 +4,7 @@ import { KeyQueue } from '../adapters/queue.ts';
 import { DELTA_QUEUE } from '../compression/delta.key.ts';
 import { CONFIG, type Config, ROLES } from '../config.ts';
 import { ReadinessChecks } from '../health/readiness.ts';
+import { Leadership } from '../kube/leadership.ts';
 import { COMPRESSION_QUEUE } from '../models/variant.key.ts';
 import { RECONCILE_QUEUE } from '../rollouts/rollout.wakeups.ts';
 import { controllerVersion } from '../version.ts';
@@ -18,6 +19,7 @@ export class ProcessMetrics {
     @Inject(CONFIG) config: Config,
     @Inject(ReadinessChecks) checks: ReadinessChecks,
     @Inject(KeyQueue) queue: KeyQueue,
+    @Inject(Leadership) leadership: Leadership,
   ) {
     const build = { version: controllerVersion(), node: process.version };
     metrics.reading(
@@ -31,6 +33,14 @@ export class ProcessMetrics {
     metrics.reading(
       { name: 'role_enabled', help: '1 for each role that this process has', labels: ['role'] },
       () => ROLES.map((role) => ({ labels: { role }, value: Number(config.roles.has(role)) })),
+    );
+    const mayLead = config.roles.has('reconciler') || config.roles.has('kubernetes');
+    metrics.reading(
+      {
+        name: 'leader',
+        help: '1 while this process sweeps and advances rollouts; without the role kubernetes any may',
+      },
+      () => [{ labels: {}, value: Number(mayLead && leadership.isLeader()) }],
     );
     metrics.reading(
       {
