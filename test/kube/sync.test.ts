@@ -8,17 +8,18 @@ import type { Rollout } from '@entrofleet/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import { parse } from 'yaml';
 import type { Kube } from '../../deploy/private/kube.ts';
+// One that is started within a test serves the next test, too.
+import { startController } from '../../deploy/private/services.ts';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { ApiClient } from '../support/api.client.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeDevice } from '../support/fake.device.ts';
-import { administrator, applyDefinitions, EXAMPLES_FOLDER, startKube } from '../support/kube.ts';
 import { writesByResource, writesSince } from '../support/kube.requests.ts';
-import type { KubeObject, Kubectl } from '../support/kubectl.ts';
+import { administrator, applyDefinitions, EXAMPLES_FOLDER, startKube } from '../support/kube.ts';
+import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import {
   type PrivateService,
   type RedisService,
-  startController,
   startMosquitto,
   startRedis,
 } from '../support/services.ts';
@@ -157,7 +158,9 @@ describe('what custom resources ask for', { timeout: 180_000 }, () => {
     await expect(cli('apply', '-f', file)).rejects.toMatchObject({
       stderr: expect.stringContaining('kubectl -n default edit rollout demo (OwnedByKubernetes)'),
     });
-    expect((await cli('get', 'rollouts', '-o', 'wide')).stdout).toContain('Kubernetes default/demo');
+    expect((await cli('get', 'rollouts', '-o', 'wide')).stdout).toContain(
+      'Kubernetes default/demo',
+    );
     expect((await cli('describe', 'model', 'demo')).stdout).toMatch(/Owner: +Kubernetes default/);
   });
 
