@@ -226,13 +226,13 @@ function identityOf(target: NonNullable<Desired['target']>): NonNullable<Report[
   return { model: target.model, variant: target.variant, artifactId: target.artifact.id };
 }
 
-/** Readings that are never twice the same, as real ones. */
 /** Devices of a cell are those of one of many rollouts; see kube.bench.ts. */
 function labelsOf(name: string): Report['labels'] {
   const cell = String(Number(name.slice(1)) % CELLS);
   return { site: 'lab', rack: String(name.length % 7), cell };
 }
 
+/** Readings that are never twice the same, as real ones. */
 function readings(): Report['capabilities'] {
   const { capabilities } = exampleReport('any');
   const memoryAvailableBytes = Math.round(4e9 * (1 + 0.2 * Math.random()));
