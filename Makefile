@@ -31,6 +31,7 @@ test: setup ## Run every test but those of test-kube
 .PHONY: test-kube
 test-kube: setup ## Run the tests against Kubernetes' API server (compiled once, 6 minutes; TESTS=test/kube/x.test.ts)
 	@sh deploy/bootstrap/helm.sh && sh deploy/bootstrap/kube.sh
+	@sh deploy/bootstrap/system-packages.sh postgresql= libfaketime=
 	@test -x .cache/helm/kubectl || { echo 'test-kube: no kubectl; see above' >&2; exit 1; }
 	@exec node test/support/run.ts --config test/kube/vitest.config.ts $(TESTS)
 
@@ -141,6 +142,12 @@ bench-fleet: setup ## 1,000 and 10,000 simulated devices, 64 agents that fetch 2
 	@sh deploy/bootstrap/system-packages.sh postgresql= || \
 	  echo 'bench-fleet: no PostgreSQL, and it could not be installed' >&2
 	@exec node test/bench/fleet.bench.ts $(if $(DATABASE),--database $(DATABASE)) $(if $(SIZES),--sizes $(SIZES))
+
+.PHONY: bench-roles
+bench-roles: setup ## Memory and processor time of each role of the controller, idle and in the demo (IDLE=20)
+	@sh deploy/bootstrap/system-packages.sh postgresql= || \
+	  echo 'bench-roles: no PostgreSQL, and it could not be installed' >&2
+	@exec node --conditions=entrofleet-source test/bench/roles.bench.ts $(if $(IDLE),--idle $(IDLE))
 
 .PHONY: bench-report
 bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)

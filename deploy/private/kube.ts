@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { type AuditedRequest, auditedRequests, auditFlags } from './kube.audit.ts';
 import { callKube, type KubeAnswer } from './kube.call.ts';
 import { freePort } from './loopback.port.ts';
 import { type PrivateService, startPrivateService } from './private.service.ts';
@@ -67,6 +68,8 @@ export interface Kube {
   }): Promise<ServiceAccountFolder>;
   /** A call as the administrator. */
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<KubeAnswer>;
+  /** Every request that was answered so far, oldest first; of a watch also one that goes on. */
+  requests(): Promise<AuditedRequest[]>;
   /** Makes etcd forget all history up to now. @returns the revision. */
   compact(): Promise<number>;
   stop(): Promise<void>;
@@ -106,7 +109,14 @@ export async function startKube(options: KubeOptions = {}): Promise<Kube> {
     readyTimeoutMs: READY_TIMEOUT_MS,
   });
   const access = { url, port, caPath, ca: await readFile(caPath, 'utf8'), adminToken };
-  return { etcd, apiserver, ...access, ...(await clientsOf(access)), ...partsOf(etcd, apiserver) };
+  return {
+    etcd,
+    apiserver,
+    ...access,
+    ...(await clientsOf(access)),
+    ...partsOf(etcd, apiserver),
+    requests: () => auditedRequests(folder),
+  };
 }
 
 async function startEtcd(): Promise<PrivateService> {
@@ -162,6 +172,7 @@ async function serverFlags(use: {
     '--disable-admission-plugins=ServiceAccount',
     `--watch-cache=${options.hasWatchCache ?? true}`,
     `--min-request-timeout=${options.minRequestTimeoutSeconds ?? 1800}`,
+    ...(await auditFlags(folder)),
     ...(options.flags ?? []),
   ];
 }

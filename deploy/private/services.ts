@@ -24,6 +24,8 @@ export interface ControllerOptions {
   readonly folder?: string;
   /** Further options by environment variable; they win. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Wait only until it lives, which is before it is ready. Default: false. */
+  readonly isUnready?: boolean;
 }
 
 export interface AgentOptions {
@@ -121,7 +123,7 @@ export async function startController(options: ControllerOptions): Promise<Priva
       ENTROFLEET_DATA_DIR: folder,
       ...options.environment,
     },
-    isReady: () => answers(`${url}/readyz`),
+    isReady: () => answers(`${url}/${options.isUnready ? 'healthz' : 'readyz'}`),
     readyTimeoutMs: APP_READY_TIMEOUT_MS,
   });
 }

@@ -81,6 +81,15 @@ const SECTIONS: readonly Section[] = [
       "controller's limit on chunk bytes.",
     command: ['bench-fleet'],
   },
+  {
+    title: 'The roles of the controller',
+    text:
+      'Each role is a process of its own, with PostgreSQL: resident memory and cores while nothing ' +
+      'happens, then while the demo compresses three variants of 15 million parameters and rolls two ' +
+      'of them out to three agents. Peak cores are over the busiest five seconds; children are ' +
+      'the compressors of the worker, and of the API, which has a checkpoint checked.',
+    command: ['bench-roles'],
+  },
 ];
 
 /** What a target prints for people, without the JSON for programs behind it. */

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { ApiClient } from '../support/api.client.ts';
 import { isAlive } from '../support/child.processes.ts';
-import { eventually } from '../support/eventually.ts';
 import {
   type PrivatePostgresql,
   postgresqlPrograms,
@@ -20,11 +19,11 @@ import {
   startMosquitto,
   startRedis,
 } from '../support/services.ts';
+import { sendSignal, stoppedInGroup } from '../support/stopped.group.ts';
 
 const MODELS = '/api/v1/models';
 const VARIANT = 'rd-4.2';
 const GROUP_BYTES = 4_000_000;
-const PARTIAL = /^part-(?<group>\d+)\..*-(?<pid>\d+)-\d+\.partial$/;
 
 const programs = await postgresqlPrograms();
 if (programs === undefined) {
@@ -105,45 +104,6 @@ async function expectReady(api: ApiClient, name: string, attempts: number): Prom
   });
 }
 
-/**
- * Waits until some groups are done and a compressor is in the middle of another, and stops it there
- * (SIGSTOP), so that it cannot come to its end before the caller has killed or continued it.
- */
-async function stoppedInGroup(
-  blobs: string,
-  name: string,
-  doneMin = 1,
-): Promise<{ group: number; pid: number; done: string[] }> {
-  const root = join(blobs, 'work', name, VARIANT);
-  let identity = '';
-  const parts = async (): Promise<string[]> => {
-    const names = await readdir(root).catch(() => []);
-    identity = names.find((n) => n !== 'attempts') ?? '';
-    return readdir(join(root, identity)).catch(() => []);
-  };
-  const stop = async () => {
-    const names = await parts();
-    const partial = names.find((n) => PARTIAL.test(n));
-    const { group, pid } = PARTIAL.exec(partial ?? '')?.groups ?? {};
-    const done = names.filter((n) => /^part-\d+$/.test(n)).map((n) => join(root, identity, n));
-    if (partial === undefined || done.length < doneMin) return undefined;
-    if (!signal(Number(pid), 'SIGSTOP')) return undefined;
-    if ((await parts()).includes(partial)) return { group: Number(group), pid: Number(pid), done };
-    signal(Number(pid), 'SIGCONT');
-    return undefined;
-  };
-  return eventually('a process in the middle of a group', stop, { pollMs: 1 });
-}
-
-/** @returns false when the process is gone. */
-function signal(pid: number, name: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, name);
-  } catch {
-    return false;
-  }
-}
-
 /** How often each step of a model's variant was begun and done, by the logs. */
 async function stepCounts(
   name: string,
@@ -163,6 +123,7 @@ async function stepCounts(
   return { begun, done };
 }
 
+const work = (blobs: string, name: string) => join(blobs, 'work', name, VARIANT);
 const encodeSteps = (counts: Map<string, number>) =>
   new Map([...counts].filter(([step]) => step.startsWith('encode-')));
 
@@ -194,8 +155,8 @@ describe('one worker', () => {
 
   it('encodes only that group again whose compressor was killed', async () => {
     const name = await post(api);
-    const { group, pid } = await stoppedInGroup(blobs(), name);
-    signal(pid, 'SIGKILL');
+    const { group, pid } = await stoppedInGroup(work(blobs(), name));
+    sendSignal(pid, 'SIGKILL');
     await expectReady(api, name, 2);
     const { begun, done } = await stepCounts(name, [controller]);
     for (const [step, times] of encodeSteps(begun)) {
@@ -208,13 +169,13 @@ describe('one worker', () => {
 
   it('keeps the groups that are done when Redis is flushed or the worker killed', async () => {
     const name = await post(api);
-    const first = await stoppedInGroup(blobs(), name);
+    const first = await stoppedInGroup(work(blobs(), name));
     await redis.flush();
-    signal(first.pid, 'SIGCONT');
-    const { pid } = await stoppedInGroup(blobs(), name);
+    sendSignal(first.pid, 'SIGCONT');
+    const { pid } = await stoppedInGroup(work(blobs(), name));
     await redis.flush();
     await controller.kill9();
-    signal(pid, 'SIGKILL');
+    sendSignal(pid, 'SIGKILL');
     await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
     await controller.restart();
     const model = await api.finishedModel(name);
@@ -226,14 +187,14 @@ describe('one worker', () => {
 
   it('encodes parts again that were damaged, whether their description or their payload', async () => {
     const name = await post(api);
-    const { pid, done } = await stoppedInGroup(blobs(), name, 2);
+    const { pid, done } = await stoppedInGroup(work(blobs(), name), 2);
     const [cut = '', flipped = ''] = done;
     await truncate(cut, 100);
     const file = await open(flipped, 'r+');
     const { buffer } = await file.read(Buffer.alloc(1), 0, 1, 1000);
     await file.write(Buffer.of((buffer[0] ?? 0) ^ 1), 0, 1, 1000);
     await file.close();
-    signal(pid, 'SIGCONT');
+    sendSignal(pid, 'SIGCONT');
     // The payload is read by the assembly only, which then has to be begun a second time.
     await expectReady(api, name, 2);
     const { done: counts } = await stepCounts(name, [controller]);
@@ -244,10 +205,10 @@ describe('one worker', () => {
 
   it('gives up a group that ended its worker every time, until a person retries', async () => {
     const name = await post(api);
-    const { pid, group } = await stoppedInGroup(blobs(), name);
+    const { pid, group } = await stoppedInGroup(work(blobs(), name));
     const notes = join(blobs(), 'work', name, VARIANT, 'attempts');
     for (let i = 0; i < 5; i++) await writeFile(join(notes, `encode-${group + 1}.${i}`), '');
-    signal(pid, 'SIGCONT');
+    sendSignal(pid, 'SIGCONT');
     const failed = await api.finishedModel(name);
     expect(failed.status.variants[0]).toMatchObject({
       phase: 'Failed',
@@ -259,8 +220,8 @@ describe('one worker', () => {
 
   it('stops encoding when the model is deleted, and removes what it has made', async () => {
     const name = await post(api);
-    const { pid } = await stoppedInGroup(blobs(), name);
-    signal(pid, 'SIGCONT');
+    const { pid } = await stoppedInGroup(work(blobs(), name));
+    sendSignal(pid, 'SIGCONT');
     expect((await api.delete(`${MODELS}/${name}`)).status).toBe(204);
     await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
     await expect.poll(() => readdir(join(blobs(), 'work')), { timeout: 20_000 }).toEqual([]);
@@ -303,18 +264,18 @@ describe.skipIf(programs === undefined)('two workers that share a PostgreSQL and
 
   it('go on when Redis is flushed', async () => {
     const name = await post(api);
-    const { pid } = await stoppedInGroup(blobs(), name);
+    const { pid } = await stoppedInGroup(work(blobs(), name));
     await redis.flush();
-    signal(pid, 'SIGCONT');
+    sendSignal(pid, 'SIGCONT');
     const model = await api.finishedModel(name);
     expect(model.status.variants[0]).toMatchObject({ phase: 'Ready', artifactId: expectedId });
   });
 
   it('repeat one group when one of them is killed', async () => {
     const name = await post(api);
-    const { pid } = await stoppedInGroup(blobs(), name);
+    const { pid } = await stoppedInGroup(work(blobs(), name));
     await (await workerOf(pid)).kill9();
-    signal(pid, 'SIGKILL');
+    sendSignal(pid, 'SIGKILL');
     await expectReady(api, name, 2);
     const { done } = await stepCounts(name, workers);
     expect(new Set(encodeSteps(done).values())).toEqual(new Set([1]));

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Log } from '../../apps/controller/src/adapters/log.ts';
-import { RedisKeyQueue } from '../../apps/controller/src/adapters/queue.ts';
+import { RedisKeyQueue } from '../../apps/controller/src/adapters/redis.queue.ts';
 import { type FaultyLink, faultyLink } from '../support/faulty.link.ts';
 import { type RedisService, startRedis } from '../support/services.ts';
 

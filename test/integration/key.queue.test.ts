@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Log } from '../../apps/controller/src/adapters/log.ts';
-import { RedisKeyQueue } from '../../apps/controller/src/adapters/queue.ts';
+import { RedisKeyQueue } from '../../apps/controller/src/adapters/redis.queue.ts';
 import { Stalled, Waiting } from '../../apps/controller/src/errors.ts';
 import { type RedisService, startRedis } from '../support/services.ts';
 
@@ -68,6 +68,30 @@ describe('RedisKeyQueue', () => {
     queue.enqueue('work', 'end');
     await expect.poll(() => consumer.started, SOON).toEqual(['a', 'a', 'end']);
     consumer.goOn();
+  });
+
+  it('gives a key back when it is released, and another takes it as if it were new', async () => {
+    const begun: string[] = [];
+    queue.consume('work', async (key, signal) => {
+      begun.push(`first ${key}`);
+      await new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('interrupted')));
+      });
+    });
+    queue.enqueue('work', 'a');
+    await expect.poll(() => begun, SOON).toEqual(['first a']);
+    await queue.release();
+    expect(await queue.counts('work')).toMatchObject({ waiting: 1, active: 0, delayed: 0 });
+    // It can still be told of keys, yet takes none.
+    queue.enqueue('work', 'b');
+    await expect.poll(() => queue.counts('work'), SOON).toMatchObject({ waiting: 2 });
+    const url = redis.url;
+    const other = new RedisKeyQueue({ url, prefix: `test${count - 1}`, log: new Log('error') });
+    other.consume('work', async (key) => {
+      begun.push(`second ${key}`);
+    });
+    await expect.poll(() => begun, SOON).toEqual(['first a', 'second a', 'second b']);
+    await other.close();
   });
 
   it('never handles a key twice at the same time, also after a flush', async () => {

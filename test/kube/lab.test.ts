@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { callKube } from '../../deploy/private/kube.call.ts';
 import type { Kube } from '../../deploy/private/kube.ts';
 import { faultyLink } from '../support/faulty.link.ts';
@@ -16,14 +16,14 @@ const READER = {
   rules: [{ apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'list'] }],
 };
 
-async function writeMap(kube: Kube, name: string): Promise<string> {
+async function writeMap(name: string): Promise<string> {
   const { status, body } = await kube.call('POST', MAPS, { metadata: { name } });
   expect(status).toBe(201);
   return Object(body).metadata.resourceVersion;
 }
 
 /** Names of the configuration maps that a watch from a version on tells, until it ends after 1 s. */
-async function watched(kube: Kube, resourceVersion: string): Promise<unknown> {
+async function watched(resourceVersion: string): Promise<unknown> {
   const path = `${MAPS}?watch=1&timeoutSeconds=1&resourceVersion=${resourceVersion}`;
   const { status, body } = await kube.call('GET', path);
   if (status !== 200) return { status };
@@ -35,22 +35,39 @@ async function watched(kube: Kube, resourceVersion: string): Promise<unknown> {
     .map(({ type, object }) => (type === 'ERROR' ? object.code : object.metadata.name));
 }
 
+let kube: Kube;
+
+beforeAll(async () => {
+  // Without the cache, so that what etcd forgets is forgotten.
+  kube = await startKube({ hasWatchCache: false });
+});
+afterAll(() => kube.stop());
+
 test('keeps its objects, tokens and certificate over a restart and a kill of both parts', async () => {
-  const kube = await startKube();
-  await writeMap(kube, 'kept');
+  await writeMap('kept');
   await kube.apiserver.kill9();
   await kube.etcd.kill9();
   await kube.etcd.restart();
   await kube.apiserver.restart();
-  await writeMap(kube, 'more');
-  await kube.apiserver.restart();
+  await writeMap('more');
   const kubectl = administrator(kube);
   const names = (await kubectl.list('configmaps')).map(({ metadata }) => metadata.name);
   expect(names).toEqual(['kept', 'more']);
 });
 
+test('is reached through a link that can be silent', async () => {
+  const link = await faultyLink({ toPort: kube.port });
+  const kubectl = new Kubectl({ kubeconfigPath: await kube.kubeconfig({ port: link.port }) });
+  expect(await kubectl.run(['get', '--raw', '/readyz'])).toBe('ok');
+  link.set({ kind: 'Silent' });
+  const late = await kubectl.attempt(['get', '--raw', '/readyz', '--request-timeout=2s']);
+  expect(late.status).not.toBe(0);
+  link.set({ kind: 'Clear' });
+  expect(await kubectl.run(['get', '--raw', '/readyz'])).toBe('ok');
+  await link.close();
+});
+
 test('gives service accounts what their role allows, over a certificate that is checked', async () => {
-  const kube = await startKube();
   const kubectl = administrator(kube);
   await kubectl.run(['create', 'serviceaccount', 'worker']);
   await kubectl.apply(READER);
@@ -74,6 +91,12 @@ test('gives service accounts what their role allows, over a certificate that is 
   const others = rootCertificates.join('\n');
   await expect(callKube({ url: secrets, ca: others, token })).rejects.toThrow('certificate');
 
+  const asked = (await kube.requests()).filter(({ user }) => user.endsWith(':default:worker'));
+  expect(asked).toMatchObject([
+    { verb: 'list', resource: 'configmaps', namespace: 'default', status: 200 },
+    { verb: 'list', resource: 'secrets', namespace: 'default', status: 403 },
+  ]);
+
   // kubelet writes a new token long before the old one ends.
   const rotated = await kube.serviceAccountFolder({ ...account, folder, seconds: 700 });
   expect(rotated.token).not.toBe(token);
@@ -81,25 +104,11 @@ test('gives service accounts what their role allows, over a certificate that is 
 });
 
 test('forgets history on demand: a watch from before is gone', async () => {
-  const kube = await startKube({ hasWatchCache: false });
-  const first = await writeMap(kube, 'a');
-  await writeMap(kube, 'b');
-  expect(await watched(kube, first)).toEqual(['b']);
-  await writeMap(kube, 'c');
+  const first = await writeMap('a');
+  await writeMap('b');
+  expect(await watched(first)).toEqual(['b']);
+  await writeMap('c');
   const revision = await kube.compact();
   expect(revision).toBeGreaterThan(Number(first));
-  expect(await watched(kube, first)).toEqual([410]);
-});
-
-test('is reached through a link that can be silent', async () => {
-  const kube = await startKube();
-  const link = await faultyLink({ toPort: kube.port });
-  const kubectl = new Kubectl({ kubeconfigPath: await kube.kubeconfig({ port: link.port }) });
-  expect(await kubectl.run(['get', '--raw', '/readyz'])).toBe('ok');
-  link.set({ kind: 'Silent' });
-  const late = await kubectl.attempt(['get', '--raw', '/readyz', '--request-timeout=2s']);
-  expect(late.status).not.toBe(0);
-  link.set({ kind: 'Clear' });
-  expect(await kubectl.run(['get', '--raw', '/readyz'])).toBe('ok');
-  await link.close();
+  expect(await watched(first)).toEqual([410]);
 });

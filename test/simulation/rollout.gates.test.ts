@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { resumed } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
+import { resumed, retried } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
+import type { RolloutFacts } from '../../apps/controller/src/rollouts/rollout.types.ts';
 import type { Report } from '../../libs/protocol/src/index.ts';
 import { NOW } from '../support/fleet.examples.ts';
 import {
@@ -16,6 +17,7 @@ import {
   saved,
   says,
   startedIn,
+  told,
   world,
 } from './rollout.scenario.ts';
 
@@ -32,6 +34,16 @@ describe('gates', () => {
       measurement: { ...figures, artifactId: NEW.artifactId, decodeTokensPerSecond: tokens },
       baseline: { ...figures, artifactId: OLD.artifactId, decodeTokensPerSecond: before },
     };
+  }
+
+  /** Every other device is of another hardware class. */
+  function classed(before: RolloutFacts): RolloutFacts {
+    const devices = before.devices.map((each, i) => {
+      const hardware = { 'entrofleet.io/hardware-class': i % 2 === 0 ? 'orin' : 'nano' };
+      const labels = { ...each.metadata.labels, ...hardware };
+      return { ...each, metadata: { ...each.metadata, labels } };
+    });
+    return { ...before, devices };
   }
 
   it('hold the next wave on a slower model, with the numbers, until somebody resumes', () => {
@@ -73,15 +85,7 @@ describe('gates', () => {
   it('hold one hardware class while another goes on', () => {
     const strategy = { waves: [{ count: 2 }, { percent: 100 }], gates: [gate] };
     const before = world({ ...strategy, onGateFailure: 'HoldClass' }, ['a', 'b', 'c', 'd']);
-    const classed = {
-      ...before,
-      devices: before.devices.map((each, i) => {
-        const hardware = { 'entrofleet.io/hardware-class': i % 2 === 0 ? 'orin' : 'nano' };
-        const labels = { ...each.metadata.labels, ...hardware };
-        return { ...each, metadata: { ...each.metadata, labels } };
-      }),
-    };
-    let { now } = look(classed);
+    let { now } = look(classed(before));
     now = runs(runs(now, 'a', 5, measured(7, 10)), 'b', 5, measured(10, 10));
     const next = look(now, 5);
     expect(startedIn(next.plan)).toEqual(['d']);
@@ -89,6 +93,50 @@ describe('gates', () => {
     expect(done.plan.status.phase).toBe('Paused');
     expect(reason(done.plan)).toBe('GateFailed');
     expect(message(done.plan)).toContain('orin');
+  });
+
+  it('roll one hardware class back while another goes on', () => {
+    const waves = [{ count: 2 }, { percent: 100 }];
+    const how = { onGateFailure: 'HoldClass', onFailure: 'RollBack', maxUnavailable: 1 };
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    let { now } = look(classed(world({ waves, gates: [gate], ...how }, names)));
+    now = look(runs(now, 'a', 5, measured(7, 10)), 5).now;
+    now = runs(look(says(now, 'b', { phase: 'Staged' }, 6), 6).now, 'b', 7, measured(10, 10));
+    const failed = look(now, 8);
+    expect(told(failed.plan, 'a')).toMatchObject({ target: { artifact: { id: OLD.artifactId } } });
+    expect(member(failed.plan, 'a')).toMatchObject({ state: 'Updating', reason: 'RollingBack' });
+    expect(failed.plan.status.abandoned).toBeNull();
+    const back = look(says(failed.now, 'a', { phase: 'Active', active: OLD }, 9), 9);
+    expect(member(back.plan, 'a')?.state).toBe('RolledBack');
+    expect(startedIn(back.plan)).toEqual(['d']);
+    now = look(says(back.now, 'd', { phase: 'Staged' }, 10), 10).now;
+    const done = look(runs(now, 'd', 11, measured(10, 10)), 11);
+    expect(done.plan.status).toMatchObject({
+      phase: 'Paused',
+      counts: { active: 2, rolledBack: 1 },
+    });
+    expect(reason(done.plan)).toBe('GateFailed');
+    expect(message(done.plan)).toContain("class's devices go back");
+    expect(startedIn(done.plan)).toEqual([]);
+    const again = look(saved(done.now, retried(progress(done.now), at(12))), 12);
+    expect(told(again.plan, 'a')).toMatchObject({ target: { artifact: { id: NEW.artifactId } } });
+  });
+
+  it('roll a class back only as far as maxUnavailable allows, and not while paused', () => {
+    const how = { onGateFailure: 'HoldClass', onFailure: 'RollBack' };
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    let { now } = look(classed(world({ waves: [{ percent: 100 }], gates: [gate], ...how }, names)));
+    for (const name of names) now = runs(now, name, 5, measured(name < 'd' ? 7 : 10, 10));
+    const { rollout } = now;
+    const limited = { ...rollout.spec.strategy, maxUnavailable: 1 };
+    const specOf = (paused: boolean) => ({ ...rollout.spec, paused, strategy: limited });
+    const paused = look({ ...now, rollout: { ...rollout, spec: specOf(true) } }, 6);
+    expect(startedIn(paused.plan)).toEqual([]);
+    const first = look({ ...now, rollout: { ...rollout, spec: specOf(false) } }, 6);
+    expect(startedIn(first.plan)).toEqual(['a']);
+    expect(member(first.plan, 'c')?.reason).toBe('WaitsToGoBack');
+    const second = look(says(first.now, 'a', { phase: 'Active', active: OLD }, 7), 7);
+    expect(startedIn(second.plan)).toEqual(['c']);
   });
 
   it('do not take a wave without a single active device for a pass', () => {

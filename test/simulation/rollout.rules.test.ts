@@ -183,6 +183,11 @@ describe('failure', () => {
     expect(plan.actions).toContainEqual(
       expect.objectContaining({ kind: 'EmitEvent', type: 'Warning', reason: 'MemberFailed' }),
     );
+    const words = expect.stringMatching(/^MemberFailed: device "a" failed.* Retry the rollout/);
+    const pause = { kind: 'EmitEvent', type: 'Warning', reason: 'Paused', message: words };
+    expect(plan.actions).toContainEqual(pause);
+    const again = planRollout(carriedOut(failedCanary(), plan));
+    expect(again.actions.filter(({ kind }) => kind === 'EmitEvent')).toEqual([]);
   });
 
   it('stays paused when the failed device goes offline', () => {

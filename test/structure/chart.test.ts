@@ -1,203 +1,197 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
-import { OPTION_NAMES, ROOT } from './option.names.ts';
+import {
+  CHART,
+  type ChartObject,
+  environmentOf,
+  find,
+  idOf,
+  NAMESPACE,
+  PRESENT_HELMS,
+  RELEASE,
+  renderChart,
+  renderText,
+  VALUE_SETS,
+  valuesPath,
+  workloads,
+} from '../support/chart.ts';
+import { Helm } from '../support/helm.ts';
+import { OPTION_NAMES } from './option.names.ts';
 
-const CHART = join(ROOT, 'charts/entrofleet');
-/** Set-up has fetched it, if it could. */
-const HELM = join(ROOT, '.cache/helm/helm');
-const hasHelm = existsSync(HELM);
-const VALUE_SETS = readdirSync(join(CHART, 'ci'));
+/** Release names have at most 53 characters. */
+const LONG_RELEASE = `long-${'x'.repeat(48)}`;
+const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+/** A StatefulSet's pods have a label of its name, a dash and a hash of ten characters. */
+const REVISION_LENGTH = 11;
+const PASSWORD = /^( {2}\S+-password: ).*$/gm;
 
-interface EnvironmentEntry {
-  readonly name: string;
-  readonly value?: string;
-}
-interface Container {
-  readonly name: string;
-  readonly env?: readonly EnvironmentEntry[];
-  readonly securityContext: Readonly<Record<string, unknown>>;
-  readonly resources?: unknown;
-}
-interface KubernetesObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
-  readonly spec?: {
-    readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> };
-    readonly template?: {
-      readonly metadata: { readonly labels: Readonly<Record<string, string>> };
-      readonly spec: {
-        readonly securityContext: Readonly<Record<string, unknown>>;
-        readonly containers: readonly Container[];
-        readonly initContainers?: readonly Container[];
-      };
-    };
-  };
-}
+const withoutPasswords = (text: string): string => text.replaceAll(PASSWORD, '$1(made)');
+const PARTS = ['api', 'worker', 'distributor', 'reconciler'] as const;
+const programs = (objects: readonly ChartObject[]) =>
+  workloads(objects).filter(({ labels }) => labels['entrofleet.io/program'] === 'controller');
+const present = PRESENT_HELMS.length > 0;
 
-if (!hasHelm) {
-  console.warn('SKIPPED: all tests of the helm chart: no helm binary could be fetched');
-}
-const helm = (...args: string[]): string =>
-  execFileSync(HELM, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-
-function render(...options: string[]): KubernetesObject[] {
-  const text = helm('template', 'release', CHART, '--namespace', 'fleet', ...options);
-  return parseAllDocuments(text)
-    .map((document) => {
-      expect(document.errors).toEqual([]);
-      return document.toJS();
-    })
-    .filter((object) => object !== null);
-}
-
-const workloads = (objects: readonly KubernetesObject[]) =>
-  objects.flatMap((object) =>
-    object.spec?.template === undefined ? [] : [{ object, template: object.spec.template }],
-  );
-
-function find(objects: readonly KubernetesObject[], name: string): KubernetesObject | undefined {
-  return objects.find((object) => `${object.kind}/${object.metadata.name}` === name);
-}
-
-describe.skipIf(!hasHelm).each(VALUE_SETS)('the chart with ci/%s', (set) => {
-  const valuesPath = join(CHART, 'ci', set);
-  const objects = !hasHelm ? [] : render('--values', valuesPath);
-
-  test('passes helm lint', () => {
-    expect(helm('lint', '--strict', CHART, '--values', valuesPath)).toContain('0 chart(s) failed');
+describe.each(PRESENT_HELMS)('with helm %s the chart', (version) => {
+  test.each(VALUE_SETS)('passes lint --strict with ci/%s', async (set) => {
+    const helm = new Helm({ version });
+    const said = await helm.run('lint', '--strict', CHART, '--values', valuesPath(set));
+    expect(said).toContain('0 chart(s) failed');
+    expect(said).not.toMatch(/WARNING|ERROR/);
   });
 
-  test('gives each object a name of its own and the labels of the release', () => {
-    const names = objects.map((object) => `${object.kind}/${object.metadata.name}`);
-    expect(new Set(names).size).toBe(names.length);
-    expect(objects.length).toBeGreaterThan(2);
-    for (const object of objects) {
-      expect(object.metadata.labels['app.kubernetes.io/instance']).toBe('release');
+  test('renders what test/structure/chart.snapshot.txt shows; "vitest -u" writes it', async () => {
+    const text = withoutPasswords(await renderText(version, []));
+    await expect(text).toMatchFileSnapshot('./chart.snapshot.txt');
+  });
+});
+
+test.skipIf(PRESENT_HELMS.length < 2).each(VALUE_SETS)(
+  'ci/%s gives the same with every helm',
+  async (set) => {
+    const texts = PRESENT_HELMS.map((version) =>
+      renderText(version, ['--values', valuesPath(set)]),
+    );
+    const [one, ...others] = (await Promise.all(texts)).map(withoutPasswords);
+    for (const other of others) expect(other).toBe(one);
+  },
+);
+
+describe.skipIf(!present).each(VALUE_SETS)('the chart with ci/%s', (set) => {
+  test('gives each object a name of its own and the labels of the release', async () => {
+    const objects = await renderChart(set);
+    const ids = objects.map(idOf);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(objects.length).toBeGreaterThan(1);
+    for (const { metadata } of objects) {
+      expect(metadata.labels['app.kubernetes.io/instance'], metadata.name).toBe(RELEASE);
+      expect(metadata.labels['helm.sh/chart'], metadata.name).toMatch(/^entrofleet-\d/);
     }
   });
 
-  test('selects exactly the pods that it makes', () => {
-    for (const { object, template } of workloads(objects)) {
-      expect(template.metadata.labels).toMatchObject({ ...object.spec?.selector?.matchLabels });
+  test('has names that fit, however long the release is called', async () => {
+    for (const object of await renderChart(set, { release: LONG_RELEASE })) {
+      expect(object.metadata.name).toMatch(NAME);
+      const room = object.kind === 'StatefulSet' ? REVISION_LENGTH : 0;
+      expect(object.metadata.name.length + room).toBeLessThanOrEqual(63);
     }
   });
 
-  test('takes every right from every pod', () => {
-    for (const { template } of workloads(objects)) {
-      expect(template.spec).toMatchObject({
-        automountServiceAccountToken: false,
-        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
-      });
-      for (const container of template.spec.containers) {
-        expect(container.securityContext).toEqual({
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        });
-        expect(container.resources).toHaveProperty('limits.memory');
+  test('selects exactly the pods that it makes', async () => {
+    const objects = await renderChart(set);
+    const pods = workloads(objects);
+    for (const { id, object, labels } of pods) {
+      if (object.kind === 'Pod') continue;
+      const selector = object.spec?.selector?.matchLabels ?? {};
+      expect(Object.keys(selector).sort(), id).toEqual(
+        ['component', 'instance', 'name'].map((name) => `app.kubernetes.io/${name}`),
+      );
+      expect(labels, id).toMatchObject(selector);
+    }
+    const selectors = pods.map(({ object }) => JSON.stringify(object.spec?.selector));
+    expect(new Set(selectors).size).toBe(pods.length);
+  });
+
+  test('leads each service to pods that have its port', async () => {
+    const objects = await renderChart(set);
+    for (const service of objects.filter(({ kind }) => kind === 'Service')) {
+      const { selector, ports } = Object(service.spec);
+      const pods = workloads(objects).filter(({ labels }) =>
+        Object.entries(selector).every(([key, value]) => labels[key] === value),
+      );
+      expect(pods.length, idOf(service)).toBeGreaterThan(0);
+      for (const { pod } of pods) {
+        const names = pod.containers.flatMap(({ ports: open = [] }) => open);
+        expect(names).toContainEqual(expect.objectContaining({ name: ports[0].targetPort }));
       }
     }
   });
 
-  test.each(['controller', 'agent'] as const)('sets only options that the %s has', (app) => {
-    const containers = workloads(objects)
-      .flatMap(({ template }) => template.spec.containers)
-      .filter((container) => container.name === app);
-    const names = containers.flatMap((container) => (container.env ?? []).map((e) => e.name));
-    const passwords = names.filter((name) => name.endsWith('_PASSWORD'));
-    const unknown = names.filter((name) => !OPTION_NAMES[app].has(name));
-    expect(unknown).toEqual(passwords);
-    if (app === 'controller') expect(names).toEqual(expect.arrayContaining(['DATABASE_URL']));
-  });
-});
-
-describe.skipIf(!hasHelm)('the chart', () => {
-  test('bundles database, queue and broker by default, and no agent', () => {
-    const names = workloads(render()).map(({ object }) => object.metadata.name);
-    expect(names.sort()).toEqual(
-      ['controller', 'mosquitto', 'postgresql', 'redis'].map(
-        (part) => `release-entrofleet-${part}`,
-      ),
-    );
-  });
-
-  test('uses what is there already when told so', () => {
-    const objects = render('--values', join(CHART, 'ci/external-values.yaml'));
-    expect(workloads(objects).map(({ object }) => object.metadata.name)).toEqual([
-      'release-entrofleet-controller',
-    ]);
-    const controller = find(objects, 'Deployment/release-entrofleet-controller');
-    const env = controller?.spec?.template?.spec.containers[0]?.env ?? [];
-    expect(env).toContainEqual({ name: 'MQTT_URL', value: 'mqtts://broker.example.com:8883' });
-    expect(env).toContainEqual({ name: 'REDIS_URL', value: 'redis://redis.shared:6379' });
-    expect(env.find((e) => e.name === 'DATABASE_URL')).toMatchObject({
-      valueFrom: { secretKeyRef: { name: 'record', key: 'url' } },
-    });
-    expect(objects.some((object) => object.kind === 'PersistentVolumeClaim')).toBe(false);
-  });
-
-  test('makes passwords of its own unless a secret is named', () => {
-    const made = find(render(), 'Secret/release-entrofleet-credentials');
-    const data: Record<string, string> =
-      made !== undefined && 'data' in made ? Object(made.data) : {};
-    const passwords = Object.values(data).map((text) => Buffer.from(text, 'base64').toString());
-    expect(passwords).toHaveLength(3);
-    expect(new Set(passwords).size).toBe(3);
-    for (const password of passwords) expect(password).toMatch(/^[A-Za-z0-9]{32}$/);
-    const named = render('--set', 'existingSecret=mine');
-    expect(named.some((object) => object.kind === 'Secret')).toBe(false);
-    expect(JSON.stringify(named)).toContain('"secretKeyRef":{"name":"mine"');
-  });
-
-  test('sends the ingress to the controller', () => {
-    const objects = render('--values', join(CHART, 'ci/edge-values.yaml'));
-    expect(find(objects, 'Ingress/fleet')?.spec).toMatchObject({
-      ingressClassName: 'nginx',
-      tls: [{ hosts: ['fleet.example.com'], secretName: 'fleet-tls' }],
-      rules: [{ http: { paths: [{ backend: { service: { name: 'fleet-controller' } } }] } }],
-    });
-    expect(find(objects, 'Service/fleet-controller')).toBeDefined();
-  });
-
-  test.each([
-    ['an unknown key', 'controler: { logLevel: info }', 'controler'],
-    ['an unknown key inside', 'redis: { imgae: "redis:7" }', 'imgae'],
-    ['a level that does not exist', 'controller: { logLevel: loud }', 'logLevel'],
-    ['a text for a number', 'controller: { sweepIntervalSeconds: often }', 'sweepIntervalSeconds'],
-    ['no database at all', 'postgresql: { bundled: false }', 'postgresql'],
-    ['a broker of another protocol', 'mosquitto: { externalUrl: "http://b" }', 'externalUrl'],
-    ['an image without a tag', 'redis: { image: redis }', 'image'],
-    ['a size without sense', 'mosquitto: { persistence: { size: large } }', 'size'],
-    ['a comma in a device label', 'agent: { labels: { a: "b,c=d" } }', 'labels'],
-    ['a port out of range', 'mosquitto: { service: { port: 70000 } }', 'port'],
-  ])('refuses values with %s', async (_what, values, named) => {
-    const folder = await mkdtemp(join(tmpdir(), 'entrofleet-values-'));
-    try {
-      await writeFile(join(folder, 'values.yaml'), values);
-      const attempt = () => helm('template', 'r', CHART, '--values', join(folder, 'values.yaml'));
-      expect(attempt).toThrow(named);
-    } finally {
-      await rm(folder, { recursive: true });
+  test('gives each container requests, a limit of memory and probes', async () => {
+    for (const { id, object, pod } of workloads(await renderChart(set))) {
+      for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
+        expect(container.resources, `${id} ${container.name}`).toMatchObject({
+          requests: { cpu: expect.anything(), memory: expect.anything() },
+          limits: { memory: expect.anything() },
+        });
+        if (object.kind === 'Pod' || pod.initContainers?.includes(container)) continue;
+        expect(container, id).toHaveProperty('livenessProbe');
+        expect(container, id).toHaveProperty('readinessProbe');
+      }
     }
   });
+
+  test('mounts only volumes that the pod has, and each of them', async () => {
+    for (const { id, object, pod } of workloads(await renderChart(set))) {
+      const containers = [...(pod.initContainers ?? []), ...pod.containers];
+      const mounted = containers.flatMap(({ volumeMounts = [] }) => volumeMounts);
+      const { volumeClaimTemplates = [] } = Object(object.spec);
+      const claims: string[] = volumeClaimTemplates.map(
+        ({ metadata }: ChartObject) => metadata.name,
+      );
+      const names = [...(pod.volumes ?? []).map(({ name }) => name), ...claims];
+      expect([...new Set(mounted.map(({ name }) => name))].sort(), id).toEqual(names.sort());
+    }
+  });
+
+  test.each(['controller', 'agent'] as const)('sets only options that the %s has', async (app) => {
+    const ofApp = workloads(await renderChart(set)).filter(
+      ({ pod }) => pod.containers[0]?.name === app,
+    );
+    for (const workload of ofApp) {
+      const env = workload.pod.containers[0]?.env ?? [];
+      const names = env.map(({ name }) => name);
+      expect(new Set(names).size, `a variable twice in ${workload.id}`).toBe(names.length);
+      const unknown = names.filter((name) => !OPTION_NAMES[app].has(name));
+      // What other variables are put together from, and Node's own.
+      const others = unknown.filter((name) => !/^[A-Z]+_PASSWORD$/.test(name));
+      expect(others.filter((name) => name !== 'NODE_EXTRA_CA_CERTS')).toEqual([]);
+      expect(names).toContain('MQTT_URL');
+      if (app === 'controller') {
+        expect(names, 'never the embedded database').toContain('DATABASE_URL');
+        const seconds = Number(environmentOf(workload).SHUTDOWN_TIMEOUT_SECONDS);
+        expect(workload.pod.terminationGracePeriodSeconds).toBeGreaterThan(seconds);
+      }
+    }
+  });
+
+  test('runs every role once, as one program or as four', async () => {
+    const roles = programs(await renderChart(set)).map(
+      (workload) => environmentOf(workload).ENTROFLEET_ROLES,
+    );
+    const isSplit = set.startsWith('split');
+    const text = roles.join(',').replace(',kubernetes', '');
+    if (set === 'agent-values.yaml') expect(roles).toEqual([]);
+    else expect(text).toBe(isSplit ? PARTS.join(',') : 'all');
+  });
 });
 
-test('the schema knows every value of values.yaml and the other way round', () => {
-  const read = (name: string): string => readFileSync(join(CHART, name), 'utf8');
-  const [values] = parseAllDocuments(read('values.yaml')).map((d) => d.toJS());
-  const schema = JSON.parse(read('values.schema.json'));
-  const inSchema = Object.keys(schema.properties).filter((key) => key !== 'global');
-  expect(Object.keys(values).sort()).toEqual(inSchema.sort());
-  for (const [key, value] of Object.entries(values)) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) continue;
-    expect(Object.keys(value).sort()).toEqual(
-      Object.keys(schema.properties[key].properties).sort(),
-    );
-  }
+test.skipIf(!present)('the notes name the next command for the chosen values', async () => {
+  const notes = async (...options: string[]): Promise<string> => {
+    const helm = new Helm({ version: PRESENT_HELMS[0] ?? '4.1' });
+    const flags = ['--dry-run=client', '--namespace', NAMESPACE, ...options];
+    return (await helm.run('install', 'r', CHART, ...flags)).split('NOTES:')[1] ?? '';
+  };
+  const usual = await notes();
+  expect(usual).toContain('helm -n fleet test r');
+  expect(usual).toContain('apply -f deploy/examples/model.yaml');
+  expect(usual).toContain('port-forward service/r-entrofleet-controller 8080:80');
+  expect(usual).not.toContain('charts/entrofleet/crds/');
+  const edge = await notes('--values', valuesPath('edge-values.yaml'));
+  expect(edge).toContain('kubectl label node NODE entrofleet.io/edge=true');
+  expect(edge).toContain("jsonpath='{.data.ca\\.crt}'");
+  const split = await notes('--values', valuesPath('split-values.yaml'));
+  expect(split).toContain('rollout status deployment/r-entrofleet-api');
+  expect(split).toContain('describe hpa r-entrofleet-worker');
+  const rest = await notes('--values', valuesPath('rest-values.yaml'));
+  expect(rest).not.toContain('apply -f deploy/examples');
+  expect(rest).toContain('WARNING');
+  const ingress = await notes('--values', valuesPath('replicas-values.yaml'));
+  expect(ingress).toContain('https://fleet.example.com/docs');
+  expect(ingress).toContain('http://fleet.example.org/docs');
+});
+
+test.skipIf(!present)('another release in the namespace shares no name with it', async () => {
+  const one = (await renderChart({}, { release: 'one' })).map(idOf);
+  const two = (await renderChart({}, { release: 'two' })).map(idOf);
+  expect(one.filter((id) => two.includes(id))).toEqual([]);
+  expect(find(await renderChart({ fullnameOverride: 'x' }), 'Service/x-controller')).toBeDefined();
 });

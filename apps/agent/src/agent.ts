@@ -1,6 +1,7 @@
 import type { Target } from '@entrofleet/protocol';
 import { failureOf } from './errors.ts';
 import type { Log } from './log.ts';
+import { recoverModel } from './model.recovery.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
 import { StepRunner } from './step.runner.ts';
@@ -31,9 +32,12 @@ export interface AgentOptions<M extends HeldModel> {
   readonly baselineFreshMs?: number;
   /** First wait before a journal that could not be written is tried again. */
   readonly journalRetryMs?: number;
+  /** First wait before a model that cannot be loaded again is tried once more. */
+  readonly recoveryMs?: number;
 }
 
 type DownloadEffect = Extract<Effect, { kind: 'Download' }>;
+type RecoverEffect = Extract<Effect, { kind: 'Recover' }>;
 
 const TRIAL_MS = 600_000;
 const BASELINE_FRESH_MS = 300_000;
@@ -234,6 +238,8 @@ export class Agent<M extends HeldModel> {
         return this.#switch();
       case 'Restore':
         return effect === this.#begun ? undefined : this.#startRestore(effect.target);
+      case 'Recover':
+        return this.#startRecovery(effect);
       case 'CancelStep':
         return this.#step.cancel();
       case 'DropCandidate':
@@ -333,17 +339,37 @@ export class Agent<M extends HeldModel> {
   }
 
   #startRestore(target: Target): void {
+    const { steps } = this.#options;
+    const load = (signal: AbortSignal) => steps.restore(target, { signal });
+    this.#loadAgain({ target, load, ends: { well: 'Restored', badly: 'RestoreFailed' } });
+  }
+
+  #startRecovery(effect: RecoverEffect): void {
+    const { steps, recoveryMs: firstWaitMs } = this.#options;
+    const { target } = effect;
+    const load = (signal: AbortSignal) => recoverModel({ effect, steps, signal, firstWaitMs });
+    this.#loadAgain({ target, load, ends: { well: 'Recovered', badly: 'RecoverFailed' } });
+  }
+
+  #loadAgain(of: {
+    target: Target;
+    load: (signal: AbortSignal) => Promise<M>;
+    ends: { well: 'Restored' | 'Recovered'; badly: 'RestoreFailed' | 'RecoverFailed' };
+  }): void {
+    const { target, load, ends } = of;
     this.#restore.start(async (signal) => {
       try {
-        const model = await this.#options.steps.restore(target, { signal });
+        const model = await load(signal);
         if (signal.aborted) model.close();
         else this.#options.slot.switchTo(model);
-        return { kind: 'Restored' };
+        return { kind: ends.well };
       } catch (error) {
         const failure = failureOf(error);
         const name = `${target.model} ${target.variant}`;
-        this.#options.log.error(`${name} cannot be loaded again: ${failure.message}`);
-        return { kind: 'RestoreFailed', failure };
+        if (!signal.aborted) {
+          this.#options.log.error(`${name} cannot be loaded again: ${failure.message}`);
+        }
+        return { kind: ends.badly, failure };
       }
     });
   }

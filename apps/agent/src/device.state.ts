@@ -1,13 +1,13 @@
-import type { Phase, Target } from '@entrofleet/protocol';
+import { LIMITS, type Phase, type Target } from '@entrofleet/protocol';
 import type { Agent } from './agent.ts';
 import { readCapabilities } from './capabilities.ts';
 import type { AgentConfig } from './config.ts';
+import { reclaimableBytes } from './kept.artifacts.ts';
 import type { ReportedState } from './reporter.ts';
 import type { ModelSlot } from './serve/model.slot.ts';
 import type { HeldModel } from './serve/served.model.ts';
 import type { Evidence } from './update.journal.ts';
 import type { Situation } from './update.states.ts';
-import { reclaimableBytes } from './update.table.ts';
 
 export interface DeviceStateSource {
   readonly config: AgentConfig;
@@ -50,7 +50,7 @@ export function stateOf(
     phase: reportedPhase(situation),
     target: identity(situation.desired?.target ?? null),
     active: identity(active),
-    restoring: situation.restoring ? identity(situation.active) : null,
+    restoring: identity(beingLoadedAgain(situation)),
     endpoint,
     download: evidence.download,
     delta: evidence.delta ?? null,
@@ -68,6 +68,10 @@ function reportedPhase(situation: Situation): Phase {
   return situation.restoring && situation.state === 'Active' ? 'Decoding' : situation.state;
 }
 
+function beingLoadedAgain({ restoring, active, lost }: Situation): Target | null {
+  return restoring ? active : (lost?.target ?? null);
+}
+
 function reportedRollBack(
   { rolledBack }: Situation,
   { rolledBackAt }: Evidence,
@@ -82,9 +86,21 @@ function reportedError(
   situation: Situation,
   journalFailure: string | null,
 ): ReportedState['error'] {
-  if (journalFailure === null) return situation.failure;
+  if (journalFailure === null) return withLoss(situation);
   const message = `the journal cannot be written: ${journalFailure}`.slice(0, 2000);
   return { reason: 'JournalUnwritable', message };
+}
+
+/** That nothing serves is said whatever else has failed. */
+function withLoss({ failure, lost, active }: Situation): ReportedState['error'] {
+  if (lost === null || active !== null) return failure;
+  const { model, variant } = lost.target;
+  const loss =
+    `no model serves: ${model} ${variant} cannot be loaded again and is tried on: ` +
+    `${lost.failure.reason}: ${lost.failure.message}`;
+  const message = failure === null ? loss : `${failure.message}; ${loss}`;
+  const reason = failure?.reason ?? lost.failure.reason;
+  return { reason, message: message.slice(0, LIMITS.errorMessageLength) };
 }
 
 function identity(target: Target | null): ReportedState['target'] {

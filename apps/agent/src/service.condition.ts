@@ -19,8 +19,12 @@ export function serviceCondition(use: {
   };
 }
 
-function servingText({ restoring, active }: Situation, serving: Target | null): string {
+function servingText({ restoring, active, lost }: Situation, serving: Target | null): string {
   if (serving !== null) return `serving ${nameOf(serving)}`;
+  if (!restoring && lost !== null) {
+    const why = `${lost.failure.reason}: ${lost.failure.message}`;
+    return `no model: ${nameOf(lost.target)} cannot be loaded again and is tried on: ${why}`;
+  }
   return restoring && active !== null ? `loading ${nameOf(active)}` : 'no model to serve yet';
 }
 

@@ -137,6 +137,11 @@ class SimulatedDevice {
         if (!failed) this.served = effect.target;
         this.#restore = failed ? { kind: 'RestoreFailed', failure: FAILURE } : { kind: 'Restored' };
         break;
+      case 'Recover':
+        expect(this.served).toBeNull();
+        this.served = effect.target;
+        this.#restore = { kind: 'Recovered' };
+        break;
       case 'CancelStep':
         this.#step = null;
         break;
@@ -148,7 +153,10 @@ class SimulatedDevice {
         this.#restore = null;
         break;
       case 'Collect':
-        for (const target of [this.#situation.active, this.#situation.desired?.target]) {
+        for (const target of [
+          ...[this.#situation.active, this.#situation.desired?.target],
+          this.#situation.lost?.target,
+        ]) {
           if (target != null) expect(effect.keep).toContain(target.artifact.id);
         }
         break;
@@ -160,8 +168,9 @@ class SimulatedDevice {
 
 /** What must hold whenever a device has come to rest. */
 function expectAtRest({ situation, served }: SimulatedDevice): void {
-  const { state, active, desired, failure, restoring } = situation;
+  const { state, active, desired, failure, restoring, lost } = situation;
   expect(restoring).toBe(false);
+  expect(lost).toBeNull();
   expect(served?.artifact.id).toBe(active?.artifact.id);
   expect(state === 'Failed').toBe(failure !== null);
   const hold = desired?.hold ?? 'None';
@@ -258,12 +267,18 @@ const happenings = fc.oneof(
   wishes,
   fc.record({ kind: fc.constant('settle' as const), crashAfter: fc.nat(30) }),
   fc.record({ kind: fc.constant('end' as const) }),
+  fc.record({ kind: fc.constant('nothing loads' as const), crashAfter: fc.nat(10) }),
   fc.record({ kind: fc.constant('serving fails' as const), crashAfter: fc.nat(10) }),
   fc.record({
     kind: fc.constant('step fails' as const),
     step: fc.constantFrom('Download' as const, 'Verify' as const, 'Load' as const, 'Test' as const),
   }),
 );
+
+/** It serves one, or is after getting it back. */
+function hasModel({ active, lost }: Situation): boolean {
+  return active !== null || lost !== null;
+}
 
 it('over any history a model serves once one has, and the last wish is met in the end', () => {
   fc.assert(
@@ -275,7 +290,7 @@ it('over any history a model serves once one has, and the last wish is met in th
         desired: desiredOf(target, { ...more, revision: ++revision }),
       });
       for (const happening of history) {
-        const hadModel = device.situation.active !== null;
+        const hadModel = hasModel(device.situation);
         const { kind } = happening;
         if (kind === 'want') {
           const { target, hold, onAbandon } = happening;
@@ -284,11 +299,16 @@ it('over any history a model serves once one has, and the last wish is met in th
         if (kind === 'settle') device.settle(happening);
         if (kind === 'end') device.restart({ clean: true });
         if (kind === 'serving fails') device.post(EVENTS.ServingFailed as UpdateEvent, happening);
+        if (kind === 'nothing loads') {
+          device.fails = 'Restore';
+          device.restart({ clean: true });
+          device.settle(happening);
+        }
         device.fails = kind === 'step fails' ? happening.step : null;
         if (kind === 'step fails') device.settle(CALM);
         device.fails = null;
         const wasStopped = device.situation.desired?.target === null;
-        if (hadModel && !wasStopped) expect(device.situation.active).not.toBeNull();
+        if (hadModel && !wasStopped) expect(hasModel(device.situation)).toBe(true);
       }
       device.settle(CALM);
       expectAtRest(device);

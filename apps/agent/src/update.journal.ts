@@ -33,6 +33,10 @@ const situationSchema = z.strictObject({
     .strictObject({ crashes: z.int().min(0) })
     .nullable()
     .default(null),
+  lost: z
+    .strictObject({ target: targetSchema, tries: z.int().min(0), failure: failureSchema })
+    .nullable()
+    .default(null),
   rolledBack: z
     .strictObject({ ...failureSchema.shape, from: targetSchema })
     .nullable()

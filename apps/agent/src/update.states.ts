@@ -34,6 +34,16 @@ export interface Situation {
     /** Times the agent died while it served. */
     readonly crashes: number;
   } | null;
+  /**
+   * The model that served last and cannot be loaded again, until it can, or another one serves. It
+   * is tried again as long as none serves.
+   */
+  readonly lost: {
+    readonly target: Target;
+    /** That came to nothing since it was lost. */
+    readonly tries: number;
+    readonly failure: Failure;
+  } | null;
   /** The model that was given up after it had served, and why. */
   readonly rolledBack: (Failure & { readonly from: Target }) | null;
 }
@@ -51,6 +61,7 @@ export const INITIAL_SITUATION: Situation = {
   repairs: 0,
   failure: null,
   trial: null,
+  lost: null,
   rolledBack: null,
 };
 
@@ -66,6 +77,8 @@ export type UpdateEvent =
   | { readonly kind: 'StepFailed'; readonly failure: Failure }
   | { readonly kind: 'Restored' }
   | { readonly kind: 'RestoreFailed'; readonly failure: Failure }
+  | { readonly kind: 'Recovered' }
+  | { readonly kind: 'RecoverFailed'; readonly failure: Failure }
   /** The model that serves fails one request after the other. */
   | { readonly kind: 'ServingFailed'; readonly failure: Failure }
   /** The new model has served for long enough. */
@@ -96,11 +109,22 @@ export type Effect =
   | { readonly kind: 'Switch'; readonly target: Target }
   /** Load a model that served before and serve it. Ends with Restored or RestoreFailed. */
   | { readonly kind: 'Restore'; readonly target: Target }
+  /**
+   * Load a model that was lost, after a pause, and serve it. With `mends`, what is damaged of its
+   * artifact is fetched first. Ends with Recovered or RecoverFailed.
+   */
+  | {
+      readonly kind: 'Recover';
+      readonly target: Target;
+      readonly tries: number;
+      readonly mends: boolean;
+      readonly keep: readonly string[];
+    }
   /** Stop the running step of the update; it sends no event any more. */
   | { readonly kind: 'CancelStep' }
   /** Forget the candidate and its memory, and what was decoded ahead of it. */
   | { readonly kind: 'DropCandidate' }
-  /** Serve no model any more, and stop restoring one. */
+  /** Serve no model any more, and stop restoring or recovering one. */
   | { readonly kind: 'StopServing' }
   /** Delete stored artifacts other than these. */
   | { readonly kind: 'Collect'; readonly keep: readonly string[] }

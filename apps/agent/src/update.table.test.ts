@@ -2,16 +2,9 @@ import { type Phase, phaseSchema } from '@entrofleet/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { desiredOf, referenceOf, targetOf } from '../../../test/fixtures/update.values.ts';
+import { kept } from './kept.artifacts.ts';
 import { INITIAL_SITUATION, type Situation, type UpdateEvent } from './update.states.ts';
-import {
-  CRASHES_MAX,
-  kept,
-  REPAIRS_MAX,
-  RESUME,
-  resume,
-  TABLE,
-  transition,
-} from './update.table.ts';
+import { CRASHES_MAX, REPAIRS_MAX, RESUME, resume, TABLE, transition } from './update.table.ts';
 
 const STATES = phaseSchema.options;
 const A = targetOf(referenceOf('a'), { model: 'old' });
@@ -30,6 +23,8 @@ const EVENTS: readonly UpdateEvent[] = [
   { kind: 'StepFailed', failure: FAILURE },
   { kind: 'Restored' },
   { kind: 'RestoreFailed', failure: FAILURE },
+  { kind: 'Recovered' },
+  { kind: 'RecoverFailed', failure: FAILURE },
   { kind: 'ServingFailed', failure: FAILURE },
   { kind: 'TrialPassed' },
 ];

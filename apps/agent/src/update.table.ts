@@ -1,4 +1,7 @@
 import type { Desired, Phase, Target } from '@entrofleet/protocol';
+import { crashLoop, nameOf } from './crash.loop.ts';
+import { kept, needed } from './kept.artifacts.ts';
+import { lostAfterStart, lostNow, recovery } from './lost.model.ts';
 import { holdOf, holdsDownload } from './update.hold.ts';
 import type { Effect, Outcome, Situation, UpdateEvent, UpdateEventKind } from './update.states.ts';
 
@@ -11,6 +14,9 @@ type EventOf<K extends UpdateEventKind> = Extract<UpdateEvent, { kind: K }>;
 type Transition<K extends UpdateEventKind> = (situation: Situation, event: EventOf<K>) => Outcome;
 type Row = { readonly [K in UpdateEventKind]: Transition<K> };
 
+/** What is recovered too late is dropped: its memory is the new model's. */
+const UNRECOVERED = { Recovered: ignore, RecoverFailed: ignore };
+
 /**
  * The transition table of the update. A row is a state, a column an event. Every state takes a
  * desired state, the end of a restore, and what becomes of the model that serves, at any time; all
@@ -21,9 +27,9 @@ export const TABLE: Readonly<Record<Phase, Row>> = {
   Downloading: row({ Downloaded: to('Verifying'), StepFailed: fail }),
   Verifying: row({ Verified: stage, FoundDamaged: mend, StepFailed: fail }),
   Staged: row({}),
-  Decoding: row({ Loaded: to('Testing'), StepFailed: fail }),
-  Testing: row({ Tested: to('Activating'), StepFailed: fail }),
-  Activating: row({ Switched: commit, StepFailed: fail }),
+  Decoding: row({ Loaded: to('Testing'), StepFailed: fail, ...UNRECOVERED }),
+  Testing: row({ Tested: to('Activating'), StepFailed: fail, ...UNRECOVERED }),
+  Activating: row({ Switched: commit, StepFailed: fail, ...UNRECOVERED }),
   Active: row({}),
   Failed: row({}),
 };
@@ -59,7 +65,9 @@ export function transition(situation: Situation, event: UpdateEvent): Outcome {
 export function resume(last: Situation, options: { clean: boolean }): Outcome {
   const guarded = guardCandidate(last, options);
   const watched = options.clean || RESUME[last.state].guarded ? guarded : guardActive(guarded);
-  if (watched.active === null) return entered({ ...watched, restoring: false });
+  if (watched.active === null) {
+    return entered({ ...watched, restoring: false, lost: lostAfterStart(watched, options) });
+  }
   // Without another model to serve, giving this one up would leave none: power may just be bad.
   if (watched.restoreStarts >= CRASHES_MAX && hasPrevious(watched)) {
     const { restoreStarts, active } = watched;
@@ -103,6 +111,8 @@ function row(own: Partial<Row>): Row {
     DesiredReceived: accept,
     Restored: restored,
     RestoreFailed: restoreFailed,
+    Recovered: recovered,
+    RecoverFailed: recoverFailed,
     ServingFailed: rollBack,
     TrialPassed: endTrial,
     Downloaded: ignore,
@@ -134,11 +144,13 @@ function effectsOn(situation: Situation): Effect[] {
   const target = situation.desired?.target ?? null;
   switch (situation.state) {
     case 'Downloading':
-      return target === null || holdsDownload(situation) ? [] : [downloadOf(situation, target)];
+      if (target === null) return [];
+      if (holdsDownload(situation)) return recovery(situation);
+      return [...recovery(situation), downloadOf(situation, target)];
     case 'Verifying':
       return target === null ? [] : [{ kind: 'Verify', target }];
     case 'Decoding':
-      return target === null ? [] : [{ kind: 'Load', target }];
+      return target === null ? [] : [...unrecovered(situation), { kind: 'Load', target }];
     case 'Testing':
       return target === null ? [] : [{ kind: 'Test', target }];
     case 'Activating':
@@ -146,43 +158,28 @@ function effectsOn(situation: Situation): Effect[] {
     case 'Active':
       return [{ kind: 'Collect', keep: kept(situation) }];
     case 'Staged':
-      return [{ kind: 'DropCandidate' }];
+      return [...recovery(situation), { kind: 'DropCandidate' }];
     case 'Failed':
       // Of artifacts that have failed only the last stays, or they would fill the disk.
-      return [{ kind: 'Collect', keep: kept(situation) }, { kind: 'DropCandidate' }];
+      return [
+        { kind: 'Collect', keep: kept(situation) },
+        ...recovery(situation),
+        { kind: 'DropCandidate' },
+      ];
     case 'Idle':
       return [{ kind: 'Collect', keep: kept(situation) }];
   }
+}
+
+/** The memory is the new model's from here on. */
+function unrecovered({ lost }: Situation): Effect[] {
+  return lost === null ? [] : [{ kind: 'StopServing' }];
 }
 
 /** What is loaded ahead takes memory, so not for a device that is to wait before activation. */
 function downloadOf(situation: Situation, target: Target): Effect {
   const loadAhead = situation.loadAhead && holdOf(situation) === 'None';
   return { kind: 'Download', target, keep: needed(situation), loadAhead };
-}
-
-/** Artifacts that stay on disk: what serves, what served before, what is wanted. */
-export function kept(situation: Situation): string[] {
-  const { active, previous, desired, next } = situation;
-  return idsOf([active, previous, desired?.target ?? null, next?.target ?? null]);
-}
-
-/** Those that stay on a disk that is full: what served before goes, unless it is the way back. */
-function needed(situation: Situation): string[] {
-  const { active, previous, desired, next, trial } = situation;
-  const wayBack = trial === null && active !== null ? null : previous;
-  return idsOf([active, wayBack, desired?.target ?? null, next?.target ?? null]);
-}
-
-/** What the next update deletes when it needs the room, besides what this one has fetched. */
-export function reclaimableBytes(situation: Situation): number {
-  const { previous } = situation;
-  if (previous === null || needed(situation).includes(previous.artifact.id)) return 0;
-  return previous.artifact.sizeBytes;
-}
-
-function idsOf(targets: readonly (Target | null)[]): string[] {
-  return [...new Set(targets.flatMap((target) => (target === null ? [] : [target.artifact.id])))];
 }
 
 const ACTIVATING: ReadonlySet<Phase> = new Set(['Decoding', 'Testing', 'Activating']);
@@ -245,7 +242,11 @@ function goOn(before: Situation, desired: Desired): Outcome {
 function take(situation: Situation, desired: Desired): Outcome {
   const untried = { failure: null, crashes: 0, repairs: 0, loadAhead: true, rolledBack: null };
   const fresh = { ...situation, desired, next: null, ...untried };
-  const abandon: Effect[] = [{ kind: 'CancelStep' }, { kind: 'DropCandidate' }];
+  const abandon: Effect[] = [
+    { kind: 'CancelStep' },
+    { kind: 'DropCandidate' },
+    ...unrecovered(situation),
+  ];
   if (desired.target === null) return stop(fresh, abandon);
   if (situation.active?.artifact.id === desired.target.artifact.id) {
     return entered({ ...fresh, state: 'Active', active: desired.target }, abandon);
@@ -262,6 +263,7 @@ function stop(situation: Situation, abandon: readonly Effect[]): Outcome {
     restoring: false,
     restoreStarts: 0,
     trial: null,
+    lost: null,
   };
   return entered(next, [...abandon, { kind: 'StopServing' }]);
 }
@@ -303,6 +305,7 @@ function commit(situation: Situation): Outcome {
     crashes: 0,
     repairs: 0,
     trial: { crashes: 0 },
+    lost: null,
   });
 }
 
@@ -316,11 +319,29 @@ function restore(situation: Situation, active: Target): Outcome {
 
 function restored(situation: Situation): Outcome {
   if (!situation.restoring) return ignore(situation);
-  return entered({ ...situation, restoring: false, restoreStarts: 0 });
+  return entered({ ...situation, restoring: false, restoreStarts: 0, lost: null });
 }
 
 function restoreFailed(situation: Situation, event: EventOf<'RestoreFailed'>): Outcome {
   return situation.restoring ? fallBack(situation, event.failure) : ignore(situation);
+}
+
+/** Where it is still wanted, having it is all there was to do. */
+function recovered(situation: Situation): Outcome {
+  const { lost, desired } = situation;
+  if (lost === null) return ignore(situation);
+  const wanted = desired?.target ?? null;
+  const found = { ...situation, active: lost.target, lost: null };
+  if (wanted?.artifact.id !== lost.target.artifact.id) return ignore(found);
+  const abandon: Effect[] = [{ kind: 'CancelStep' }, { kind: 'DropCandidate' }];
+  return entered({ ...found, state: 'Active', active: wanted, failure: null }, abandon);
+}
+
+function recoverFailed(situation: Situation, { failure }: EventOf<'RecoverFailed'>): Outcome {
+  const { lost } = situation;
+  if (lost === null) return ignore(situation);
+  const next = { ...situation, lost: { ...lost, tries: lost.tries + 1, failure } };
+  return { situation: next, effects: recovery(next) };
 }
 
 function endTrial(situation: Situation): Outcome {
@@ -351,7 +372,8 @@ function hasPrevious({ active, previous }: Situation): boolean {
 
 /**
  * The active model cannot be loaded again. The one before it serves instead; when the lost one is
- * still wanted, its artifact is checked and mended, unless it crashed the process.
+ * still wanted, its artifact is checked and mended, unless it crashed the process. Where there is no
+ * other, the lost one is tried again until something serves.
  */
 function fallBack(situation: Situation, failure: NonNullable<Situation['failure']>): Outcome {
   const { active, previous } = situation;
@@ -359,7 +381,8 @@ function fallBack(situation: Situation, failure: NonNullable<Situation['failure'
   const settled = isGivenUp
     ? failed(situation, failure)
     : { ...situation, state: situation.state === 'Active' ? 'Verifying' : situation.state };
-  const next: Situation = { ...settled, restoreStarts: 0, previous: null, trial: null };
+  const lost = isGivenUp ? null : lostNow(situation, failure);
+  const next: Situation = { ...settled, restoreStarts: 0, previous: null, trial: null, lost };
   if (previous === null || !hasPrevious(situation)) {
     return entered({ ...next, active: null, restoring: false });
   }
@@ -368,19 +391,4 @@ function fallBack(situation: Situation, failure: NonNullable<Situation['failure'
   }
   const isBack = previous.artifact.id === next.rolledBack?.from.artifact.id;
   return restore(isBack ? { ...next, rolledBack: null } : next, previous);
-}
-
-function crashLoop(situation: Situation): NonNullable<Situation['failure']> {
-  const target = situation.desired?.target ?? null;
-  const serving = situation.active === null ? 'no model' : nameOf(situation.active);
-  return {
-    reason: 'CrashLoop',
-    message:
-      `the agent died ${situation.crashes} times while ${target === null ? 'a model' : nameOf(target)} ` +
-      `was decoded, tested or activated; it goes on with ${serving}`,
-  };
-}
-
-function nameOf(target: Target): string {
-  return `${target.model} ${target.variant}`;
 }

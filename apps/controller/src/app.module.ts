@@ -8,8 +8,9 @@ import { DistributionModule } from './distribution/distribution.module.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { HttpModule } from './http/http.module.ts';
-import { leadershipModule } from './kube/leadership.module.ts';
 import { KubernetesModule } from './kube/kubernetes.module.ts';
+import { leadershipModule } from './kube/leadership.module.ts';
+import { MetricsModule } from './metrics/metrics.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { SweepModule } from './sweep/sweep.module.ts';
@@ -46,6 +47,7 @@ export function appModule(config: Config): DynamicModule {
       DistributionModule,
       SweepModule,
       ...(config.roles.has('kubernetes') ? [KubernetesModule] : []),
+      MetricsModule,
     ],
   };
 }

@@ -70,6 +70,7 @@ describe('readConfig', () => {
     ['SWEEP_INTERVAL_SECONDS', '0'],
     ['LOG_LEVEL', 'loud'],
     ['QUEUE_PREFIX', 'a:b'],
+    ['SHUTDOWN_DELAY_SECONDS', '20'],
   ])('refuses %s=%s, naming it but not a password in it', (name, value) => {
     const read = () => readConfig({ [name]: value });
     expect(read).toThrow(ConfigError);

@@ -108,7 +108,7 @@ const kubernetesOptions = {
 };
 
 /** Every option of the controller: environment variable, default, meaning. */
-const environmentSchema = z.object({
+const optionsSchema = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address the REST API listens on'),
   PORT: whole({ min: 0, max: 65535 })
     .prefault('8080')
@@ -191,6 +191,12 @@ const environmentSchema = z.object({
   REQUEST_LIMIT_BYTES: whole({ min: 1024, max: 16 * 1024 * 1024 })
     .prefault('1048576')
     .describe('Largest request body that is read'),
+  SHUTDOWN_DELAY_SECONDS: whole({ min: 0, max: 300 })
+    .prefault('0')
+    .describe(
+      'After SIGTERM or SIGINT, the REST API serves on for so long while it says that it is not ' +
+        'ready, so that load balancers turn elsewhere first',
+    ),
   SHUTDOWN_TIMEOUT_SECONDS: whole({ min: 1, max: 600 })
     .prefault('20')
     .describe('After SIGTERM or SIGINT, the process ends at the latest after so long'),
@@ -200,6 +206,14 @@ const environmentSchema = z.object({
     .describe('Least severe log lines that are written'),
   ...kubernetesOptions,
 });
+
+const environmentSchema = optionsSchema.refine(
+  (env) => env.SHUTDOWN_DELAY_SECONDS < env.SHUTDOWN_TIMEOUT_SECONDS,
+  {
+    path: ['SHUTDOWN_DELAY_SECONDS'],
+    message: 'must be less than SHUTDOWN_TIMEOUT_SECONDS, which it counts towards',
+  },
+);
 
 /** How the API server is reached: a kubeconfig file, or the service account of a pod. */
 export type KubernetesAccess =
@@ -241,6 +255,8 @@ export interface Config {
   readonly compressionThreads: number;
   readonly compressionGroupBytes: number;
   readonly requestLimitBytes: number;
+  readonly shutdownDelayMs: number;
+  /** More than the delay, which it includes. */
   readonly shutdownTimeoutMs: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** Present with the role `kubernetes`. */
@@ -296,6 +312,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     compressionThreads: env.COMPRESSION_THREADS || availableParallelism(),
     compressionGroupBytes: env.COMPRESSION_GROUP_BYTES,
     requestLimitBytes: env.REQUEST_LIMIT_BYTES,
+    shutdownDelayMs: env.SHUTDOWN_DELAY_SECONDS * 1000,
     shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,
     kubernetes: env.ENTROFLEET_ROLES.has('kubernetes') ? kubernetesConfig(env) : undefined,
@@ -344,7 +361,7 @@ function namespaceIn(folder: string): string | undefined {
 
 /** The text of `--help`: every option with its default and meaning. */
 export function helpText(): string {
-  const { properties } = z.toJSONSchema(environmentSchema, { io: 'input' });
+  const { properties } = z.toJSONSchema(optionsSchema, { io: 'input' });
   const options = Object.entries(properties ?? {}).map(([name, property]) => {
     const { description, default: value } = Object(property);
     return `  ${name}${value === undefined ? '' : ` (default: ${value})`}\n      ${description}`;

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import 'reflect-metadata';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Log } from './adapters/log.ts';
@@ -66,11 +67,25 @@ function stopOnSignal(run: { app: NestExpressApplication; config: Config; log: L
     setTimeout(() => {
       end(EXIT.failure, 'not stopped in time (SHUTDOWN_TIMEOUT_SECONDS); ended');
     }, run.config.shutdownTimeoutMs).unref();
-    await run.app.close();
+    await stopInOrder(run);
     run.log.info('stopped');
     process.exit(EXIT.ok);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
+}
+
+/**
+ * Work goes to other processes at once. The REST API serves on for a while: whoever balances load
+ * asks for readiness from time to time only.
+ */
+async function stopInOrder(run: { app: NestExpressApplication; config: Config }): Promise<void> {
+  const { app, config } = run;
+  const { KeyQueue } = await import('./adapters/queue.ts');
+  const { ReadinessChecks } = await import('./health/readiness.ts');
+  app.get(ReadinessChecks).stop();
+  const delayMs = config.roles.has('api') ? config.shutdownDelayMs : 0;
+  await Promise.all([app.get(KeyQueue).release(), sleep(delayMs)]);
+  await app.close();
 }
 
 function end(code: number, message: string): never {

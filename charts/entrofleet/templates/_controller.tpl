@@ -54,6 +54,9 @@ true
 - { name: ENTROFLEET_ROLES, value: {{ $roles | quote }} }
 - { name: LOG_LEVEL, value: {{ .logLevel | quote }} }
 - { name: SHUTDOWN_TIMEOUT_SECONDS, value: {{ .shutdownTimeoutSeconds | quote }} }
+{{- if eq $.part (include "entrofleet.apiPart" $.root) }}
+- { name: SHUTDOWN_DELAY_SECONDS, value: {{ .shutdownDelaySeconds | quote }} }
+{{- end }}
 - { name: SWEEP_INTERVAL_SECONDS, value: {{ .sweepIntervalSeconds | quote }} }
 - { name: REPORT_INTERVAL_SECONDS, value: {{ $.root.Values.agent.reportIntervalSeconds | quote }} }
 - { name: DATABASE_POOL_SIZE, value: {{ .databasePoolSize | quote }} }

@@ -38,7 +38,7 @@ by the port of the external URL: its address may be any.
     - podSelector:
         matchLabels:
           {{- include "entrofleet.selectorLabels" (dict "root" .root "part" .part) | nindent 10 }}
-  ports: [{ port: {{ .port }} }]
+  ports: [{ port: {{ .port }}, protocol: TCP }]
 {{- else }}
 {{- $ports := .usual }}
 {{- with $backend.externalUrl }}
@@ -46,7 +46,7 @@ by the port of the external URL: its address may be any.
 {{- end -}}
 - ports:
     {{- range $ports }}
-    - { port: {{ . }} }
+    - { port: {{ . }}, protocol: TCP }
     {{- end }}
 {{- end }}
 {{- end -}}

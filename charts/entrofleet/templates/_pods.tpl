@@ -76,3 +76,14 @@ server-side apply refuses a name that comes twice.
 {{- define "entrofleet.mosquittoTlsSecret" -}}
 {{- .Values.mosquitto.tls.existingSecret | default (printf "%s-mosquitto-tls" (include "entrofleet.fullname" .)) -}}
 {{- end -}}
+
+{{/* Takes a container's resources. As texts, because server-side apply takes no numbers. */}}
+{{- define "entrofleet.resources" -}}
+{{- $resources := dict }}
+{{- range $kind, $quantities := . }}
+{{- $texts := dict }}
+{{- range $name, $quantity := $quantities }}{{ $_ := set $texts $name (toString $quantity) }}{{ end }}
+{{- $_ := set $resources $kind $texts }}
+{{- end }}
+{{- toYaml $resources }}
+{{- end -}}

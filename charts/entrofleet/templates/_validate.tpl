@@ -12,6 +12,9 @@
 {{- include "entrofleet.validateBackend" (dict "name" $name "backend" (get $.Values $name)) }}
 {{- end }}
 {{- include "entrofleet.validateTls" .Values.mosquitto }}
+{{- if ge (int .Values.controller.shutdownDelaySeconds) (int .Values.controller.shutdownTimeoutSeconds) }}
+{{- fail (printf "controller.shutdownDelaySeconds is %d, part of shutdownTimeoutSeconds, which is only %d: make it less" (int .Values.controller.shutdownDelaySeconds) (int .Values.controller.shutdownTimeoutSeconds)) }}
+{{- end }}
 {{- with .Values.kubernetes.serviceAccount }}
 {{- if and (not .create) (not .name) }}
 {{- fail "kubernetes.serviceAccount.create is false: name the account that exists in kubernetes.serviceAccount.name" }}

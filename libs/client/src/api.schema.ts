@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Database, Redis and broker answer */
+        /** What the roles of this process need answers */
         get: operations["health_ready"];
         put?: never;
         post?: never;
@@ -707,7 +707,7 @@ export interface components {
                         inconclusiveAfterSeconds?: number;
                     }[];
                     /**
-                     * @description HoldClass: only the hardware class that fails waits; the others go on
+                     * @description HoldClass: only the hardware class that fails waits, or goes back with onFailure RollBack; the others go on
                      * @default HoldAll
                      * @enum {string}
                      */
@@ -1559,7 +1559,7 @@ export interface components {
                         inconclusiveAfterSeconds: number;
                     }[];
                     /**
-                     * @description HoldClass: only the hardware class that fails waits; the others go on
+                     * @description HoldClass: only the hardware class that fails waits, or goes back with onFailure RollBack; the others go on
                      * @default HoldAll
                      * @enum {string}
                      */
@@ -2007,7 +2007,7 @@ export interface components {
                         inconclusiveAfterSeconds: number;
                     }[];
                     /**
-                     * @description HoldClass: only the hardware class that fails waits; the others go on
+                     * @description HoldClass: only the hardware class that fails waits, or goes back with onFailure RollBack; the others go on
                      * @default HoldAll
                      * @enum {string}
                      */

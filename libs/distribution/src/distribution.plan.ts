@@ -205,6 +205,20 @@ export class DistributionPlan {
     return flows.some((flow) => flow.devices.size > 0);
   }
 
+  /** Devices, and what each of them lacked when it last asked, in all. */
+  get wanted(): { readonly devices: number; readonly chunks: number; readonly bytes: number } {
+    const wanted = { devices: 0, chunks: 0, bytes: 0 };
+    for (const { devices } of this.#flows()) {
+      wanted.devices += devices.size;
+      for (const { want } of devices.values()) {
+        const { count } = want.lacking;
+        wanted.chunks += count;
+        wanted.bytes += count * (want.chunkSizeBytes ?? LIMITS.chunkSizeBytes);
+      }
+    }
+    return wanted;
+  }
+
   /** Forgets all that is wanted of an artifact, e.g. because it has gone. */
   forget(artifact: string): void {
     for (const flow of this.#artifacts.get(artifact)?.flows.values() ?? []) {

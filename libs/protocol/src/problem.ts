@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { issueText } from './problem.words.ts';
 
 /** RFC 9457 problem details; `errors` names each offending field with a JSON pointer. */
 export const problemSchema = z.strictObject({
@@ -44,10 +45,10 @@ function issueErrors(issue: Issue, parent: readonly PropertyKey[]): FieldError[]
     }));
   }
   if (issue.code === 'invalid_key') {
-    const message = issue.issues.map((inner) => inner.message).join('; ');
+    const message = issue.issues.map((inner) => issueText(inner)).join('; ');
     return [{ pointer: pointer(path), message: `bad key: ${message}` }];
   }
-  return [{ pointer: pointer(path), message: issue.message }];
+  return [{ pointer: pointer(path), message: issueText(issue) }];
 }
 
 function isWrongType(issue: Issue): boolean {

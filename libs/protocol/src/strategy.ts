@@ -24,11 +24,15 @@ export const waveSpecSchema = z
   });
 export type WaveSpec = z.infer<typeof waveSpecSchema>;
 
+const COUNT_OR_PERCENT =
+  'must be a whole number of devices from 1 on, or a share from "1%" to "100%"';
+const percentSchema = z.string().regex(/^([1-9]\d?|100)%$/, COUNT_OR_PERCENT);
+
 /** An absolute number of devices, or a share of the selected ones such as `25%` (rounded up). */
-export const countOrPercentSchema = z.union([
-  z.int().min(1),
-  z.string().regex(/^([1-9]\d?|100)%$/, 'must be a whole number of devices, or 1% to 100%'),
-]);
+export const countOrPercentSchema = z.union(
+  [z.int(COUNT_OR_PERCENT).min(1, COUNT_OR_PERCENT), percentSchema],
+  COUNT_OR_PERCENT,
+);
 export type CountOrPercent = z.infer<typeof countOrPercentSchema>;
 
 /** When something may happen: from each time that `cron` names, for so long. */
@@ -164,7 +168,10 @@ export const strategySchema = z.strictObject({
   onGateFailure: z
     .enum(['HoldAll', 'HoldClass'])
     .default('HoldAll')
-    .describe('HoldClass: only the hardware class that fails waits; the others go on'),
+    .describe(
+      'HoldClass: only the hardware class that fails waits, or goes back with onFailure RollBack; ' +
+        'the others go on',
+    ),
   onFailure: z
     .enum(['Pause', 'RollBack'])
     .default('Pause')

@@ -1,12 +1,16 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.ts';
 import { ReadinessChecks } from '../health/readiness.ts';
+import { DEPENDENCIES, needsOf } from '../health/role.needs.ts';
 import { BlobStore } from './blobs.ts';
 import { Clock, SystemClock } from './clock.ts';
 import { Database } from './db.ts';
+import { JobMetrics } from './job.metrics.ts';
 import { Log } from './log.ts';
+import { Metrics } from './metrics.ts';
 import { MessageBus, MqttBus } from './mqtt.ts';
-import { KeyQueue, RedisKeyQueue } from './queue.ts';
+import { KeyQueue } from './queue.ts';
+import { RedisKeyQueue } from './redis.queue.ts';
 
 /** The outside world: everything here opens a connection or reads the machine. */
 @Global()
@@ -14,6 +18,7 @@ import { KeyQueue, RedisKeyQueue } from './queue.ts';
   providers: [
     { provide: Log, inject: [CONFIG], useFactory: (config: Config) => new Log(config.logLevel) },
     { provide: Clock, useClass: SystemClock },
+    { provide: Metrics, useFactory: () => new Metrics() },
     {
       provide: Database,
       inject: [CONFIG, Log],
@@ -21,9 +26,12 @@ import { KeyQueue, RedisKeyQueue } from './queue.ts';
     },
     {
       provide: KeyQueue,
-      inject: [CONFIG, Log],
-      useFactory: (config: Config, log: Log) =>
-        new RedisKeyQueue({ url: config.redisUrl, prefix: config.queuePrefix, log }),
+      inject: [CONFIG, Log, Metrics],
+      useFactory: (config: Config, log: Log, metrics: Metrics) => {
+        const jobs = new JobMetrics(metrics);
+        const { redisUrl: url, queuePrefix: prefix } = config;
+        return new RedisKeyQueue({ url, prefix, log, onHandled: (key) => jobs.handled(key) });
+      },
     },
     {
       provide: MessageBus,
@@ -32,12 +40,14 @@ import { KeyQueue, RedisKeyQueue } from './queue.ts';
     },
     {
       provide: ReadinessChecks,
-      inject: [Database, KeyQueue, MessageBus],
-      useFactory: (database: Database, queue: KeyQueue, bus: MessageBus) => {
+      inject: [CONFIG, Database, KeyQueue, MessageBus],
+      useFactory: (config: Config, database: Database, queue: KeyQueue, bus: MessageBus) => {
         const checks = new ReadinessChecks();
-        checks.add('database', () => database.ping());
-        checks.add('redis', () => queue.ping());
-        checks.add('broker', () => bus.ping());
+        const needs = needsOf(config.roles);
+        const pings = { database, redis: queue, broker: bus };
+        for (const name of DEPENDENCIES) {
+          checks.add(name, () => pings[name].ping(), { isNeeded: needs.has(name) });
+        }
         return checks;
       },
     },
@@ -47,7 +57,7 @@ import { KeyQueue, RedisKeyQueue } from './queue.ts';
       useFactory: (config: Config) => BlobStore.open(config.blobFolder),
     },
   ],
-  exports: [Log, Clock, Database, KeyQueue, MessageBus, BlobStore, ReadinessChecks],
+  exports: [Log, Clock, Metrics, Database, KeyQueue, MessageBus, BlobStore, ReadinessChecks],
 })
 export class AdaptersModule implements OnApplicationShutdown {
   constructor(

@@ -1,35 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Queue as BullQueue,
-  FlowProducer,
-  type Job,
-  type JobsOptions,
-  UnrecoverableError,
-  WaitingChildrenError,
-  Worker,
-} from 'bullmq';
-import { Redis } from 'ioredis';
-import { messageOf, Stalled, Waiting } from '../errors.ts';
-import type { Log } from './log.ts';
-
-const ATTEMPTS = 8;
-const BACKOFF_MS = 1000;
-const RECONNECT_MS = { step: 100, last: 2000 };
-/** A job whose worker died is taken up again after about lock plus stalled check. */
-const LOCK_MS = 10_000;
-const STALLED_CHECK_MS = 5000;
-const CLOSE_MS = 3000;
-const PING_MS = 1000;
-/** A command, or BullMQ's longest wait for a job, is answered well before; else nobody is there. */
-const SILENCE_MS = 20_000;
-
-const JOB_OPTIONS: JobsOptions = {
-  attempts: ATTEMPTS,
-  backoff: { type: 'exponential', delay: BACKOFF_MS, jitter: 0.2 },
-  removeOnComplete: true,
-  removeOnFail: true,
-};
-
 export interface EnqueueOptions {
   /** Start at once, also when the key waits for its next attempt after a failure. */
   readonly now?: boolean;
@@ -46,6 +14,8 @@ export type KeyHandler = (
   signal: AbortSignal,
 ) => Promise<readonly string[] | undefined>;
 
+<<<<<<< HEAD
+=======
 /** Whether a process may take keys now, and when that changes. */
 export interface Gate {
   isOpen(): boolean;
@@ -57,6 +27,45 @@ export interface ConsumeOptions {
   readonly concurrency?: number;
   /** While it is closed, nothing is taken, and what was taken but not begun is given back. */
   readonly gate?: Gate;
+}
+
+>>>>>>> main
+/** How many keys of a queue are in which state. */
+export interface KeyCounts {
+  /** Anybody may take them now. */
+  readonly waiting: number;
+  readonly active: number;
+  /** Until their next attempt. */
+  readonly delayed: number;
+  /** Until the keys that they named have been handled. */
+  readonly blocked: number;
+  /** Given up and kept. */
+  readonly failed: number;
+}
+
+/** What became of a key that was handed out: `failed` ones are tried again or given up. */
+export type KeyOutcome = 'handled' | 'waiting' | 'failed' | 'returned';
+
+export interface HandledKey {
+  readonly queue: string;
+  readonly outcome: KeyOutcome;
+  readonly seconds: number;
+<<<<<<< HEAD
+}
+
+/** Whether a process may take keys now, and when that changes. */
+export interface Gate {
+  isOpen(): boolean;
+  /** The listener's promise resolves when the keys that were taken before are done with. */
+  whenChanged(listener: (isOpen: boolean) => void | Promise<void>): void;
+}
+
+export interface ConsumeOptions {
+  readonly concurrency?: number;
+  /** While it is closed, nothing is taken, and what was taken but not begun is given back. */
+  readonly gate?: Gate;
+=======
+>>>>>>> main
 }
 
 /** Keys of objects that need work. Losing all of it costs one sweep interval, no more. */
@@ -73,9 +82,21 @@ export abstract class KeyQueue {
   /** @throws when the queue does not answer now. */
   abstract ping(): Promise<void>;
 
-  /** Aborts the handlers, waits for them, and gives their keys back. */
+  /** @throws when the queue does not answer soon. */
+  abstract counts(queue: string): Promise<KeyCounts>;
+
+  /**
+   * Takes no more keys, aborts the handlers, waits for them a while, and gives back what they did
+   * not finish: another process may take it at once, and no attempt is counted. Keys can still be
+   * enqueued.
+   */
+  abstract release(): Promise<void>;
+
+  /** Releases, then ends the connection. */
   abstract close(): Promise<void>;
 }
+<<<<<<< HEAD
+=======
 
 /** {@link KeyQueue} over BullMQ and Redis. */
 export class RedisKeyQueue extends KeyQueue {
@@ -86,15 +107,26 @@ export class RedisKeyQueue extends KeyQueue {
   readonly #queues = new Map<string, BullQueue>();
   readonly #workers = new Set<Worker>();
   readonly #pending = new Map<string, { queue: string; key: string; now: boolean }>();
-  readonly #stop = new AbortController();
+  readonly #onHandled: (key: HandledKey) => void;
+  /** Ends the handlers. */
+  readonly #release = new AbortController();
+  #releasing: Promise<void> | undefined;
+  #closing = false;
   readonly #lastErrors = new Map<string, string>();
   #flushing: Promise<void> | undefined;
   #reachable: boolean | undefined;
 
-  constructor(options: { url: string; prefix: string; log: Log; silenceMs?: number }) {
+  constructor(options: {
+    url: string;
+    prefix: string;
+    log: Log;
+    onHandled?: (key: HandledKey) => void;
+    silenceMs?: number;
+  }) {
     super();
     this.#prefix = options.prefix;
     this.#log = options.log;
+    this.#onHandled = options.onHandled ?? (() => undefined);
     this.#redis = new Redis(options.url, {
       // BullMQ's blocking commands wait as long as it takes.
       maxRetriesPerRequest: null,
@@ -120,19 +152,22 @@ export class RedisKeyQueue extends KeyQueue {
   }
 
   consume(queue: string, handler: KeyHandler, options: ConsumeOptions = {}): void {
+    if (this.#release.signal.aborted) return;
     const { gate, concurrency } = options;
     const running = new Map<string, Promise<unknown>>();
     const take = async (job: Job, token = ''): Promise<void> => {
       const key: unknown = job.data.key;
       if (typeof key !== 'string') throw new UnrecoverableError('a job without a key');
-      const before = await this.#handle({ queue, key, handler, running, gate });
+      const before = await this.#handle({ queue, key, handler, running, gate }).catch(
+        (error: unknown) => this.#giveUp(error, { job, token }),
+      );
       if (before.length > 0) await this.#comeAgainAfter(job, { queue, key, before, token });
     };
     const start = (isOpen: boolean) =>
       this.#work(queue, { take: isOpen ? take : null, concurrency });
     let worker = start(gate?.isOpen() ?? true);
     gate?.whenChanged(async (isOpen) => {
-      if (this.#stop.signal.aborted) return;
+      if (this.#release.signal.aborted) return;
       const before = worker;
       worker = start(isOpen);
       // It still handles what it has, and takes nothing more.
@@ -142,19 +177,49 @@ export class RedisKeyQueue extends KeyQueue {
   }
 
   async ping(): Promise<void> {
-    if (this.#redis.status !== 'ready') throw new Error('Redis is not connected');
-    const timeout = sleep(PING_MS, 'timeout', { ref: false });
-    const answer = await Promise.race([this.#redis.ping(), timeout]);
+    const answer = await this.#ask(() => this.#redis.ping());
     if (answer !== 'PONG') throw new Error(`Redis answered "${answer}"`);
   }
 
-  async close(): Promise<void> {
-    this.#stop.abort();
-    const workers = [...this.#workers];
-    const closed = Promise.all(workers.map((worker) => worker.close()));
+  async counts(queue: string): Promise<KeyCounts> {
+    const names = ['waiting', 'active', 'delayed', 'waiting-children', 'failed'] as const;
+    const counts = await this.#ask(() => this.#queue(queue).getJobCounts(...names));
+    const of = (name: (typeof names)[number]) => counts[name] ?? 0;
+    return {
+      waiting: of('waiting'),
+      active: of('active'),
+      delayed: of('delayed'),
+      blocked: of('waiting-children'),
+      failed: of('failed'),
+    };
+  }
+
+  release(): Promise<void> {
+    this.#releasing ??= this.#releaseKeys();
+    return this.#releasing;
+  }
+
+  async #releaseKeys(): Promise<void> {
+    // In this order a worker does not take the key again that its handler gives back.
+    const closed = Promise.all([...this.#workers].map((worker) => worker.close()));
+    this.#release.abort();
     await Promise.race([closed.catch(() => undefined), sleep(CLOSE_MS, undefined, { ref: false })]);
+  }
+
+  /** Commands to a Redis that is away wait until it is back; whoever asks does not. */
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    if (this.#redis.status !== 'ready') throw new Error('Redis is not connected');
+    const timeout = sleep(PING_MS, undefined, { ref: false }).then(() => {
+      throw new Error(`Redis does not answer within ${PING_MS / 1000} s`);
+    });
+    return Promise.race([question(), timeout]);
+  }
+
+  async close(): Promise<void> {
+    await this.release();
+    this.#closing = true;
     // Without Redis a worker or queue cannot close politely; its keys come back by the sweep.
-    const forced = workers.map((worker) => worker.close(true));
+    const forced = [...this.#workers].map((worker) => worker.close(true));
     const queues = [this.#flows, ...this.#queues.values()].map((queue) => queue.close());
     const all = Promise.allSettled([...forced, ...queues, this.#flushing]);
     await Promise.race([all, sleep(PING_MS, undefined, { ref: false })]);
@@ -200,22 +265,29 @@ export class RedisKeyQueue extends KeyQueue {
     const { queue, key, running, gate } = job;
     while (running.has(key)) await running.get(key)?.catch(() => undefined);
     if (gate?.isOpen() === false) return this.#giveBack(queue, key);
-    const run = job.handler(key, this.#stop.signal);
+    const startMs = performance.now();
+    const run = job.handler(key, this.#release.signal);
     running.set(key, run);
+    let outcome: KeyOutcome = 'handled';
     try {
       return (await run) ?? [];
     } catch (error) {
-      if (gate?.isOpen() === false) return this.#giveBack(queue, key);
+      if (gate?.isOpen() === false) {
+        outcome = 'returned';
+        return this.#giveBack(queue, key);
+      }
+      outcome = this.#outcomeOf(error);
       if (error instanceof Waiting) {
         this.#log.debug('waiting', { queue, key, reason: error.reason, error: error.message });
         return [];
       }
-      const level = this.#stop.signal.aborted ? 'debug' : 'warn';
+      const level = outcome === 'returned' ? 'debug' : 'warn';
       this.#log[level]('job failed', { queue, key, error: messageOf(error) });
       if (error instanceof Stalled) throw new UnrecoverableError(error.message);
       throw error;
     } finally {
       running.delete(key);
+      this.#onHandled({ queue, outcome, seconds: (performance.now() - startMs) / 1000 });
     }
   }
 
@@ -223,6 +295,18 @@ export class RedisKeyQueue extends KeyQueue {
   #giveBack(queue: string, key: string): readonly string[] {
     this.enqueue(queue, key);
     return [];
+  }
+
+  #outcomeOf(error: unknown): KeyOutcome {
+    if (error instanceof Waiting) return 'waiting';
+    return this.#release.signal.aborted && !(error instanceof Stalled) ? 'returned' : 'failed';
+  }
+
+  /** A handler that was interrupted has not failed: its key goes to whoever is there. */
+  async #giveUp(error: unknown, { job, token }: { job: Job; token: string }): Promise<never> {
+    if (!this.#release.signal.aborted || error instanceof UnrecoverableError) throw error;
+    await job.moveToWait(token);
+    throw new WaitingError();
   }
 
   /**
@@ -255,7 +339,7 @@ export class RedisKeyQueue extends KeyQueue {
   }
 
   #flushSoon(): void {
-    if (this.#flushing !== undefined || this.#stop.signal.aborted) return;
+    if (this.#flushing !== undefined || this.#closing) return;
     this.#flushing = this.#flush().finally(() => {
       this.#flushing = undefined;
     });
@@ -309,9 +393,10 @@ export class RedisKeyQueue extends KeyQueue {
   }
 
   #setReachable(reachable: boolean, error: string): void {
-    if (this.#reachable === reachable || this.#stop.signal.aborted) return;
+    if (this.#reachable === reachable || this.#closing) return;
     this.#reachable = reachable;
     if (reachable) this.#log.info('Redis reachable');
     else this.#log.warn('Redis not reachable; jobs wait', { error });
   }
 }
+>>>>>>> main

@@ -3,7 +3,6 @@ import { BlobStore } from '../adapters/blobs.ts';
 import { Database } from '../adapters/db.ts';
 import { KeyQueue } from '../adapters/queue.ts';
 import { CONFIG, type Config } from '../config.ts';
-import { Waiting } from '../errors.ts';
 import { COMPRESSION_QUEUE } from '../models/variant.key.ts';
 import { CompressionReconciler } from './compression.reconciler.ts';
 
@@ -21,13 +20,16 @@ export class CompressionWorker implements OnApplicationBootstrap {
   async onApplicationBootstrap(): Promise<void> {
     if (!this.config.roles.has('worker')) return;
     await this.blobs.removeDeadDrafts();
-    this.queue.consume(
-      COMPRESSION_QUEUE,
-      async (key, signal) => {
-        if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
-        return this.reconciler.reconcile(key, signal);
-      },
-      { concurrency: this.config.compressionConcurrency },
+    // Not before: a key that cannot be looked at yet would be left to the next sweep.
+    this.database.whenReady().then(
+      () => this.consume(),
+      () => undefined,
     );
+  }
+
+  private consume(): void {
+    this.queue.consume(COMPRESSION_QUEUE, (key, signal) => this.reconciler.reconcile(key, signal), {
+      concurrency: this.config.compressionConcurrency,
+    });
   }
 }

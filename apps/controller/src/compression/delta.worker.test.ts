@@ -4,11 +4,11 @@ import { encodeArtifact, openCheckpoint } from '@entrofleet/artifact';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../../deploy/private/temporary.folder.ts';
 import { writeFineTuned } from '../../../../test/fixtures/fine.tuned.checkpoint.ts';
+import { KeyList } from '../../../../test/fixtures/key.list.ts';
 import { writeTinyCheckpoint } from '../../../../test/fixtures/tiny.checkpoint.ts';
 import { BlobStore } from '../adapters/blobs.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
-import { KeyQueue } from '../adapters/queue.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { DeltaCollector } from '../artifacts/delta.collector.ts';
 import { DeltaStore } from '../artifacts/delta.store.ts';
@@ -16,13 +16,6 @@ import { readConfig } from '../config.ts';
 import { ModelReferences } from '../models/model.references.ts';
 import { deltaKey } from './delta.key.ts';
 import { DeltaWorker } from './delta.worker.ts';
-
-class NoQueue extends KeyQueue {
-  enqueue(): void {}
-  consume(): void {}
-  async ping(): Promise<void> {}
-  async close(): Promise<void> {}
-}
 
 const log = new Log('error');
 const { signal } = new AbortController();
@@ -43,7 +36,7 @@ beforeAll(async () => {
   blobs = await BlobStore.open(join(folder, 'blobs'));
   deltas = new DeltaStore(database);
   const config = readConfig({ ENTROFLEET_DATA_DIR: folder });
-  worker = new DeltaWorker(config, new NoQueue(), database, blobs, deltas, log);
+  worker = new DeltaWorker(config, new KeyList(), database, blobs, deltas, log);
   const references = new ModelReferences(database);
   collector = new DeltaCollector(deltas, new ArtifactStore(database), references, blobs, log);
   const encoded = async (source: string): Promise<string> => {
@@ -107,6 +100,17 @@ describe('a delta', () => {
     await deltas.save(pair, { state: 'Making', starts: 3 });
     await make(pair);
     expect(await deltas.find(pair)).toMatchObject({ state: 'Failed', reason: 'TooManyAttempts' });
+  });
+
+  it('that is interrupted has not begun', async () => {
+    const pair = { base, target: tuned };
+    const interrupted = worker.reconcile(deltaKey(pair), AbortSignal.abort(new Error('stopping')));
+    await expect(interrupted).rejects.toThrow('stopping');
+    expect(await deltas.find(pair)).toBeUndefined();
+    await deltas.save(pair, { state: 'Making', starts: 2 });
+    const again = worker.reconcile(deltaKey(pair), AbortSignal.abort(new Error('stopping')));
+    await expect(again).rejects.toThrow('stopping');
+    expect(await deltas.find(pair)).toEqual({ state: 'Making', starts: 2 });
   });
 
   it('waits for artifacts whose files are not there', async () => {

@@ -6,7 +6,7 @@ import { KeyQueue } from '../adapters/queue.ts';
 import type { DeltaPair, DeltaRecord } from '../artifacts/delta.record.ts';
 import { DeltaStore } from '../artifacts/delta.store.ts';
 import { CONFIG, type Config } from '../config.ts';
-import { messageOf, reasonOf, Stalled, Waiting } from '../errors.ts';
+import { messageOf, reasonOf, Stalled } from '../errors.ts';
 import { runCompressor } from './compressor.process.ts';
 import { DELTA_QUEUE, parseDeltaKey } from './delta.key.ts';
 import { SourceError } from './source.error.ts';
@@ -31,8 +31,15 @@ export class DeltaWorker implements OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     if (!this.config.roles.has('worker')) return;
+    // Not before: a key that cannot be looked at yet would be left to the next sweep.
+    this.database.whenReady().then(
+      () => this.consume(),
+      () => undefined,
+    );
+  }
+
+  private consume(): void {
     this.queue.consume(DELTA_QUEUE, async (key, signal) => {
-      if (!this.database.isReady) throw new Waiting('DatabaseUnavailable', 'no database yet');
       await this.reconcile(key, signal);
       return undefined;
     });
@@ -61,6 +68,7 @@ export class DeltaWorker implements OnApplicationBootstrap {
     try {
       await this.make(pair, signal);
     } catch (error) {
+      if (signal.aborted) await this.takeStartBack(pair, record);
       if (!(error instanceof SourceError)) throw error;
       const [reason, message] = [reasonOf(error) ?? 'DeltaFailed', messageOf(error)];
       await this.settle(pair, { state: 'Failed', reason, message });
@@ -71,6 +79,12 @@ export class DeltaWorker implements OnApplicationBootstrap {
   async needsWork(record: DeltaRecord | undefined): Promise<boolean> {
     if (record === undefined || record.state === 'Making') return true;
     return record.state === 'Ready' && (await this.blobs.sizeBytes(record.ref.id)) === undefined;
+  }
+
+  /** It was interrupted, which is no fault of the delta's. */
+  private async takeStartBack(pair: DeltaPair, before: DeltaRecord | undefined): Promise<void> {
+    if (before === undefined) await this.deltas.remove(pair);
+    else await this.deltas.save(pair, before);
   }
 
   private async make(pair: DeltaPair, signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
+import { Metrics } from '../adapters/metrics.ts';
 import { MessageBus } from '../adapters/mqtt.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
@@ -16,6 +17,7 @@ import type { Heard } from './device.intake.ts';
 import { BadMessage, type DeviceMessage, readDeviceMessage } from './device.messages.ts';
 import { isNewer } from './device.plan.ts';
 import { DeviceRecorder } from './device.recorder.ts';
+import { IngestMetrics } from './ingest.metrics.ts';
 
 /** Messages within this time are written together, */
 const BATCH_MS = 100;
@@ -42,6 +44,7 @@ interface Pending extends Heard {
 export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #pending = new Map<string, Pending>();
   readonly #complaints = new Map<string, string>();
+  readonly #metrics: IngestMetrics;
   #flushing: Promise<void> | undefined;
   #hurry = Promise.withResolvers<void>();
   #stopped = false;
@@ -54,7 +57,10 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
     @Inject(MessageBus) private readonly bus: MessageBus,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(Log) private readonly log: Log,
-  ) {}
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    this.#metrics = new IngestMetrics(metrics, () => this.#pending.size);
+  }
 
   onApplicationBootstrap(): void {
     if (!this.config.roles.has('reconciler')) return;
@@ -94,6 +100,7 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
 
   #wait(heard: DeviceMessage): Promise<void> | undefined {
     const { kind, message } = heard;
+    this.#metrics.heard(kind);
     const known = this.#pending.get(message.device) ?? { reports: 0, acknowledge: {} };
     if (kind === 'report' && !isNewer(message, known.report ?? null)) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -107,6 +114,7 @@ export class DeviceIngest implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   #complain(topic: string, error: BadMessage): void {
+    this.#metrics.dropped();
     if (this.#complaints.get(topic) === error.message) return;
     if (this.#complaints.size >= COMPLAINTS_MAX) this.#complaints.clear();
     this.#complaints.set(topic, error.message);

@@ -15,7 +15,7 @@ export class HealthController {
   alive(): void {}
 
   @Get('readyz')
-  @ApiOperation({ summary: 'Database, Redis and broker answer' })
+  @ApiOperation({ summary: 'What the roles of this process need answers' })
   @ApiOkResponse({ schema: componentRef('Readiness') })
   @ApiResponse({ status: 503, description: 'Not ready', schema: componentRef('Readiness') })
   async ready(@Res({ passthrough: true }) response: HttpResponse): Promise<Readiness> {

@@ -4,6 +4,8 @@ export interface HttpRequest {
   readonly path: string;
   readonly query: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Absent where no route takes the request. */
+  readonly route?: { readonly path: string };
   /** The media type given that matches, `false` for another one, `null` without a body. */
   is(type: string[]): string | false | null;
 }
@@ -11,6 +13,8 @@ export interface HttpRequest {
 /** What we use of Express' response. */
 export interface HttpResponse {
   readonly headersSent: boolean;
+  readonly statusCode: number;
+  getHeader(name: string): unknown;
   status(code: number): this;
   type(mediaType: string): this;
   set(headers: Readonly<Record<string, string>>): this;

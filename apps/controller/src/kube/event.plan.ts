@@ -1,6 +1,6 @@
 import type { FleetEvent, Owner } from '@entrofleet/protocol';
 import { MODEL_RESOURCE, ROLLOUT_RESOURCE } from './custom.resources.ts';
-import type { KubeEvent } from './kube.client.ts';
+import type { KubeEvent, ResourceName } from './kube.client.ts';
 
 /** What one object may still say for one reason; etcd is no log. */
 export interface EventAllowance {
@@ -18,9 +18,10 @@ const BURST = 10;
 /** and then one in so long. */
 const REFILL_MS = 30_000;
 
-const RESOURCES: Readonly<Record<string, KubeEvent['about'] | undefined>> = {
-  Model: { ...MODEL_RESOURCE, name: '', uid: '' },
-  Rollout: { ...ROLLOUT_RESOURCE, name: '', uid: '' },
+const RESOURCES: Readonly<Record<FleetEvent['object']['kind'], ResourceName | undefined>> = {
+  Model: MODEL_RESOURCE,
+  Rollout: ROLLOUT_RESOURCE,
+  Device: undefined,
 };
 
 export function eventKey({ kind, name }: FleetEvent['object']): string {

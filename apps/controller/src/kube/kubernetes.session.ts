@@ -94,7 +94,9 @@ export class KubernetesSession {
         sync.enqueueAll();
         // Those whose resources went away while nobody watched.
         kind.namesOwnedBy(client.namespace).then(
-          (names) => names.forEach((name) => sync.enqueue(name)),
+          (names) => {
+            for (const name of names) sync.enqueue(name);
+          },
           (error: unknown) => {
             const { plural } = kind.resource;
             log.warn('cannot tell what is owned', { resource: plural, error: messageOf(error) });

@@ -3,7 +3,6 @@ import type { Log } from '../adapters/log.ts';
 import { messageOf } from '../errors.ts';
 import type { KubeClient } from './kube.client.ts';
 import { KubeConflict, KubeNotFound } from './kube.error.ts';
-import type { KubeObject } from './kube.object.ts';
 import { type Leadership, NotLeader } from './leadership.ts';
 import { OwnWrites } from './own.writes.ts';
 import type { ResourceWatch } from './resource.watch.ts';

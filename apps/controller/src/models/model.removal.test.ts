@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Artifact, modelSpecSchema } from '@entrofleet/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { KeyList } from '../../../../test/fixtures/key.list.ts';
 import { BlobStore } from '../adapters/blobs.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
-import { KeyQueue } from '../adapters/queue.ts';
 import { ArtifactCollector } from '../artifacts/artifact.collector.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { DeltaStore } from '../artifacts/delta.store.ts';
@@ -20,13 +20,6 @@ import { plannedStatus, withVariant } from './variant.plan.ts';
 const now = '2026-11-21T08:00:00.000Z';
 const spec = modelSpecSchema.parse({ source: { path: '/m' }, variants: ['u8'] });
 const [idA, idB] = ['a'.repeat(64), 'b'.repeat(64)] as const;
-
-class NoQueue extends KeyQueue {
-  enqueue(): void {}
-  consume(): void {}
-  async ping(): Promise<void> {}
-  async close(): Promise<void> {}
-}
 
 function artifact(model: string, id: string): Artifact {
   return {
@@ -89,7 +82,7 @@ describe('removal of models', () => {
     const events = new EventStore(database, clock);
     const deltas = new DeltaStore(database);
     collector = new ArtifactCollector(artifacts, deltas, models, references, blobs, log);
-    service = new ModelService(models, references, collector, events, new NoQueue(), clock);
+    service = new ModelService(models, references, collector, events, new KeyList(), clock);
   });
   afterAll(async () => {
     await database.close();

@@ -56,15 +56,15 @@ describe('ownershipFault', () => {
       reason: 'OwnedByKubernetes',
       message: expect.stringContaining('other/demo'),
     });
-    for (const of of [null, elsewhere]) {
-      expect(ownershipFault(rollout(of), { ...actor, adopt: true }, 'change')).toBeUndefined();
+    for (const other of [null, elsewhere]) {
+      expect(ownershipFault(rollout(other), { ...actor, adopt: true }, 'change')).toBeUndefined();
     }
   });
 
   it('lets only the very same resource delete', () => {
     expect(ownershipFault(rollout(owner), actor, 'delete')).toBeUndefined();
-    for (const of of [null, { ...owner, uid: 'u2' }]) {
-      const fault = ownershipFault(rollout(of), { ...actor, adopt: true }, 'delete');
+    for (const other of [null, { ...owner, uid: 'u2' }]) {
+      const fault = ownershipFault(rollout(other), { ...actor, adopt: true }, 'delete');
       expect(fault).toBeDefined();
     }
   });

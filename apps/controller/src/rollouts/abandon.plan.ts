@@ -7,7 +7,7 @@ import { stageOf } from './update.stage.plan.ts';
 import { inOrder } from './wave.order.plan.ts';
 
 /** Where a device stands that shall not go on to what it was asked for. */
-interface Return {
+export interface Return {
   readonly member: Member;
   /** What it is sent back to; absent: it is left as it is. */
   readonly back?: Target | null;
@@ -29,38 +29,61 @@ export function giveUp(
   const { strategy } = facts.rollout.spec;
   if (abandoned === null) return { ...before, actions: [] };
   const placed = inOrder(facts.devices, before.members, strategy.order);
-  const returns = placed.map(({ device, previous }) => {
+  const leaving = placed.map(({ device, previous }) => {
     const member =
-      previous?.wave == null ? askedUnsaved(facts, { device, previous, before }) : previous;
-    if (member !== undefined) return returnOf({ device, member, abandoned, facts });
-    return { member: leftOut(device, previous, abandoned) };
+      previous?.wave == null
+        ? askedUnsaved(facts, { device, previous, artifactIds: before.status.artifactIds })
+        : previous;
+    if (member !== undefined) return { device, ...returnOf({ device, member, abandoned, facts }) };
+    return { device, member: leftOut(device, previous, abandoned) };
   });
-  const limit = unavailableLimit(strategy.maxUnavailable, facts.devices.length);
-  let room = limit - returns.filter(({ member }) => member.reason === 'RollingBack').length;
+  return {
+    status: before.status,
+    ...carryBack(facts, { leaving, how: abandoned.how, used: 0 }),
+  };
+}
+
+/**
+ * Asks those that go back to do so, as far as there is room among those that may be unavailable.
+ * @param of.used room that is taken by others
+ */
+export function carryBack(
+  facts: RolloutFacts,
+  of: {
+    leaving: readonly (Return & { readonly device: Device })[];
+    how: Abandonment['how'];
+    used: number;
+  },
+): { members: readonly Member[]; actions: readonly RolloutAction[] } {
+  const { leaving, how } = of;
+  const { maxUnavailable } = facts.rollout.spec.strategy;
+  const limit = unavailableLimit(maxUnavailable, facts.devices.length);
+  const underway = leaving.filter(({ member }) => member.reason === 'RollingBack').length;
+  let room = limit - of.used - underway;
   const actions: RolloutAction[] = [];
-  const members = returns.map(({ member, back, isAtRisk }: Return, index) => {
-    const device = placed[index]?.device;
-    if (back === undefined || device === undefined) return member;
+  const members = leaving.map(({ device, member, back, isAtRisk }) => {
+    if (back === undefined) return member;
     if (isAtRisk === true && room < 1) return { ...member, reason: 'WaitsToGoBack' };
     if (isAtRisk === true) room--;
-    actions.push(sendBack(facts, { device, back, how: abandoned.how }));
+    actions.push(sendBack(facts, { device, back, how }));
     const message =
       back === null ? 'goes back to no model' : `goes back to ${back.model} ${back.variant}`;
     if (!device.status.online) return { ...member, state: 'Offline' as const, message };
     return { ...member, state: 'Updating' as const, reason: 'RollingBack', message };
   });
-  return { status: before.status, members, actions };
+  return { members, actions };
 }
 
 /**
  * A device that was asked before a crash kept that from being saved: it is on its way, or has
  * arrived, all the same.
+ * @param of.artifactIds of the revision that is given up
  */
-function askedUnsaved(
+export function askedUnsaved(
   facts: RolloutFacts,
-  of: { device: Device; previous: Member | undefined; before: RolloutProgress },
+  of: { device: Device; previous: Member | undefined; artifactIds: readonly string[] },
 ): Member | undefined {
-  const { device, previous: member, before } = of;
+  const { device, previous: member, artifactIds } = of;
   const { desired, report } = device.status;
   const { target } = desired ?? { target: null };
   if (target === null || desired?.rollout !== facts.rollout.metadata.name) return undefined;
@@ -69,7 +92,7 @@ function askedUnsaved(
   const isThere = report?.active?.artifactId === artifact.id;
   if (isThere) {
     // One that ran it all along, or what an earlier revision brought, was not started by this one.
-    const isOurs = before.status.artifactIds.includes(artifact.id);
+    const isOurs = artifactIds.includes(artifact.id);
     const isStarted =
       member?.startedAt != null || unsavedStart(facts, { device, target, member }) !== null;
     if (whenAsked === undefined || !isOurs || !isStarted) return undefined;
@@ -94,7 +117,7 @@ interface Leaving {
   readonly facts: RolloutFacts;
 }
 
-function returnOf(leaving: Leaving): Return {
+export function returnOf(leaving: Leaving): Return {
   const { device, member: was, facts } = leaving;
   const member = { ...was, nextAttemptAt: null };
   const { desired } = device.status;

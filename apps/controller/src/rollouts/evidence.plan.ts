@@ -19,6 +19,8 @@ export interface EvidenceVerdict {
 }
 
 const HINT = 'Retry judges anew; resume goes on in spite of it';
+const RETURN_HINT =
+  "The class's devices go back to what they ran; retry judges anew, resume goes on in spite of it";
 
 /** Asks the gates when the open wave has settled; before that, what they decided last holds. */
 export function judgeEvidence(of: {
@@ -100,9 +102,10 @@ function blocked(
     InconclusiveTooLong: 'GateInconclusive',
   };
   const isWaiting = outcome === 'Waiting';
+  const returns = outcome === 'Failed' && strategy.onFailure === 'RollBack';
   const stall: Stall = {
     reason: reasons[outcome],
-    message: isWaiting ? message : `${message}. ${HINT}`,
+    message: isWaiting ? message : `${message}. ${returns ? RETURN_HINT : HINT}`,
     until: of.until ?? null,
     isPause: !isWaiting,
     stopsAll: !isWaiting && strategy.onGateFailure === 'HoldAll',

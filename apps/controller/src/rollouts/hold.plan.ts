@@ -46,9 +46,7 @@ export function decideHolds(facts: HoldFacts): HoldDecision {
   const { verdicts, strategy, download, activation } = facts;
   const limit = unavailableLimit(strategy.maxUnavailable, facts.selected);
   const updating = verdicts.filter(isUpdating);
-  const down = verdicts.filter((verdict) => isDown(verdict.member));
-  const atRisk = updating.filter((verdict) => isAtRisk(verdict, facts));
-  const causes = [...down, ...atRisk];
+  const causes = unavailable(facts);
   let used = causes.length;
   const holds = new Map<string, Hold>();
   const waiting = { download: 0, activation: 0, room: 0 };
@@ -85,8 +83,19 @@ export function decideHolds(facts: HoldFacts): HoldDecision {
   return { holds, stalls: stallsOf(facts, { waiting, limit, used, causes }) };
 }
 
+/** Devices that are down or at risk by this rollout. */
+export function unavailable(facts: Pick<HoldFacts, 'verdicts' | 'strategy' | 'now'>) {
+  const { verdicts } = facts;
+  return [
+    ...verdicts.filter((verdict) => isDown(verdict.member)),
+    ...verdicts.filter((verdict) => isUpdating(verdict) && isAtRisk(verdict, facts)),
+    ...verdicts.filter(({ member, isReturning }) => isReturning && member.state === 'Updating'),
+  ];
+}
+
 /** Also one that was asked before a crash kept that from being saved. */
-function isUpdating({ member, asked, isAsked }: MemberVerdict): boolean {
+function isUpdating({ member, asked, isAsked, isReturning }: MemberVerdict): boolean {
+  if (isReturning) return false;
   if (member.wave === null) {
     const isOnItsWay = member.state === 'Offline' || member.state === 'Pending';
     return isAsked && isOnItsWay && isUnfinished(asked, member);
@@ -105,7 +114,7 @@ function isDown(member: Member): boolean {
 }
 
 /** It was let activate, or may have been: its last word is older than ours to it. */
-function isAtRisk(verdict: MemberVerdict, facts: HoldFacts): boolean {
+function isAtRisk(verdict: MemberVerdict, facts: Pick<HoldFacts, 'strategy' | 'now'>): boolean {
   const { stage, asked, isAsked, device } = verdict;
   if (!isAsked || asked === undefined || isGone(verdict, facts)) return false;
   if (stage === 'AtRisk' || (asked.hold ?? 'None') === 'None') return true;
@@ -113,7 +122,10 @@ function isAtRisk(verdict: MemberVerdict, facts: HoldFacts): boolean {
 }
 
 /** Offline for longer than progress may take. */
-function isGone({ device }: MemberVerdict, { strategy, now }: HoldFacts): boolean {
+function isGone(
+  { device }: MemberVerdict,
+  { strategy, now }: Pick<HoldFacts, 'strategy' | 'now'>,
+): boolean {
   const { online, lastSeen } = device.status;
   if (online) return false;
   if (lastSeen === null) return true;

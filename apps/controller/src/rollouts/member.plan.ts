@@ -56,6 +56,8 @@ export interface MemberVerdict {
   /** It stands where its hold lets it go no further. */
   readonly isHeld: boolean;
   readonly isNewFailure: boolean;
+  /** Its hardware class is rolled back: it takes no part in what else is decided. */
+  readonly isReturning: boolean;
 }
 
 type Words = Partial<Member> & Pick<Member, 'state' | 'reason' | 'message'>;
@@ -85,6 +87,7 @@ export function judgeMember(facts: MemberFacts): MemberVerdict {
     isDue: false,
     isHeld: false,
     isNewFailure: false,
+    isReturning: false,
     ...signs,
   });
   if (owner !== undefined) {

@@ -1,8 +1,9 @@
-import type { Hold, Member } from '@entrofleet/protocol';
+import type { GateResult, Hold, Member } from '@entrofleet/protocol';
 import { giveUp, sendBack } from './abandon.plan.ts';
 import { choiceOf } from './candidate.choice.plan.ts';
+import { returnClasses, returningClasses } from './class.return.plan.ts';
 import { type EvidenceVerdict, judgeEvidence } from './evidence.plan.ts';
-import { decideHolds, type HoldDecision } from './hold.plan.ts';
+import { decideHolds, type HoldDecision, unavailable } from './hold.plan.ts';
 import { BACKING_OFF, judgeMember, type MemberVerdict, PENALTY_BOX } from './member.plan.ts';
 import { ownersBefore } from './ownership.plan.ts';
 import { penaltyAfter } from './penalty.plan.ts';
@@ -26,8 +27,15 @@ export function advance(
 ): Course {
   const { rollout, now } = facts;
   const { strategy, paused } = rollout.spec;
-  const verdicts = judgeDevices(facts, taken, candidates);
-  const evidence = judgeEvidence({ verdicts, strategy, status: taken.status, now });
+  const judged = judgeDevices(facts, taken, candidates);
+  const returned = (gates: readonly GateResult[]) =>
+    returnClasses(facts, {
+      ...{ taken, verdicts: judged, classes: returningClasses(strategy, gates) },
+      unavailable: (others) => unavailable({ verdicts: others, strategy, now }).length,
+    });
+  const { verdicts: before } = returned(taken.status.gates);
+  const evidence = judgeEvidence({ verdicts: before, strategy, status: taken.status, now });
+  const { verdicts, actions: returns } = returned(evidence.results);
   const members = verdicts.map(({ member }) => member);
   const excess = judgeFailures(members, strategy.errorThreshold);
   const cause = excess ?? evidence.failure;
@@ -61,7 +69,11 @@ export function advance(
   return {
     status: { ...status, currentWave: starts.currentWave },
     members: asked.map(({ member }) => member),
-    actions: [...asked.flatMap(({ actions }) => actions), ...penaltiesOf(verdicts, now)],
+    actions: [
+      ...asked.flatMap(({ actions }) => actions),
+      ...returns,
+      ...penaltiesOf(verdicts, now),
+    ],
     stalls,
     moving: asked.filter(({ isMoving }) => isMoving).length,
     wakeAt: earliest([...windows, nextDeadline(begun, facts)]),
@@ -173,6 +185,10 @@ function ask(
   of: { starts: Starts; held: HoldDecision; attempt: number },
 ): { member: Member; actions: RolloutAction[]; isMoving: boolean } {
   const { member, asked, isAsked } = verdict;
+  if (verdict.isReturning) {
+    const isMoving = member.state === 'Updating' && verdict.device.status.online;
+    return { member, actions: [], isMoving };
+  }
   const hold = of.held.holds.get(member.device);
   if (hold === undefined) return { member, actions: withdrawn(facts, verdict), isMoving: false };
   const isNews = !isAsked || (asked?.hold ?? 'None') !== hold;

@@ -63,7 +63,7 @@ function waveStarted(before: RolloutProgress, after: RolloutProgress): Emit[] {
   return [emit('Normal', 'WaveStarted', `wave ${currentWave + 1} of ${totalWaves}`)];
 }
 
-/** Reasons that are told by an event of their own. */
+/** Reasons of which events of their own tell what has happened, not that everything stands. */
 const TOLD: ReadonlySet<string> = new Set(['MemberFailed', 'GateFailed']);
 
 function standsStill(before: RolloutProgress, after: RolloutProgress): Emit[] {
@@ -71,8 +71,12 @@ function standsStill(before: RolloutProgress, after: RolloutProgress): Emit[] {
     status.conditions.find((condition) => condition.type === 'Progressing');
   const [old, next] = [progressing(before), progressing(after)];
   const isNews = old?.reason !== next?.reason || old?.status !== next?.status;
-  if (next === undefined || !isNews || next.status === 'True' || TOLD.has(next.reason)) return [];
+  if (next === undefined || !isNews || next.status === 'True') return [];
   const { phase } = after.status;
+  if (TOLD.has(next.reason)) {
+    const message = `${next.reason}: ${next.message}`;
+    return phase === 'Paused' ? [emit('Warning', 'Paused', message)] : [];
+  }
   const isCalm = phase === 'Complete' || phase === 'Pending' || phase === 'Progressing';
   return [emit(isCalm ? 'Normal' : 'Warning', next.reason, next.message)];
 }

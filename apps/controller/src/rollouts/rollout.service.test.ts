@@ -1,23 +1,16 @@
 import type { RolloutStatus } from '@entrofleet/protocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { KeyList } from '../../../../test/fixtures/key.list.ts';
 import { exampleRollout } from '../../../../test/support/fleet.examples.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
-import { KeyQueue } from '../adapters/queue.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
-
-class NoQueue extends KeyQueue {
-  enqueue(): void {}
-  consume(): void {}
-  async ping(): Promise<void> {}
-  async close(): Promise<void> {}
-}
 
 let database: Database;
 let store: RolloutStore;
@@ -37,7 +30,7 @@ beforeAll(async () => {
   database = await Database.inMemory(new Log('error'));
   store = new RolloutStore(database, clock);
   revisions = new RevisionStore(database, clock);
-  wakeups = new RolloutWakeups(store, new NoQueue(), clock);
+  wakeups = new RolloutWakeups(store, new KeyList(), clock);
   events = new EventStore(database, clock);
   service = new RolloutService(store, revisions, wakeups, events, clock);
 });
@@ -89,6 +82,15 @@ describe('abort', () => {
     expect((await service.abort('r')).status.abandoned).toEqual(status.abandoned);
     await expect(service.resume('r')).rejects.toThrow('retry it or change its spec');
     expect((await service.retry('r')).status.abandoned).toBeNull();
+  });
+
+  it('leaves nothing to pause, and says what there is to do', async () => {
+    await service.abort('r');
+    await expect(service.pause('r')).rejects.toThrow(Conflict);
+    await expect(service.pause('r')).rejects.toThrow('was aborted; retry it or change its spec');
+    expect((await store.get('r')).spec.paused).toBe(false);
+    await service.retry('r');
+    expect((await service.pause('r')).spec.paused).toBe(true);
   });
 });
 

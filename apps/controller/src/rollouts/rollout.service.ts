@@ -99,8 +99,12 @@ export class RolloutService {
     await this.events.record({ object, type: 'Warning', reason: 'Released', message });
   }
 
+  /** @throws Conflict when the rollout was given up: nothing of it starts any more. */
   pause(name: string): Promise<Rollout> {
-    return this.act(name, 'pause', ({ spec }) => ({ spec: { ...spec, paused: true } }));
+    return this.act(name, 'pause', ({ spec, status }) => {
+      assertNotGivenUp(name, status);
+      return { spec: { ...spec, paused: true } };
+    });
   }
 
   /**

@@ -1,22 +1,11 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { KeyList } from '../../../../test/fixtures/key.list.ts';
 import { exampleDevice, exampleRollout } from '../../../../test/support/fleet.examples.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
-import { KeyQueue } from '../adapters/queue.ts';
 import { RolloutStore } from './rollout.store.ts';
 import { RolloutWakeups } from './rollout.wakeups.ts';
-
-class KeyList extends KeyQueue {
-  readonly keys: string[] = [];
-
-  enqueue(_queue: string, key: string): void {
-    this.keys.push(key);
-  }
-  consume(): void {}
-  async ping(): Promise<void> {}
-  async close(): Promise<void> {}
-}
 
 let database: Database;
 let queue: KeyList;

@@ -6,9 +6,11 @@ import {
 } from '@nestjs/common';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
+import { Metrics } from '../adapters/metrics.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
 import { Leadership } from '../kube/leadership.ts';
+import { SweepMetrics } from './sweep.metrics.ts';
 
 /** Enqueues, again, everything of one kind that is not in its final state. */
 export type SweepTask = () => Promise<void>;
@@ -23,6 +25,7 @@ export type SweepTask = () => Promise<void>;
 export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #tasks = new Map<string, SweepTask>();
   readonly #lastErrors = new Map<string, string>();
+  readonly #metrics: SweepMetrics;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
@@ -31,7 +34,10 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
     @Inject(Database) private readonly database: Database,
     @Inject(Leadership) private readonly leadership: Leadership,
     @Inject(Log) private readonly log: Log,
-  ) {}
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    this.#metrics = new SweepMetrics(metrics);
+  }
 
   /** Adds a task; the name is for the log. Call it in the constructor of a provider. */
   add(name: string, task: SweepTask): void {
@@ -58,17 +64,24 @@ export class Sweep implements OnApplicationBootstrap, OnModuleDestroy {
   /** Runs every task once; one that fails is logged, once for the same error. */
   async run(): Promise<void> {
     if (!this.database.isReady) return;
+    const failed = new Set<string>();
     for (const [name, task] of this.#tasks) {
       if (!this.leadership.isLeader()) return;
+      const startMs = performance.now();
       try {
         await task();
         this.#lastErrors.delete(name);
       } catch (error) {
+        failed.add(name);
         const message = messageOf(error);
         if (this.#lastErrors.get(name) === message) continue;
         this.#lastErrors.set(name, message);
         this.log.warn('sweep failed', { task: name, error: message });
+      } finally {
+        const seconds = (performance.now() - startMs) / 1000;
+        this.#metrics.taskEnded({ task: name, seconds, isFailed: failed.has(name) });
       }
     }
+    if (failed.size === 0) this.#metrics.succeeded();
   }
 }

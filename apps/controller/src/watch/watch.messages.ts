@@ -81,6 +81,8 @@ async function* changesSince(
     told = cursor;
     deadlineMs = performance.now() + HEARTBEAT_MS;
   }
+  // Whoever resumes need not be told again of what does not concern them.
+  if (cursor > told) yield bookmark(cursor);
 }
 
 function bookmark(version: number): string {

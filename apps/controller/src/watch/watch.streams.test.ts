@@ -4,6 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
+import { Metrics } from '../adapters/metrics.ts';
 import { readConfig } from '../config.ts';
 import type { HttpResponse } from '../http/http.types.ts';
 import { ChangeFeed } from './change.feed.ts';
@@ -55,6 +56,7 @@ describe('WatchStreams', () => {
       new ChangeFeed(new VersionStore(database)),
       config,
       new Log('error'),
+      new Metrics(),
     );
     server = createServer((_, answer) => {
       const response: HttpResponse = Object.assign(Object.create(answer), {

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { Inject, Injectable, type OnModuleDestroy, StreamableFile } from '@nestjs/common';
 import { Log } from '../adapters/log.ts';
+import { Metrics } from '../adapters/metrics.ts';
 import { CONFIG, type Config } from '../config.ts';
 import { BadRequest, Unavailable } from '../errors.ts';
 import type { HttpResponse } from '../http/http.types.ts';
@@ -24,20 +25,28 @@ const HEADERS = {
 @Injectable()
 export class WatchStreams implements OnModuleDestroy {
   readonly #open = new Set<AbortController>();
+  #stopped = false;
 
   constructor(
     @Inject(ChangeFeed) private readonly feed: ChangeFeed,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(Log) private readonly log: Log,
-  ) {}
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    metrics.reading({ name: 'watchers', help: 'Clients that watch through this process' }, () => [
+      { labels: {}, value: this.#open.size },
+    ]);
+  }
 
+  /** Each stream ends as streams do, so that its client connects anew, elsewhere, and resumes. */
   onModuleDestroy(): void {
+    this.#stopped = true;
     for (const stop of this.#open) stop.abort();
   }
 
   /**
    * Answers with server-sent events, from `resourceVersion` on, or from what there is now.
-   * @throws BadRequest, Unavailable `TooManyWatches`, RequestError 410 `Expired`
+   * @throws BadRequest, Unavailable `TooManyWatches` or `Stopping`, RequestError 410 `Expired`
    */
   async open(
     subject: WatchSubject,
@@ -48,6 +57,7 @@ export class WatchStreams implements OnModuleDestroy {
     if (this.#open.size >= WATCHERS_MAX) {
       throw new Unavailable('TooManyWatches', `${WATCHERS_MAX} clients are watching; try later`);
     }
+    if (this.#stopped) throw new Unavailable('Stopping', 'this process is stopping; try again');
     if (after !== undefined) await this.feed.assertKept(subject.source.kind, after);
     const stop = new AbortController();
     this.#open.add(stop);
