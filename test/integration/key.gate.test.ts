@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Log } from '../../apps/controller/src/adapters/log.ts';
-import { type Gate, RedisKeyQueue } from '../../apps/controller/src/adapters/queue.ts';
+import type { Gate } from '../../apps/controller/src/adapters/queue.ts';
+import { RedisKeyQueue } from '../../apps/controller/src/adapters/redis.queue.ts';
 import { type RedisService, startRedis } from '../support/services.ts';
 
 const SOON = { timeout: 20_000, interval: 20 };
