@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { aborted } from '../../apps/controller/src/rollouts/rollout.actions.plan.ts';
 import type { RolloutFacts } from '../../apps/controller/src/rollouts/rollout.types.ts';
-import { digest } from '../support/fleet.examples.ts';
+import { digest, exampleArtifact, NOW } from '../support/fleet.examples.ts';
 import { SimulatedFleet, type Step } from './rollout.fleet.ts';
 import {
   FAILED,
@@ -9,7 +10,9 @@ import {
   member,
   NEW,
   OLD,
+  progress,
   runs,
+  saved,
   says,
   startedIn,
   told,
@@ -62,6 +65,20 @@ describe('a controller that dies between asking and saving', () => {
     expect(startedIn(plan)).toEqual(['a', 'b']);
     expect(told(plan, 'b')).toMatchObject({ target: { artifact: { id: OLD.artifactId } } });
   });
+});
+
+it('a device that an earlier revision has updated is not one that this revision has started', () => {
+  const strategy = { waves: [{ count: 1 }], onFailure: 'RollBack' };
+  let { now } = look(runs(look(world(strategy, ['a', 'b'])).now, 'a'));
+  const later = exampleArtifact({ id: digest('later') });
+  now = { ...now, artifacts: new Map([['u8', later]]), specDigest: 'two' };
+  const devices = now.devices.map((each) =>
+    each.metadata.name === 'a' ? { ...each, status: { ...each.status, online: false } } : each,
+  );
+  now = look({ ...now, devices }).now;
+  now = saved(now, aborted(progress(now), { now: NOW, generation: 1 }));
+  const { plan } = look(now);
+  expect(member(plan, 'a')).toMatchObject({ wave: null, artifactId: later.id });
 });
 
 describe('what a device goes back to', () => {

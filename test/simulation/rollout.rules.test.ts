@@ -61,6 +61,11 @@ describe('acceptance', () => {
     ],
     ['VariantNotReady', facts({ model: exampleModel({ phase: 'Compressing' }) }), 'Compressing'],
     ['ArtifactMissing', facts({ artifacts: new Map() }), 'u8'],
+    [
+      'ArtifactGone',
+      facts({ rollout: exampleRollout({ artifactIds: [digest('gone')] }) }),
+      'leave spec.artifactIds out',
+    ],
   ])('waits with %s', (reason, given, text) => {
     const plan = planRollout(given);
     expect(plan.status.phase).toBe('Pending');
@@ -68,6 +73,23 @@ describe('acceptance', () => {
     expect(condition(plan, 'Accepted')).toMatchObject({ reason });
     expect(condition(plan, 'Accepted')?.message).toContain(text);
     expect(condition(plan, 'Accepted')?.status).not.toBe('True');
+  });
+
+  it('rolls out the artifacts that the spec names, whatever the model has now', () => {
+    const artifacts = new Map([['u8', exampleArtifact({ id: digest('old') })]]);
+    const rollout = exampleRollout({ artifactIds: [digest('old')] });
+    const model = exampleModel({ phase: 'Compressing', artifactId: null });
+    const plan = planRollout(facts({ rollout, artifacts, model }));
+    expect(startedIn(plan)).toEqual(['a']);
+    expect(plan.status.artifactIds).toEqual([digest('old')]);
+    const { quality } = exampleArtifact();
+    const worse = exampleArtifact({
+      id: digest('old'),
+      quality: { ...quality, perplexityRatio: 1.3 },
+    });
+    const refused = planRollout(facts({ rollout, artifacts: new Map([['u8', worse]]), model }));
+    expect(refused.status.phase).toBe('Refused');
+    expect(condition(refused, 'Accepted')?.message).toContain('1.300 times');
   });
 
   it('names the selector that matches nothing, and picks devices up when they appear', () => {

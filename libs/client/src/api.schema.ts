@@ -512,6 +512,8 @@ export interface components {
                  * @default []
                  */
                 variants?: string[];
+                /** @description These artifacts of the model, of those variants, instead of what it has now; a roll back sets them where the model has changed since */
+                artifactIds?: string[];
                 /**
                  * @description Without a variant: what makes one better, of those that fit
                  * @default Quality
@@ -1368,6 +1370,8 @@ export interface components {
                  * @default []
                  */
                 variants: string[];
+                /** @description These artifacts of the model, of those variants, instead of what it has now; a roll back sets them where the model has changed since */
+                artifactIds?: string[];
                 /**
                  * @description Without a variant: what makes one better, of those that fit
                  * @default Quality
@@ -1816,6 +1820,8 @@ export interface components {
                  * @default []
                  */
                 variants: string[];
+                /** @description These artifacts of the model, of those variants, instead of what it has now; a roll back sets them where the model has changed since */
+                artifactIds?: string[];
                 /**
                  * @description Without a variant: what makes one better, of those that fit
                  * @default Quality

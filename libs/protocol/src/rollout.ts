@@ -18,6 +18,15 @@ export const rolloutSpecSchema = z.strictObject({
     .max(LIMITS.variantsPerModel)
     .default([])
     .describe('Without a variant: those to choose from; none: all of the model'),
+  artifactIds: z
+    .array(sha256Schema)
+    .min(1)
+    .max(LIMITS.variantsPerModel)
+    .optional()
+    .describe(
+      'These artifacts of the model, of those variants, instead of what it has now; a roll back ' +
+        'sets them where the model has changed since',
+    ),
   preference: z
     .enum(['Quality', 'Speed', 'Size'])
     .default('Quality')

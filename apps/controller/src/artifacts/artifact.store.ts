@@ -44,6 +44,19 @@ export class ArtifactStore {
     return row === undefined ? undefined : artifactSchema.parse(row.document);
   }
 
+  /** Those of the artifacts that are of the model, in the order of their variants. */
+  async ofModel(model: string, ids: readonly string[]): Promise<Artifact[]> {
+    if (ids.length === 0) return [];
+    const rows = await this.database.query
+      .selectFrom('artifacts')
+      .select('document')
+      .where('model', '=', model)
+      .where('id', 'in', ids)
+      .orderBy('variant')
+      .execute();
+    return rows.map((row) => artifactSchema.parse(row.document));
+  }
+
   /** Any artifact with this id: file, reference and probe are the same in all of them. */
   async findById(id: string): Promise<Artifact | undefined> {
     const row = await this.database.query

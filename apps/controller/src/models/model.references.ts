@@ -18,7 +18,7 @@ export class ModelReferences {
     return rows.map((row) => row.name);
   }
 
-  /** Ids of all artifacts that a device shall run, runs, or may be sent back to. */
+  /** Ids of all artifacts that a device shall run, runs, or may be sent back to, or a spec names. */
   async artifactsOnDevices(): Promise<Set<string>> {
     const desired = sql<string | null>`status #>> '{desired,target,artifact,id}'`;
     const active = sql<string | null>`status #>> '{report,active,artifactId}'`;
@@ -32,7 +32,12 @@ export class ModelReferences {
       .select(previous.as('previous'))
       .distinct()
       .execute();
+    const { rows: named } = await sql<{ id: string }>`
+      select distinct jsonb_array_elements_text(spec -> 'artifactIds') as id
+      from rollouts where spec ? 'artifactIds'
+    `.execute(this.database.query);
     const ids = [
+      ...named.map(({ id }) => id),
       ...rows.flatMap((row) => [row.desired, row.active]),
       ...earlier.map((row) => row.previous),
     ];

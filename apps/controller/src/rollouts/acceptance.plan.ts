@@ -25,7 +25,7 @@ export type VariantsAcceptance =
  * one whose compression has failed is left out, and one beyond the quality bound is a candidate
  * that only `spec.force` lets be chosen.
  *
- * @param artifacts what the model's status names for its variants, by variant, where they exist.
+ * @param artifacts what the spec, else the model's status, names for its variants, where they exist.
  */
 export function judgeVariants(
   spec: RolloutSpec,
@@ -36,6 +36,7 @@ export function judgeVariants(
     const message = `model "${spec.model}" does not exist; create it or change spec.model`;
     return rejected('UnknownModel', message);
   }
+  if (spec.artifactIds !== undefined) return judgeNamed(spec, model, artifacts);
   const wanted = wantedVariants(spec, model);
   const candidates: VariantCandidate[] = [];
   const failures: string[] = [];
@@ -53,12 +54,41 @@ export function judgeVariants(
     if (candidate !== undefined) candidates.push(candidate);
   }
   if (candidates.length === 0) return rejected('VariantFailed', failures.join('; '));
-  return judgeBounds({ spec, model, candidates, failures });
+  const qualities = new Map(model.status.variants.map(({ name, quality }) => [name, quality]));
+  return judgeBounds({ spec, model, candidates, failures, qualities });
 }
 
-function wantedVariants(spec: RolloutSpec, model: Model): readonly string[] {
+/** The variants that a rollout may use. */
+export function wantedVariants(spec: RolloutSpec, model: Model): readonly string[] {
   if (spec.variant !== null) return [spec.variant];
   return spec.variants.length > 0 ? spec.variants : model.spec.variants.map(({ name }) => name);
+}
+
+/** Artifacts that the spec names: they need not be what the model has for its variants now. */
+function judgeNamed(
+  spec: RolloutSpec,
+  model: Model,
+  artifacts: ReadonlyMap<string, Artifact>,
+): VariantsAcceptance {
+  const wanted = wantedVariants(spec, model);
+  const found = [...artifacts.values()].filter(({ variant }) => wanted.includes(variant));
+  const known = new Set(found.map(({ id }) => id));
+  const gone = (spec.artifactIds ?? []).filter((id) => !known.has(id));
+  if (gone.length > 0) {
+    const message =
+      `model "${model.metadata.name}" has no artifact ${gone.join(', ')} of ${wanted.join(', ')}; ` +
+      'leave spec.artifactIds out to roll out what it has now';
+    return rejected('ArtifactGone', message);
+  }
+  const candidates = found.map((artifact) => ({
+    variant: artifact.variant,
+    target: targetOf(spec, model, artifact),
+    perplexityRatio: artifact.quality.perplexityRatio,
+    sizeBytes: artifact.ref.sizeBytes,
+    isWithinBound: artifact.quality.perplexityRatio <= model.spec.quality.maxPerplexityRatio,
+  }));
+  const qualities = new Map(found.map(({ variant, quality }) => [variant, quality]));
+  return judgeBounds({ spec, model, candidates, failures: [], qualities });
 }
 
 /** Why a variant that has not failed cannot be rolled out yet. */
@@ -82,15 +112,15 @@ function judgeBounds(of: {
   model: Model;
   candidates: readonly VariantCandidate[];
   failures: readonly string[];
+  /** By variant. */
+  qualities: ReadonlyMap<string, Quality | null>;
 }): VariantsAcceptance {
-  const { spec, model, candidates, failures } = of;
+  const { spec, model, candidates, failures, qualities } = of;
   const beyond = candidates
     .filter((candidate) => !candidate.isWithinBound)
     .flatMap(({ variant }) => {
-      const status = model.status.variants.find((v) => v.name === variant);
-      return status?.quality == null
-        ? []
-        : [beyondBound(titleOf(variant, spec), model, status.quality)];
+      const quality = qualities.get(variant);
+      return quality == null ? [] : [beyondBound(titleOf(variant, spec), model, quality)];
     })
     .join('; ');
   const isAllBeyond = candidates.every((candidate) => !candidate.isWithinBound);
@@ -140,11 +170,12 @@ function unknownVariant(wanted: string, model: Model): NotAccepted {
   return rejected('UnknownVariant', message);
 }
 
-function beyondBound(
-  name: string,
-  model: Model,
-  quality: NonNullable<VariantStatus['quality']>,
-): string {
+type Quality = Pick<
+  NonNullable<VariantStatus['quality']>,
+  'perplexity' | 'perplexityRatio' | 'sourcePerplexity'
+>;
+
+function beyondBound(name: string, model: Model, quality: Quality): string {
   const bound = model.spec.quality.maxPerplexityRatio;
   return (
     `${name} has perplexity ${quality.perplexity.toFixed(3)}, ` +

@@ -58,8 +58,12 @@ export class RolloutFactsReader {
     };
   }
 
-  /** What the model's status names for the variants that the rollout may use, by variant. */
+  /** What the spec names, else the model's status, for the variants it may use, by variant. */
   async artifactsOf(spec: RolloutSpec, model: Model | undefined): Promise<Map<string, Artifact>> {
+    if (spec.artifactIds !== undefined) {
+      const named = await this.artifacts.ofModel(spec.model, spec.artifactIds);
+      return new Map(named.map((artifact) => [artifact.variant, artifact]));
+    }
     const artifacts = new Map<string, Artifact>();
     for (const { name, artifactId } of model?.status.variants ?? []) {
       if (artifactId === null || (spec.variant !== null && spec.variant !== name)) continue;

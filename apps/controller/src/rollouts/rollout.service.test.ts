@@ -1,12 +1,21 @@
 import type { RolloutStatus } from '@entrofleet/protocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { KeyList } from '../../../../test/fixtures/key.list.ts';
-import { exampleRollout } from '../../../../test/support/fleet.examples.ts';
+import {
+  digest,
+  exampleArtifact,
+  exampleModel,
+  exampleRollout,
+} from '../../../../test/support/fleet.examples.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { Database } from '../adapters/db.ts';
 import { Log } from '../adapters/log.ts';
+import { ArtifactStore } from '../artifacts/artifact.store.ts';
 import { Conflict, NotFound, Unprocessable } from '../errors.ts';
 import { EventStore } from '../events/event.store.ts';
+import { ModelReferences } from '../models/model.references.ts';
+import { ModelStore } from '../models/model.store.ts';
+import { RevisionArtifacts } from './revision.artifacts.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutService } from './rollout.service.ts';
 import { RolloutStore } from './rollout.store.ts';
@@ -18,6 +27,8 @@ let revisions: RevisionStore;
 let service: RolloutService;
 let wakeups: RolloutWakeups;
 let events: EventStore;
+let models: ModelStore;
+let artifacts: ArtifactStore;
 
 const { spec } = exampleRollout();
 const input = (change: object = {}) => ({
@@ -32,7 +43,10 @@ beforeAll(async () => {
   revisions = new RevisionStore(database, clock);
   wakeups = new RolloutWakeups(store, new KeyList(), clock);
   events = new EventStore(database, clock);
-  service = new RolloutService(store, revisions, wakeups, events, clock);
+  models = new ModelStore(database, clock);
+  artifacts = new ArtifactStore(database);
+  const recorded = new RevisionArtifacts(models, artifacts);
+  service = new RolloutService(store, revisions, wakeups, events, clock, recorded);
 });
 beforeEach(async () => {
   await service.create(input());
@@ -104,6 +118,29 @@ describe('rollback', () => {
     expect(before.spec.samplePrompt).toBe('two');
     expect(before.metadata.generation).toBe(2);
     expect((await service.rollBack('r', 1)).spec.samplePrompt).toBe('one');
+  });
+
+  it('rolls out the artifacts that the revision did, where the model has others by now', async () => {
+    const [old, present] = [digest('old'), digest('present')];
+    const { spec: of, status } = exampleModel({ artifactId: present });
+    await models.create({ name: 'stories', labels: {}, spec: of, status });
+    const u8 = { ...spec, variant: 'u8', revisionHistoryLimit: 5 };
+    for (const [revision, id] of [
+      [1, old],
+      [2, present],
+      [3, digest('third')],
+    ] as const) {
+      const outcome = 'Complete';
+      await revisions.record('r', { revision, outcome, spec: u8, artifactIds: [id] });
+    }
+    await expect(service.rollBack('r', 1)).rejects.toThrow(Conflict);
+    await expect(service.rollBack('r', 1)).rejects.toThrow(`rolled out ${old}, which no device`);
+    expect((await store.get('r')).metadata.generation).toBe(1);
+    await artifacts.save(exampleArtifact({ id: old }));
+    expect((await service.rollBack('r', 1)).spec.artifactIds).toEqual([old]);
+    expect(await new ModelReferences(database).artifactsOnDevices()).toEqual(new Set([old]));
+    expect((await service.rollBack('r', 2)).spec.artifactIds).toBeUndefined();
+    await models.delete('stories', {});
   });
 
   it('names the revisions that there are when it is none of them', async () => {

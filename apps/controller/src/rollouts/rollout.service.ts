@@ -16,6 +16,7 @@ import {
   REST,
 } from '../objects/ownership.rule.ts';
 import { isSameJson } from '../objects/same.json.ts';
+import { RevisionArtifacts } from './revision.artifacts.ts';
 import { RevisionStore } from './revision.store.ts';
 import { aborted, approved, resumed, retried } from './rollout.actions.plan.ts';
 import { initialStatus } from './rollout.status.plan.ts';
@@ -34,6 +35,7 @@ export class RolloutService {
     @Inject(RolloutWakeups) private readonly wakeups: RolloutWakeups,
     @Inject(EventStore) private readonly events: EventStore,
     @Inject(Clock) private readonly clock: Clock,
+    @Inject(RevisionArtifacts) private readonly artifacts: RevisionArtifacts,
   ) {}
 
   /** @throws Unprocessable with a `resourceVersion`; Conflict when the name is taken. */
@@ -151,9 +153,9 @@ export class RolloutService {
   }
 
   /**
-   * Sets the spec back to that of a revision, by default of the one before this. It is rolled out as
-   * a new revision, by its own strategy.
-   * @throws NotFound for a revision that is not recorded.
+   * Sets the spec back to that of a revision, by default of the one before this, with the artifacts
+   * it rolled out. It is rolled out as a new revision, by its own strategy.
+   * @throws NotFound for a revision that is not recorded, Conflict when an artifact of it is gone.
    */
   async rollBack(name: string, wanted?: number): Promise<Rollout> {
     const { status } = await this.rollouts.get(name);
@@ -169,7 +171,7 @@ export class RolloutService {
         name: `${wanted ?? 'before'} (recorded: ${recorded})`,
       });
     }
-    const { spec } = found;
+    const spec = await this.artifacts.specOf(name, found);
     const rollout = await this.act(name, 'undo', () => ({ spec: { ...spec, paused: false } }));
     await this.wakeups.wakeAll();
     return rollout;

@@ -4,6 +4,7 @@ import { DevicesModule } from '../devices/devices.module.ts';
 import { ModelsModule } from '../models/models.module.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
 import { DeltaOffers } from './delta.offers.ts';
+import { RevisionArtifacts } from './revision.artifacts.ts';
 import { RevisionStore } from './revision.store.ts';
 import { RolloutActionController } from './rollout.action.controller.ts';
 import { RolloutController } from './rollout.controller.ts';
@@ -25,6 +26,7 @@ import { RolloutWorker } from './rollout.worker.ts';
     RolloutDryRun,
     ChunkReuse,
     DeltaOffers,
+    RevisionArtifacts,
     RevisionStore,
     RolloutExecutors,
     RolloutReconciler,
