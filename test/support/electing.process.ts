@@ -28,5 +28,5 @@ setInterval(() => {
   appendFileSync(actsPath, `${sinceBootMs}\n`);
 }, 10);
 process.on('SIGTERM', () => {
-  void election.stop().then(() => process.exit(0));
+  void election.resign().then(() => process.exit(0));
 });
