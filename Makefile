@@ -149,6 +149,11 @@ bench-roles: setup ## Memory and processor time of each role of the controller, 
 	  echo 'bench-roles: no PostgreSQL, and it could not be installed' >&2
 	@exec node --conditions=entrofleet-source test/bench/roles.bench.ts $(if $(IDLE),--idle $(IDLE))
 
+.PHONY: bench-kube
+bench-kube: setup ## Writes to the API server with 200 Rollouts and 5,000 simulated devices (DEVICES=5000 SECONDS=60)
+	@sh deploy/bootstrap/kube.sh && sh deploy/bootstrap/helm.sh
+	@exec node test/bench/kube.bench.ts $(if $(DEVICES),--devices $(DEVICES)) $(if $(SECONDS),--seconds $(SECONDS))
+
 .PHONY: bench-report
 bench-report: setup ## Run the benchmarks and write docs/BENCHMARKS.md from what they print (an hour; ONLY=bench-engine)
 	@exec node test/bench/report.ts $(ONLY)

@@ -14,6 +14,8 @@ const AFTER_DOWNLOAD: readonly Phase[] = [
 ];
 const WINDOW = 32;
 const STALL_MS = 5000;
+/** Devices are numbered through them. */
+export const CELLS = 200;
 
 export interface FleetCounts {
   /** Reports that the broker has taken. */
@@ -106,7 +108,7 @@ export class FleetDevice {
       ...exampleReport(this.name, { capabilities: readings() }),
       sequence: ++this.#sequence,
       at: new Date().toISOString(),
-      labels: { site: 'lab', rack: String(this.name.length % 7) },
+      labels: labelsOf(this.name),
       observedRevision: this.#desired?.revision ?? 0,
       observedAttempt: this.#desired?.attempt ?? 0,
       phase: this.#phase,
@@ -222,6 +224,12 @@ function tableOf(desired: Desired | undefined, parts: readonly Buffer[]): readon
 
 function identityOf(target: NonNullable<Desired['target']>): NonNullable<Report['active']> {
   return { model: target.model, variant: target.variant, artifactId: target.artifact.id };
+}
+
+/** Devices of a cell are those of one of many rollouts; see kube.bench.ts. */
+function labelsOf(name: string): Report['labels'] {
+  const cell = String(Number(name.slice(1)) % CELLS);
+  return { site: 'lab', rack: String(name.length % 7), cell };
 }
 
 /** Readings that are never twice the same, as real ones. */

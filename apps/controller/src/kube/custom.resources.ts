@@ -149,7 +149,26 @@ function objectSchema({ description, spec, status, listKeys }: CustomResource): 
       kind: { type: 'string' },
       metadata: { type: 'object', properties: { name } },
       spec: structuralSchema(spec, { path: 'spec', listKeys }),
-      status: structuralSchema(status, { path: 'status', listKeys }),
+      status: nothingRequired(structuralSchema(status, { path: 'status', listKeys })),
     },
+  };
+}
+
+/**
+ * Definitions lag behind the controller and it behind them: a status is never refused for what it
+ * leaves out. Keys of lists stay, which items are told apart by.
+ */
+function nothingRequired(schema: StructuralSchema): StructuralSchema {
+  const { required, properties, items, ...rest } = schema;
+  const keys = schema['x-kubernetes-list-map-keys'];
+  const inner = items && nothingRequired(items);
+  return {
+    ...rest,
+    ...(properties && {
+      properties: Object.fromEntries(
+        Object.entries(properties).map(([name, child]) => [name, nothingRequired(child)]),
+      ),
+    }),
+    ...(inner && { items: Array.isArray(keys) ? { ...inner, required: keys } : inner }),
   };
 }

@@ -11,9 +11,15 @@ export interface StatusOfOurs {
 
 export type PublishedStatus = Readonly<Record<string, unknown>>;
 
+/** As it was published: what is empty is absent. */
+const publishedConditionSchema = conditionSchema.extend({
+  message: conditionSchema.shape.message.default(''),
+  observedGeneration: conditionSchema.shape.observedGeneration.default(0),
+});
+
 const publishedSchema = z.object({
   observedGeneration: z.number().catch(0),
-  conditions: z.array(conditionSchema.catch(unreadable)).catch([]),
+  conditions: z.array(publishedConditionSchema.catch(unreadable)).catch([]),
 });
 
 /** A condition that somebody else wrote, in another form, is as good as none. */
@@ -27,7 +33,8 @@ function unreadable(): Condition {
  * ours count otherwise, so what we have observed of an older one stays as it was published last.
  *
  * @param of `owner`: of the object whose status this is; null: it is not the resource's
- * @returns without fields that are null, which mean the same when they are absent
+ * @returns without fields that are null or empty texts, which mean the same when they are absent;
+ *   there are API servers that take an empty text for null
  */
 export function projectedStatus(
   status: StatusOfOurs,
@@ -51,7 +58,7 @@ export function projectedStatus(
   );
   const observedGeneration = translated(status.observedGeneration, published.observedGeneration);
   const all = { ...status, observedGeneration, conditions: [...conditions, ...verdicts] };
-  return withoutNulls(all) as PublishedStatus;
+  return withoutVoids(all) as PublishedStatus;
 }
 
 type SaidCondition = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
@@ -66,9 +73,11 @@ function verdictConditions({ synced, notDeleted }: Verdict): SaidCondition[] {
   return said;
 }
 
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
+const VOID: ReadonlySet<unknown> = new Set([null, undefined, '']);
+
+function withoutVoids(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutVoids);
   if (typeof value !== 'object' || value === null) return value;
-  const kept = Object.entries(value).filter(([, child]) => child !== null && child !== undefined);
-  return Object.fromEntries(kept.map(([name, child]) => [name, withoutNulls(child)]));
+  const kept = Object.entries(value).filter(([, child]) => !VOID.has(child));
+  return Object.fromEntries(kept.map(([name, child]) => [name, withoutVoids(child)]));
 }
