@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ApiClient } from '../support/api.client.ts';
 import { eventually } from '../support/eventually.ts';
 import { type FaultyLink, faultyLink } from '../support/faulty.link.ts';
@@ -20,13 +20,13 @@ describe('the API server', () => {
   let names = 0;
 
   beforeAll(async () => {
-    // Often enough to be seen within a test, where nothing else brings a change to light.
     site = await startKubeSite({ kube: { hasWatchCache: false } });
     link = await faultyLink({ toPort: site.kube.port });
     controller = await site.startController({ identity: 'only', kubePort: link.port });
     api = new ApiClient(controller.url);
     await expectFollowed(await applyRollout());
   });
+  afterEach(() => link.set({ kind: 'Clear' }));
   afterAll(async () => {
     await controller?.stop();
     await link?.close();
@@ -73,7 +73,7 @@ describe('the API server', () => {
     await sleep(CUT_MS);
     expect((await api.get(`/api/v1/rollouts/${name}`)).status).toBe(404);
     // What the controller does for its devices needs no API server.
-    expect((await api.get('/healthz')).status).toBe(200);
+    expect((await api.get('/api/v1/devices')).status).toBe(200);
     link.set({ kind: 'Clear' });
     await expectFollowed(name, 30_000);
   });
