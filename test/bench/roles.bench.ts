@@ -9,7 +9,7 @@
  * serve. Memory and processor time include what a process has started: the worker's compressors.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -111,6 +111,9 @@ function row(role: (typeof ROLES)[number], { idle, load }: { idle: Loads; load: 
 
 try {
   const result = await measure();
+  const [load = 0] = loadavg();
+  // Above the number of cores the processes had to wait for them, and memory alone is to be trusted.
+  process.stdout.write(`load average ${load.toFixed(1)} on ${availableParallelism()} cores\n`);
   const head = ['role', 'idle', 'cores', 'demo: peak', 'with children', 'cores', 'peak'];
   process.stdout.write(
     `${textTable(

@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { accepts, ask, freePort } from '../../deploy/private/loopback.port.ts';
 import { type PrivateService, startPrivateService } from '../../deploy/private/private.service.ts';
 import { temporaryFolder } from '../../deploy/private/temporary.folder.ts';
+import { certificateAuthority } from '../support/certificate.authority.ts';
 import { find, PRESENT_HELMS, renderChart, type Workload, workloads } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Container } from '../support/pod.security.ts';
@@ -104,55 +105,27 @@ test.skipIf(!present)(
   },
 );
 
-/** Files of /mosquitto in the pod, under another root. */
-interface BrokerFolder {
-  readonly root: string;
-  readonly ca: string;
-  /** Makes a new certificate of the same authority. @returns its fingerprint. */
-  renew(): Promise<string>;
-}
-
-async function brokerFolder(): Promise<BrokerFolder> {
-  const root = await temporaryFolder('chart-mosquitto');
-  for (const name of ['tls', 'secret', 'config', 'data']) await mkdir(join(root, name));
-  const at = (name: string) => join(root, 'tls', name);
-  const openssl = (...args: string[]) => runProgram('openssl', args);
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  const names = ['-addext', 'subjectAltName=DNS:fleet-mosquitto'];
-  const caFiles = ['-keyout', at('ca.key'), '-out', at('ca.crt')];
-  await openssl('req', '-x509', ...key, ...caFiles, '-subj', '/CN=test', '-days', '1');
-  const renew = async (): Promise<string> => {
-    const request = ['-keyout', at('tls.key'), '-out', at('tls.csr'), '-subj', '/CN=broker'];
-    await openssl('req', ...key, ...request, ...names);
-    const signed = ['-CA', at('ca.crt'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', '1'];
-    const made = ['-in', at('tls.csr'), '-copy_extensions', 'copy', '-out', at('tls.crt')];
-    await openssl('x509', '-req', ...made, ...signed);
-    const said = await openssl('x509', '-in', at('tls.crt'), '-noout', '-fingerprint', '-sha256');
-    return said.trim().split('=')[1] ?? '';
-  };
-  return { root, ca: at('ca.crt'), renew };
-}
-
-async function startBroker(folder: BrokerFolder): Promise<PrivateService> {
+/** The broker of the chart with TLS; /mosquitto of its pod is `root` here. */
+async function startBroker(root: string): Promise<PrivateService> {
   const port = await freePort();
   const id = 'StatefulSet/fleet-mosquitto';
   const values = 'edge-values.yaml';
-  const changes = { '/mosquitto/': `${folder.root}/`, 'sleep 60': 'sleep 1' };
+  const changes = { '/mosquitto/': `${root}/`, 'sleep 60': 'sleep 1' };
   const password = commandOf(await containerOf(values, id, 'password'), changes);
   const environment = { MQTT_PASSWORD: PASSWORD };
   await runProgram(password.program, password.args, { environment });
   const { data = {} } = find(await renderChart(values), 'ConfigMap/fleet-mosquitto');
   const config = (data['mosquitto.conf'] ?? '')
-    .replaceAll('/mosquitto/', `${folder.root}/`)
+    .replaceAll('/mosquitto/', `${root}/`)
     .replace('listener 8883', `listener ${port} 127.0.0.1`);
   // Started by root, Mosquitto would become a user who may not enter the folder.
   const user = process.getuid?.() === 0 ? 'user root\n' : '';
-  await writeFile(join(folder.root, 'config/mosquitto.conf'), `${config}\n${user}`);
+  await writeFile(join(root, 'config/mosquitto.conf'), `${config}\n${user}`);
   return startPrivateService({
     name: 'mosquitto',
     port,
     url: `mqtts://127.0.0.1:${port}`,
-    folder: folder.root,
+    folder: root,
     command: commandOf(await containerOf(values, id, 'mosquitto'), changes).command,
     isReady: () => accepts(port),
   });
@@ -168,28 +141,28 @@ async function fingerprintAt(port: number): Promise<string> {
 }
 
 test.skipIf(!present)(
-  'the bundled broker takes a renewed certificate over, and drops nobody',
+  'the bundled broker takes over a renewed certificate, and drops nobody',
   async () => {
-    const folder = await brokerFolder();
-    const first = await folder.renew();
-    const broker = await startBroker(folder);
-    const ca = await runProgram('cat', [folder.ca]);
-    const stranger = { servername: 'fleet-mosquitto', username: 'entrofleet', reconnectPeriod: 0 };
-    const login = { ...stranger, ca };
-    expect(await fingerprintAt(broker.port)).toBe(first);
-    await expect(connectAsync(broker.url, { ...login, password: 'wrong' })).rejects.toThrow(
-      /not authori[sz]ed/i,
-    );
-    await expect(connectAsync(broker.url, { ...stranger, password: PASSWORD })).rejects.toThrow(
-      /certificate/,
-    );
-    const client = await connectAsync(broker.url, { ...login, password: PASSWORD });
+    const authority = await certificateAuthority();
+    const root = await temporaryFolder('chart-mosquitto');
+    for (const name of ['tls', 'secret', 'config', 'data']) await mkdir(join(root, name));
+    const renew = () => authority.issue('DNS:fleet-mosquitto', join(root, 'tls'));
+    const first = await renew();
+    const broker = await startBroker(root);
+    expect(await fingerprintAt(broker.port)).toBe(first.fingerprint);
+    const login = { servername: 'fleet-mosquitto', username: 'entrofleet', reconnectPeriod: 0 };
+    const trusting = { ...login, ca: authority.certificate };
+    const wrong = connectAsync(broker.url, { ...trusting, password: 'wrong' });
+    await expect(wrong).rejects.toThrow(/not authori[sz]ed/i);
+    const doubting = connectAsync(broker.url, { ...login, password: PASSWORD });
+    await expect(doubting).rejects.toThrow(/certificate/);
+    const client = await connectAsync(broker.url, { ...trusting, password: PASSWORD });
     let losses = 0;
     client.on('close', () => losses++);
-    const second = await folder.renew();
-    expect(second).not.toBe(first);
+    const second = await renew();
+    expect(second.fingerprint).not.toBe(first.fingerprint);
     await eventually('the renewed certificate', async () =>
-      (await fingerprintAt(broker.port)) === second ? true : undefined,
+      (await fingerprintAt(broker.port)) === second.fingerprint ? true : undefined,
     );
     await client.publishAsync('still/here', 'yes', { qos: 1 });
     expect(losses).toBe(0);

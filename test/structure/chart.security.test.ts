@@ -34,9 +34,9 @@ const RULES = (lease: string) => [
   {
     apiGroups: ['entrofleet.io'],
     resources: ['models/status', 'rollouts/status'],
-    verbs: ['get', 'patch', 'update'],
+    verbs: ['update'],
   },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   {
     apiGroups: ['coordination.k8s.io'],

@@ -6,7 +6,7 @@ import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { eventually } from './eventually.ts';
 import { Helm } from './helm.ts';
 import { administrator, EXAMPLES_FOLDER, startKube } from './kube.ts';
-import type { Kubectl } from './kubectl.ts';
+import type { Kubectl, KubeObject } from './kubectl.ts';
 import { type PrivatePostgresql, postgresqlPrograms, startPostgresql } from './postgresql.ts';
 import {
   type PrivateService,
@@ -75,7 +75,8 @@ export async function startKubeSite(options: {
       const lease = await kubectl
         .get(`lease/${environment.KUBERNETES_LEASE}`)
         .catch(() => undefined);
-      return String(lease?.spec.holderIdentity ?? '');
+      // Each start of a replica appends something of its own.
+      return String(lease?.spec.holderIdentity ?? '').replace(/_.*/, '');
     },
     applyExampleModel: () => applyExampleModel(kubectl),
     startController: ({ identity, kubePort, environment: extra }) =>
@@ -121,10 +122,22 @@ async function applyExampleModel(kubectl: Kubectl): Promise<void> {
   const path = await writeTinyCheckpoint(await temporaryFolder('tiny'));
   const example = await readFile(join(EXAMPLES_FOLDER, 'model.yaml'), 'utf8');
   await kubectl.apply(example.replace('/models/demo', path));
-  await eventually('the model is encoded', async () => {
-    const { status } = await kubectl.get('model/demo');
-    const ready = status?.conditions?.find(({ type }) => type === 'Ready');
-    return ready?.status === 'True' ? ready : undefined;
+  await conditionOf(kubectl, { object: 'model/demo', type: 'Ready' });
+}
+
+/** Waits until a condition is true; what was there instead is in the error. */
+async function conditionOf(
+  kubectl: Kubectl,
+  wanted: { readonly object: string; readonly type: string },
+): Promise<void> {
+  let last: KubeObject['status'];
+  const ask = async (): Promise<true | undefined> => {
+    last = (await kubectl.get(wanted.object)).status;
+    const condition = last?.conditions?.find(({ type }) => type === wanted.type);
+    return condition?.status === 'True' ? true : undefined;
+  };
+  await eventually(`${wanted.object} is ${wanted.type}`, ask).catch((error: unknown) => {
+    throw new Error(`${error}; its status is ${JSON.stringify(last)}`);
   });
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -23,8 +23,14 @@ export async function postgresqlPrograms(): Promise<string | undefined> {
   return newest === undefined ? undefined : join(DEBIAN_FOLDER, String(newest), 'bin');
 }
 
-/** A private PostgreSQL on a loopback port; the caller stops it. It refuses to run as root. */
-export async function startPostgresql(programs: string): Promise<PrivatePostgresql> {
+/**
+ * A private PostgreSQL on a loopback port; the caller stops it. It refuses to run as root.
+ * @param tls files of the server's certificate; without them it has no TLS.
+ */
+export async function startPostgresql(
+  programs: string,
+  tls?: { readonly certificatePath: string; readonly keyPath: string },
+): Promise<PrivatePostgresql> {
   const folder = await mkdtemp(join(tmpdir(), 'entrofleet-postgresql-'));
   const port = await freePort();
   const isRoot = process.getuid?.() === 0;
@@ -41,7 +47,26 @@ export async function startPostgresql(programs: string): Promise<PrivatePostgres
   const data = join(folder, 'data');
   await call('initdb', '-D', data, '-U', 'entrofleet', '-A', 'trust', '--no-sync');
   const server = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off`;
-  await call('pg_ctl', '-D', data, '-o', server, '-l', join(folder, 'log'), '-w', 'start');
+  if (tls !== undefined) {
+    // It reads a key that is its own and nobody else's only.
+    const { uid } = await stat(data);
+    for (const [name, path] of Object.entries({ crt: tls.certificatePath, key: tls.keyPath })) {
+      await writeFile(join(data, `server.${name}`), await readFile(path), { mode: 0o600 });
+      await chown(join(data, `server.${name}`), uid, -1);
+    }
+  }
+  const security = tls === undefined ? '' : ' -c ssl=on';
+  await call(
+    'pg_ctl',
+    '-D',
+    data,
+    '-o',
+    server + security,
+    '-l',
+    join(folder, 'log'),
+    '-w',
+    'start',
+  );
   return {
     url: `postgres://entrofleet@127.0.0.1:${port}/postgres`,
     stop: async () => {

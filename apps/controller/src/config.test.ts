@@ -48,6 +48,7 @@ describe('readConfig', () => {
     });
     const identities = [1, 2].map(() => readConfig(pod).kubernetes?.identity);
     expect(new Set(identities).size).toBe(2);
+    expect(readConfig({ ...pod, KUBERNETES_IDENTITY: 'me' }).kubernetes?.identity).toBe('me');
   });
 
   it('puts artifacts in the data folder unless told otherwise', () => {

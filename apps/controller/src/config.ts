@@ -98,7 +98,7 @@ const kubernetesOptions = {
     .string()
     .max(200)
     .optional()
-    .describe('Name of this replica in the Lease, before a part made up at the start. Unset: host'),
+    .describe('Name of this replica in the Lease. Unset: host and a part made up at the start'),
   KUBERNETES_RESYNC_SECONDS: whole({ min: 5, max: 86_400 })
     .prefault('300')
     .describe('How often everything is listed and compared, though a watch reports changes'),
@@ -344,8 +344,7 @@ function kubernetesConfig(env: z.infer<typeof environmentSchema>): KubernetesCon
     namespace: env.KUBERNETES_NAMESPACE ?? namespaceIn(folder) ?? 'default',
     lease: env.KUBERNETES_LEASE,
     leaseMs: env.KUBERNETES_LEASE_SECONDS * 1000,
-    // A process must not take its namesake's Lease for its own, nor that of before its restart.
-    identity: `${env.KUBERNETES_IDENTITY ?? hostname()}_${randomUUID()}`,
+    identity: env.KUBERNETES_IDENTITY ?? `${hostname()}_${randomUUID()}`,
     resyncMs: env.KUBERNETES_RESYNC_SECONDS * 1000,
     statusIntervalMs: env.KUBERNETES_STATUS_INTERVAL_SECONDS * 1000,
   };

@@ -82,9 +82,10 @@ async function stopInOrder(run: { app: NestExpressApplication; config: Config })
   const { app, config } = run;
   const { KeyQueue } = await import('./adapters/queue.ts');
   const { ReadinessChecks } = await import('./health/readiness.ts');
+  const { Leadership } = await import('./kube/leadership.ts');
   app.get(ReadinessChecks).stop();
   const delayMs = config.roles.has('api') ? config.shutdownDelayMs : 0;
-  await Promise.all([app.get(KeyQueue).release(), sleep(delayMs)]);
+  await Promise.all([app.get(KeyQueue).release(), app.get(Leadership).resign(), sleep(delayMs)]);
   await app.close();
 }
 

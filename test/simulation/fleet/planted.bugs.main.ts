@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PLANTED_BUGS, type PlantedBug } from './planted.bugs.ts';
@@ -7,6 +15,9 @@ import { PLANTED_BUGS, type PlantedBug } from './planted.bugs.ts';
 const ROOT = join(import.meta.dirname, '../../..');
 /** A bug that so many seeds do not show is not found. */
 const SEEDS = 300;
+
+/** The one library that a bug is planted in. */
+const COPIED_LIBRARY = 'libs/distribution';
 
 /** Plants one bug at a time in a copy of the sources and looks whether the simulation finds it. */
 let missed = 0;
@@ -38,10 +49,13 @@ function findBug(bug: PlantedBug): string | undefined {
 }
 
 function copySources(folder: string): void {
-  for (const part of ['apps/agent/src', 'apps/controller/src', 'test/simulation', 'test/support']) {
+  const copied = ['apps/agent/src', 'apps/controller/src', 'test/simulation', 'test/support'];
+  for (const part of [...copied, COPIED_LIBRARY]) {
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   }
-  for (const part of ['libs', 'node_modules', 'package.json', 'apps/controller/node_modules']) {
+  const libraries = readdirSync(join(ROOT, 'libs')).map((name) => `libs/${name}`);
+  const linked = libraries.filter((part) => part !== COPIED_LIBRARY);
+  for (const part of [...linked, 'node_modules', 'package.json', 'apps/controller/node_modules']) {
     symlinkSync(join(ROOT, part), join(folder, part));
   }
 }

@@ -30,7 +30,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a chunk that was lost is taken to be on its way for ever',
-    file: 'apps/controller/src/distribution/distribution.plan.ts',
+    file: 'libs/distribution/src/distribution.plan.ts',
     find: 'const isOld = !isMoving && nowMs - flight.sentMs >= GRACE_MS;',
     replace: 'const isOld = false;',
   },

@@ -109,7 +109,7 @@ export class RedisKeyQueue extends KeyQueue {
       this.#work(queue, { take: isOpen ? take : null, concurrency });
     let worker = start(gate?.isOpen() ?? true);
     gate?.whenChanged(async (isOpen) => {
-      if (this.#release.signal.aborted) return;
+      if (this.#release.signal.aborted) return this.#releasing;
       const before = worker;
       worker = start(isOpen);
       // It still handles what it has, and takes nothing more.

@@ -108,7 +108,7 @@ export abstract class KubeClient {
    * Replaces the whole status of exactly this version of exactly this object; spec and metadata
    * stay as they are.
    * @returns the object as it is now.
-   * @throws KubeConflict when there is a newer version, KubeNotFound, KubeInvalid.
+   * @throws KubeConflict when there is a newer version, or it is not there any more; KubeInvalid.
    */
   abstract replaceStatus(
     resource: ResourceName,

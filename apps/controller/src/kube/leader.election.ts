@@ -57,6 +57,7 @@ export class LeaderElection extends Leadership {
   #writes = 0;
   #lastError = '';
   #running: Promise<void> | undefined;
+  #resigning: Promise<void> | undefined;
 
   constructor(options: ElectionOptions) {
     super();
@@ -89,12 +90,13 @@ export class LeaderElection extends Leadership {
     this.#running ??= this.#run();
   }
 
-  /**
-   * Stops acting at once, waits for what the listeners still do, and gives the Lease back, so that
-   * another replica need not wait for its end.
-   */
-  async stop(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
+  /** Gives the Lease back, so that another replica need not wait for its end. */
+  resign(): Promise<void> {
+    this.#resigning ??= this.#resign();
+    return this.#resigning;
+  }
+
+  async #resign(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#expiry);
     const grace = sleep(GRACE_MS, undefined, { ref: false });

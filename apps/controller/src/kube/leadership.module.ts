@@ -29,7 +29,7 @@ class LeadershipModule implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   }
 
   async onModuleDestroy(): Promise<void> {
-    await this.election?.stop();
+    await this.election?.resign();
   }
 
   onApplicationShutdown(): void {

@@ -27,6 +27,9 @@ export abstract class Leadership {
    */
   abstract whenChanged(listener: LeadershipListener): () => void;
 
+  /** Acts no more, and lets others as soon as the listeners are done. Nothing brings it back. */
+  abstract resign(): Promise<void>;
+
   /** @throws NotLeader */
   fence(): void {
     if (!this.isLeader()) throw new NotLeader();
@@ -42,4 +45,6 @@ export class AlwaysLeader extends Leadership {
   whenChanged(): () => void {
     return () => undefined;
   }
+
+  async resign(): Promise<void> {}
 }

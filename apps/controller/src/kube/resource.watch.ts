@@ -50,7 +50,7 @@ export interface WatchCounters {
  * silent too (it sends no bookmark before the first event since its start): then a watch is replaced
  * in vain, which costs it one request.
  */
-const SILENCE_MS = 100_000;
+const SILENCE_MS = 75_000;
 const BACKOFF = { firstBackoffMs: 500, lastBackoffMs: 30_000, failuresToList: 5 };
 
 export interface ResourceWatchOptions {

@@ -11,10 +11,13 @@ import {
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { ArtifactStore } from '../artifacts/artifact.store.ts';
+import { DeltaStore } from '../artifacts/delta.store.ts';
+import { wantedDeltas } from '../compression/delta.plan.ts';
 import { DeviceStore } from '../devices/device.store.ts';
 import { ModelStore } from '../models/model.store.ts';
 import { artifactTarget, judgeVariants, type VariantsAcceptance } from './acceptance.plan.ts';
 import { ChunkReuse } from './chunk.reuse.ts';
+import { DELTA_WAIT_SECONDS_MAX, type OpenDelta } from './delta.wait.plan.ts';
 import { footprintsOf } from './fitness.plan.ts';
 import { RolloutStore } from './rollout.store.ts';
 import type { RolloutFacts } from './rollout.types.ts';
@@ -32,6 +35,7 @@ export class RolloutFactsReader {
     @Inject(ArtifactStore) private readonly artifacts: ArtifactStore,
     @Inject(DeviceStore) private readonly devices: DeviceStore,
     @Inject(ChunkReuse) private readonly reuse: ChunkReuse,
+    @Inject(DeltaStore) private readonly deltas: DeltaStore,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -43,6 +47,7 @@ export class RolloutFactsReader {
     const devices = await this.selected(spec);
     const earlier = await this.earlierArtifacts(devices, of.members);
     const candidates = judgeVariants(spec, model, artifacts);
+    const now = this.clock.instant();
     return {
       rollout: of.rollout,
       members: of.members,
@@ -54,7 +59,8 @@ export class RolloutFactsReader {
       earlierTargets: await this.targetsOf(earlier),
       predict: await this.predictor(devices, candidates),
       specDigest: workDigest(spec, model),
-      now: this.clock.instant(),
+      openDeltas: await this.openDeltas({ targets: [...artifacts.values()], bases: earlier, now }),
+      now,
     };
   }
 
@@ -105,6 +111,24 @@ export class RolloutFactsReader {
       targets.set(artifact.id, artifactTarget(artifact, { contextLength, samplePrompt: null }));
     }
     return targets;
+  }
+
+  /** Only of artifacts that are so young that their deltas may be waited for. */
+  private async openDeltas(of: {
+    targets: readonly Artifact[];
+    bases: readonly Artifact[];
+    now: string;
+  }): Promise<OpenDelta[]> {
+    const oldestMs = Date.parse(of.now) - DELTA_WAIT_SECONDS_MAX * 1000;
+    const targets = of.targets.filter(({ createdAt }) => Date.parse(createdAt) > oldestMs);
+    const madeAt = new Map(targets.map(({ id, createdAt }) => [id, createdAt]));
+    const open: OpenDelta[] = [];
+    for (const pair of wantedDeltas({ targets, bases: of.bases })) {
+      const record = await this.deltas.find(pair);
+      if (record !== undefined && record.state !== 'Making') continue;
+      open.push({ ...pair, since: madeAt.get(pair.target) ?? of.now });
+    }
+    return open;
   }
 
   private async predictor(

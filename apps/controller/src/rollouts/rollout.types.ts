@@ -13,6 +13,7 @@ import type {
   RolloutStatus,
   Target,
 } from '@entrofleet/protocol';
+import type { OpenDelta } from './delta.wait.plan.ts';
 import type { Footprints } from './fitness.plan.ts';
 import type { RolloutClaim } from './ownership.plan.ts';
 import type { Stall } from './stall.plan.ts';
@@ -41,6 +42,8 @@ export interface RolloutFacts {
   readonly earlierTargets: ReadonlyMap<string, Target>;
   /** What an update will cost, where that can be told. */
   readonly predict?: Predict;
+  /** Deltas to what is rolled out that are still being made; absent: none is. */
+  readonly openDeltas?: readonly OpenDelta[];
   /** Changes when devices have something else to do; see workDigest. */
   readonly specDigest: string;
   readonly now: string;

@@ -1,5 +1,6 @@
 import type { Member, RolloutStatus } from '@entrofleet/protocol';
 import { approvalMissing } from './approval.plan.ts';
+import { awaitDeltas } from './delta.wait.plan.ts';
 import { type EvidenceVerdict, isBusy } from './evidence.plan.ts';
 import { outsideWindow } from './hold.plan.ts';
 import type { MemberVerdict } from './member.plan.ts';
@@ -33,6 +34,10 @@ export interface Starts {
 export function decideStarts(of: StartFacts): Starts {
   const { facts, status, verdicts, evidence, download } = of;
   if (of.isPaused) return { currentWave: status.currentWave, waveOf: new Map(), stalls: [] };
+  const awaited = deltasAwaited(of);
+  if (awaited !== undefined) {
+    return { currentWave: status.currentWave, waveOf: new Map(), stalls: [awaited] };
+  }
   const { spec } = facts.rollout;
   const allowance = allowanceOf(of);
   const budget = download.isOpen ? allowance.starts : 0;
@@ -59,6 +64,16 @@ export function decideStarts(of: StartFacts): Starts {
   const waveOf = new Map(again.map(({ member }) => [member.device, member.wave ?? currentWave]));
   for (const { device, wave } of opened.starts) waveOf.set(device, wave);
   return { currentWave, waveOf, stalls };
+}
+
+/** Only for devices that would begin, and have to fetch it. */
+function deltasAwaited({ facts, verdicts }: StartFacts): Stall | undefined {
+  const { openDeltas: open = [], predict, now } = facts;
+  if (open.length === 0) return undefined;
+  const devices = verdicts.filter(({ member, isCandidate, isDue }) => {
+    return member.state !== 'Active' && (isCandidate || isDue);
+  });
+  return awaitDeltas({ devices, open, predict, now });
 }
 
 function allowanceOf({ facts, verdicts }: StartFacts): Allowance {
