@@ -110,6 +110,10 @@ class SwitchedLeadership extends Leadership {
   whenChanged(): () => void {
     return () => undefined;
   }
+
+  async resign(): Promise<void> {
+    this.isOn = false;
+  }
 }
 
 let server: FakeServer;
