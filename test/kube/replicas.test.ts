@@ -30,7 +30,8 @@ describe('two replicas', () => {
     // One after another: the second finds the first one leading.
     replicas.set('a', await site.startController({ identity: 'a' }));
     await leaderIs('a');
-    replicas.set('b', await site.startController({ identity: 'b' }));
+    // Times that one writes and the other reads are those of the database.
+    replicas.set('b', await site.startController({ identity: 'b', environment: AHEAD }));
     await site.applyExampleModel();
   });
   afterEach(async () => {
@@ -121,9 +122,6 @@ describe('two replicas', () => {
     const before = await site.leader();
     await startRollout('killed');
     await activeAtLeast(2, 60_000);
-    await replica(before).kill9();
-    const reached = active();
-    expect(reached).toBeLessThan(WAVES);
     const killedAt = performance.now();
     await replica(before).kill9();
     // What it had sent may still arrive; whoever is asked later was asked by the other.
