@@ -20,7 +20,7 @@ export interface AuditedRequest {
 const POLICY = {
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
-  omitStages: ['RequestReceived'],
+  omitStages: ['RequestReceived', 'ResponseStarted'],
   rules: [{ level: 'Metadata' }],
 };
 
@@ -33,15 +33,14 @@ export async function auditFlags(folder: string): Promise<string[]> {
 
 export async function auditedRequests(folder: string): Promise<AuditedRequest[]> {
   const text = await readFile(logPath(folder), 'utf8').catch(() => '');
-  const requests = new Map<string, AuditedRequest>();
+  const requests: AuditedRequest[] = [];
   for (const line of text.split('\n')) {
     // The last line may be half written, and a killed server leaves one such line.
     if (!line.endsWith('}')) continue;
-    const { auditID, user, verb, requestURI, objectRef, responseStatus, ...event } =
-      JSON.parse(line);
+    const { user, verb, requestURI, objectRef, responseStatus, ...event } = JSON.parse(line);
     const { resource, subresource, namespace = '', name = '' } = Object(objectRef);
     const path = new URL(requestURI, 'https://kube').pathname;
-    requests.set(auditID, {
+    requests.push({
       user: user?.username ?? '',
       verb,
       resource: resource === undefined ? path : [resource, subresource].filter(Boolean).join('/'),
@@ -51,7 +50,7 @@ export async function auditedRequests(folder: string): Promise<AuditedRequest[]>
       at: event.requestReceivedTimestamp,
     });
   }
-  return [...requests.values()];
+  return requests;
 }
 
 function logPath(folder: string): string {

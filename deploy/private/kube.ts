@@ -68,7 +68,7 @@ export interface Kube {
   }): Promise<ServiceAccountFolder>;
   /** A call as the administrator. */
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<KubeAnswer>;
-  /** Every request that was answered so far, oldest first; of a watch also one that goes on. */
+  /** Every request that was answered so far, oldest first; a watch is told of when it has ended. */
   requests(): Promise<AuditedRequest[]>;
   /** Makes etcd forget all history up to now. @returns the revision. */
   compact(): Promise<number>;

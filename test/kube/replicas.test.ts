@@ -66,7 +66,11 @@ describe('two replicas', () => {
         model: 'demo',
         variant: 'u8',
         selector: { matchLabels: { fleet } },
-        strategy: { waves: Array.from({ length: WAVES }, () => ({ count: 1 })) },
+        strategy: {
+          waves: Array.from({ length: WAVES }, () => ({ count: 1 })),
+          // So that there is a middle.
+          pace: { devicesPerMinute: 30 },
+        },
       },
     });
   }

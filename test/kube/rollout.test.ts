@@ -45,25 +45,25 @@ describe('the examples, in an empty API server with the chart', () => {
     });
     const table = await kubectl.run(['get', 'models,rollouts']);
     expect(table).toMatch(/^model\.entrofleet\.io\/demo +True /m);
-    expect(table).toMatch(/^rollout\.entrofleet\.io\/demo +demo +Complete +3 +3 +3 +3 /m);
+    expect(table).toMatch(/^rollout\.entrofleet\.io\/demo +demo +Complete +1 +2 +3 +3 /m);
   });
 
   test('tell what happened as events of Kubernetes', async () => {
-    const events = await eventually('the events', async () => {
-      const list = await site.kubectl.list('events');
-      const reasons = list.map((event) => String(Object(event).reason));
-      return reasons.includes('Complete') || reasons.includes('WaveStarted') ? reasons : undefined;
+    await eventually('the events', async () => {
+      const events = (await site.kubectl.list('events')).map((event) => Object(event));
+      const started = events.filter(({ reason }) => reason === 'WaveStarted');
+      const said = started.map(({ message }) => message).sort();
+      return said.join() === 'wave 1 of 2,wave 2 of 2' ? said : undefined;
     });
-    expect(events.filter((reason) => reason === 'WaveStarted')).toHaveLength(3);
   });
 
   test('belong to Kubernetes: REST refuses and names the owner', async () => {
     const answer = await api.delete('/api/v1/rollouts/demo');
     expect(answer.status).toBe(409);
     expect(answer.body).toMatchObject({ reason: 'OwnedByKubernetes' });
-    expect(JSON.stringify(answer.body)).toContain('kubectl -n fleet edit rollout demo');
+    expect(JSON.stringify(answer.body)).toContain('kubectl -n fleet delete rollout demo');
     const paused = await api.post('/api/v1/rollouts/demo/pause');
-    expect(JSON.stringify(paused.body)).toContain('spec.paused');
+    expect(Object(paused.body).detail).toContain('{"spec":{"paused":true}}');
   });
 
   test('are paused and resumed by their spec', async () => {
@@ -88,6 +88,7 @@ describe('the examples, in an empty API server with the chart', () => {
   });
 
   test('needed the rights of the Role, all of them, and no other', async () => {
+    await controller.stop();
     const own = (await site.kube.requests()).filter(({ user }) => user === site.account);
     expect(own.length).toBeGreaterThan(10);
     expect(own.filter(({ status }) => status === 401 || status === 403)).toEqual([]);
