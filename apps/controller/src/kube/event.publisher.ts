@@ -75,7 +75,8 @@ export class EventPublisher {
     for (const event of plan.publish) await this.#publish(event);
     this.#allowances = plan.allowances;
     const isDue = performance.now() - this.#savedMs > IDLE_SAVE_MS;
-    if (plan.publish.length === 0 && !isDue) return;
+    // Events that were nobody's are not told either when their object is taken over later.
+    if (changes.length === 0 && !isDue) return;
     this.#parts.leadership.fence();
     await this.#parts.watermarks.save(WATERMARK, upTo);
     this.#savedMs = performance.now();
