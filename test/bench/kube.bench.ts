@@ -1,6 +1,6 @@
 /**
- * What Kubernetes' API server is asked to write: `make bench-kube`; JSON on standard output, progress
- * on standard error.
+ * What Kubernetes' API server is asked to write: `make bench-kube`; a table and JSON on standard
+ * output, progress on standard error.
  *
  *   node test/bench/kube.bench.ts [--devices 5000] [--rollouts 200] [--seconds 60] [--interval 30]
  *
@@ -70,6 +70,32 @@ interface Counted {
   readonly writes: Readonly<Record<string, number>>;
 }
 
+interface KubeResult {
+  readonly devices: number;
+  readonly rollouts: number;
+  readonly intervalSeconds: number;
+  readonly rolling: Counted;
+  readonly steady: Counted & { readonly reports: number };
+  readonly steadyWritesPerMinute: { readonly leases: number; readonly others: number };
+}
+
+const COLUMNS = ['models', 'rollouts', 'events', 'leases'] as const;
+
+function tableOf({ devices: count, rolling, steady, ...result }: KubeResult): string {
+  const row = (name: string, cells: readonly (string | number)[]) =>
+    `${name.padEnd(14)}${cells.map((cell) => String(cell).padStart(10)).join('')}\n`;
+  const counts = (name: string, { seconds, writes }: Counted) =>
+    row(name, [seconds, ...COLUMNS.map((column) => writes[column] ?? 0)]);
+  const { leases, others } = result.steadyWritesPerMinute;
+  return [
+    `${result.rollouts} Rollouts, ${count} devices, ${steady.reports} reports while steady\n`,
+    row('writes', ['seconds', ...COLUMNS]),
+    counts('rolling out', rolling),
+    counts('steady', steady),
+    `a minute, steady: ${others} writes, and ${leases} of the leader's Lease\n`,
+  ].join('');
+}
+
 async function counted(kube: Kube, during: () => Promise<unknown>): Promise<Counted> {
   const [before, startMs] = [await writesByResource(kube), performance.now()];
   await during();
@@ -81,7 +107,7 @@ async function measure(
   kube: Kube,
   services: FleetServices,
   simulator: FleetSimulator,
-): Promise<object> {
+): Promise<KubeResult> {
   const kubectl = new Kubectl({ kubeconfigPath: kube.kubeconfigPath });
   await kubectl.apply(await modelOf(services.folder));
   await kubectl.run(['wait', '--for=condition=Ready', 'model/tiny', WAIT]);
@@ -129,7 +155,7 @@ const services = await startServices({
 const simulator = new FleetSimulator();
 try {
   const result = await measure(kube, services, simulator);
-  process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+  process.stdout.write(`${tableOf(result)}${JSON.stringify(result, null, 2)}\n`);
 } catch (error) {
   tell(await services.controller.logTail());
   throw error;

@@ -90,6 +90,14 @@ const SECTIONS: readonly Section[] = [
       'the compressors of the worker, and of the API, which has a checkpoint checked.',
     command: ['bench-roles'],
   },
+  {
+    title: 'Writes to the API server of Kubernetes',
+    text:
+      'Counted by the API server itself, whoever sent them: 200 Rollouts are applied and rolled out ' +
+      'over devices that are simulated as above, each over some of its own; then nothing changes, ' +
+      'and every device reports every 30 s.',
+    command: ['bench-kube'],
+  },
 ];
 
 /** What a target prints for people, without the JSON for programs behind it. */

@@ -1,21 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Device, Model, Rollout } from '@entrofleet/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
-import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeDevice } from '../support/fake.device.ts';
-import {
-  type PrivateService,
-  type RedisService,
-  startController,
-  startMosquitto,
-  startRedis,
-} from '../support/services.ts';
+import { FleetLab } from '../support/fleet.lab.ts';
 
 const BINARY = resolve(import.meta.dirname, '../../apps/cli/dist/main.js');
 const WAIT = { timeoutMs: 30_000 };
@@ -27,22 +19,12 @@ interface Ended {
 }
 
 describe('the command line of a fleet', { timeout: 180_000 }, () => {
-  let folder: string;
-  let redis: RedisService;
-  let broker: PrivateService;
-  let controller: PrivateService;
+  let lab: FleetLab;
   const devices = new Map<string, FakeDevice>();
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'entrofleet-fleet-cli-'));
-    redis = await startRedis();
-    broker = await startMosquitto();
-    controller = await startController({
-      redisUrl: redis.url,
-      mqttUrl: broker.url,
-      environment: { SWEEP_INTERVAL_SECONDS: '1' },
-    });
-    const path = await writeTinyCheckpoint(join(folder, 'tiny'));
+    lab = await FleetLab.start();
+    const path = await lab.checkpoint();
     const model = `
 apiVersion: entrofleet.io/v1alpha1
 kind: Model
@@ -58,7 +40,7 @@ spec:
     });
     for (const name of ['d1', 'd2', 'd3']) {
       const labels = { site: name === 'd3' ? 'roof' : 'lab' };
-      devices.set(name, await FakeDevice.start({ url: broker.url, device: name, labels }));
+      devices.set(name, await FakeDevice.start({ url: lab.broker.url, device: name, labels }));
     }
     await eventually(
       'the model and the devices',
@@ -80,13 +62,12 @@ spec:
   });
   afterAll(async () => {
     for (const device of devices.values()) await device.stop();
-    for (const service of [controller, broker, redis]) await service?.stop();
-    await rm(folder, { recursive: true, force: true });
+    await lab?.stop();
   });
 
   async function entrofleet(argv: readonly string[], input = ''): Promise<Ended> {
     const child = spawn(process.execPath, [BINARY, ...argv], {
-      env: { ...process.env, ENTROFLEET_SERVER: controller.url },
+      env: { ...process.env, ENTROFLEET_SERVER: lab.controller.url },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     child.stdin.end(input);
@@ -108,7 +89,7 @@ spec:
 
   async function rolloutFile(spec: object = {}, name = 'r'): Promise<string> {
     const selector = { matchLabels: { site: 'lab' } };
-    const path = join(folder, `${name}.json`);
+    const path = join(lab.folder, `${name}.json`);
     const manifest = {
       kind: 'Rollout',
       metadata: { name },
@@ -175,7 +156,7 @@ spec:
     const stray = 'kind: Rollout\nmetadata: { name: x }\nspec: {}\nmodel: tiny';
     const misplaced = await entrofleet(['apply', '-f', '-'], stray);
     expect(misplaced.stderr).toContain('unknown field "model"; did you mean spec.model?');
-    expect(await entrofleet(['apply', '-f', join(folder, 'absent.yaml')])).toMatchObject({
+    expect(await entrofleet(['apply', '-f', join(lab.folder, 'absent.yaml')])).toMatchObject({
       status: 1,
     });
     const deleted = await entrofleet(['delete', '-f', '-'], documents[0]);
@@ -286,7 +267,7 @@ spec:
     await ok('apply', '-f', await rolloutFile({ paused: true }, 'early'));
     const argv = [BINARY, 'get', 'rollouts', '--watch', '-o', 'json'];
     const child = spawn(process.execPath, argv, {
-      env: { ...process.env, ENTROFLEET_SERVER: controller.url },
+      env: { ...process.env, ENTROFLEET_SERVER: lab.controller.url },
     });
     onTestFinished(() => void child.kill('SIGKILL'));
     const lines: string[] = [];

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type Device,
   deviceSchema,
@@ -13,17 +10,10 @@ import {
 } from '@entrofleet/protocol';
 import { connectAsync } from 'mqtt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
-import { ApiClient } from '../support/api.client.ts';
+import type { ApiClient } from '../support/api.client.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeDevice, type FakeDeviceOptions } from '../support/fake.device.ts';
-import {
-  type PrivateService,
-  type RedisService,
-  startController,
-  startMosquitto,
-  startRedis,
-} from '../support/services.ts';
+import { FleetLab } from '../support/fleet.lab.ts';
 
 const ROLLOUTS = '/api/v1/rollouts';
 const DEVICES = '/api/v1/devices';
@@ -31,72 +21,38 @@ const DEVICES = '/api/v1/devices';
 const WAIT = { timeoutMs: 30_000 };
 
 describe('a fleet over real MQTT', () => {
-  let folder: string;
-  let redis: RedisService;
-  let broker: PrivateService;
-  let controller: PrivateService;
+  let lab: FleetLab;
   let api: ApiClient;
   let devices: FakeDevice[] = [];
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'entrofleet-fleet-'));
-    redis = await startRedis();
-    broker = await startMosquitto();
-    controller = await startController({
-      redisUrl: redis.url,
-      mqttUrl: broker.url,
-      environment: { SWEEP_INTERVAL_SECONDS: '1' },
-    });
-    api = new ApiClient(controller.url);
-    const path = await writeTinyCheckpoint(join(folder, 'tiny'), { hiddenSize: 128, layers: 4 });
-    const spec = {
-      source: { path },
-      variants: ['u8', 'u4'],
-      evaluation: { rows: 2, rowTokens: 32 },
-      quality: { maxPerplexityRatio: 1.001 },
-    };
-    await api.post('/api/v1/models', { metadata: { name: 'tiny' }, spec });
-    const model = await api.finishedModel('tiny');
-    expect(model.status.variants.map((v) => v.phase)).toEqual(['Ready', 'Ready']);
+    lab = await FleetLab.start();
+    ({ api } = lab);
+    const spec = { variants: ['u8', 'u4'], quality: { maxPerplexityRatio: 1.001 } };
+    await lab.compress(spec, { hiddenSize: 128, layers: 4 });
   });
   afterEach(async () => {
-    for (const { metadata } of await items<Rollout>(ROLLOUTS)) {
+    for (const { metadata } of await lab.items<Rollout>(ROLLOUTS)) {
       await api.delete(`${ROLLOUTS}/${metadata.name}`);
     }
     await Promise.all(devices.map((device) => device.stop()));
     // A last report may be on its way still, and would make a deleted device known again.
-    for (const { name } of devices) await deviceWhere(name, (d) => !d.status.online);
-    for (const { metadata } of await items<Device>(DEVICES)) {
+    for (const { name } of devices) await lab.deviceWhere(name, (d) => !d.status.online);
+    for (const { metadata } of await lab.items<Device>(DEVICES)) {
       await api.delete(`${DEVICES}/${metadata.name}`);
     }
     devices = [];
   });
   afterAll(async () => {
-    for (const service of [controller, broker, redis]) await service?.stop();
-    await rm(folder, { recursive: true, force: true });
+    await lab?.stop();
   });
-
-  async function items<T>(path: string): Promise<T[]> {
-    const { body } = await api.get(path);
-    return (body as { items: T[] }).items;
-  }
 
   async function start(name: string, change: Partial<FakeDeviceOptions> = {}): Promise<FakeDevice> {
     const labels = { site: 'lab' };
-    const device = await FakeDevice.start({ url: broker.url, device: name, labels, ...change });
+    const device = await FakeDevice.start({ url: lab.broker.url, device: name, labels, ...change });
     devices.push(device);
-    await deviceWhere(name, (d) => d.status.online);
+    await lab.deviceWhere(name, (d) => d.status.online);
     return device;
-  }
-
-  async function deviceWhere(name: string, isWanted: (device: Device) => boolean): Promise<Device> {
-    const ask = async () => {
-      const { status, body } = await api.get(`${DEVICES}/${name}`);
-      if (status !== 200) return undefined;
-      const device = deviceSchema.parse(body);
-      return isWanted(device) ? device : undefined;
-    };
-    return eventually(`device ${name}`, ask, WAIT);
   }
 
   async function roll(spec: object, name = 'rollout'): Promise<Rollout> {
@@ -107,25 +63,8 @@ describe('a fleet over real MQTT', () => {
     return rolloutSchema.parse(answer.body);
   }
 
-  async function rolloutWhere(
-    isWanted: (rollout: Rollout) => boolean,
-    name = 'rollout',
-  ): Promise<Rollout> {
-    let last: Rollout | undefined;
-    try {
-      const ask = async () => {
-        const { body } = await api.get(`${ROLLOUTS}/${name}`);
-        last = rolloutSchema.parse(body);
-        return isWanted(last) ? last : undefined;
-      };
-      return await eventually(`rollout ${name}`, ask, WAIT);
-    } catch (error) {
-      throw new Error(`${error}: ${JSON.stringify(last?.status, null, 2)}`);
-    }
-  }
-
   function members(name = 'rollout', query = ''): Promise<Member[]> {
-    return items<Member>(`${ROLLOUTS}/${name}/members${query}`);
+    return lab.items<Member>(`${ROLLOUTS}/${name}/members${query}`);
   }
 
   function condition(rollout: Rollout, type: string) {
@@ -140,7 +79,7 @@ describe('a fleet over real MQTT', () => {
     device.say(topics.want('alpha'), 'x'.repeat(1_500_000));
     device.report({ device: 'beta' });
     const { patch, patched } = await eventually('a patch', async () => {
-      const { metadata } = await deviceWhere('alpha', (d) => d.status.report !== null);
+      const { metadata } = await lab.deviceWhere('alpha', (d) => d.status.report !== null);
       const labels = { rack: '2', tier: 'gold' };
       const current = { resourceVersion: metadata.resourceVersion, labels };
       const answer = await api.send('PATCH', `${DEVICES}/alpha`, current);
@@ -155,18 +94,21 @@ describe('a fleet over real MQTT', () => {
     expect(problemSchema.parse(again.body).reason).toBe('ResourceVersionConflict');
     const { body: selected } = await api.get(`${DEVICES}?labelSelector=tier%3Dgold`);
     expect(selected).toMatchObject({ items: [{ metadata: { name: 'alpha' } }] });
-    expect(await items<Device>(DEVICES)).toHaveLength(1);
+    expect(await lab.items<Device>(DEVICES)).toHaveLength(1);
     device.report();
-    await deviceWhere('alpha', (d) => d.status.report !== null && d.metadata.labels.rack === '2');
+    await lab.deviceWhere(
+      'alpha',
+      (d) => d.status.report !== null && d.metadata.labels.rack === '2',
+    );
     const complaint = async () => {
-      const log = await controller.logTail(200);
+      const log = await lab.controller.logTail(200);
       return log.includes('message dropped') ? log : undefined;
     };
     expect(await eventually('the complaint', complaint, WAIT)).toContain('"device":"alpha"');
   });
 
   it('rolls out in waves, chunks travel once for all of a wave', async () => {
-    const watcher = await connectAsync(broker.url, { protocolVersion: 5 });
+    const watcher = await connectAsync(lab.broker.url, { protocolVersion: 5 });
     let published = 0;
     watcher.on('message', () => {
       published++;
@@ -175,7 +117,7 @@ describe('a fleet over real MQTT', () => {
     const names = ['d1', 'd2', 'd3', 'd4', 'd5', 'd6'];
     for (const name of names) await start(name);
     await roll({ strategy: { waves: [{ count: 1 }, { percent: 100 }] } });
-    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const done = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(done.status.counts).toMatchObject({ selected: 6, active: 6 });
     expect((await members()).map((m) => m.wave)).toEqual([0, 1, 1, 1, 1, 1]);
     expect(condition(done, 'Complete')?.status).toBe('True');
@@ -187,7 +129,7 @@ describe('a fleet over real MQTT', () => {
     await watcher.endAsync();
     const late = await start('a-late-one');
     await eventually('the late joiner', () => late.active, WAIT);
-    await rolloutWhere((r) => r.status.counts.active === 7);
+    await lab.rolloutWhere((r) => r.status.counts.active === 7);
     expect((await members()).at(-1)?.device).toBe('a-late-one');
     const { body: page } = await api.get(`${ROLLOUTS}/rollout/members?limit=5&state=Active`);
     const { continue: token } = (page as { metadata: { continue: string } }).metadata;
@@ -203,42 +145,42 @@ describe('a fleet over real MQTT', () => {
     await start('d2');
     canary.failure = { reason: 'DiskFull', message: 'no space left on /data' };
     await roll({ strategy: { waves: [{ count: 1 }] } });
-    const paused = await rolloutWhere((r) => r.status.phase === 'Paused');
+    const paused = await lab.rolloutWhere((r) => r.status.phase === 'Paused');
     expect(condition(paused, 'Progressing')).toMatchObject({ reason: 'MemberFailed' });
     expect(condition(paused, 'Progressing')?.message).toContain('DiskFull: no space left on /data');
     expect(devices[1]?.seen).toEqual([]);
     expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
-    const left = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const left = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(left.status.counts).toMatchObject({ active: 1, failed: 1 });
     canary.failure = null;
     expect((await api.post(`${ROLLOUTS}/rollout/retry`)).status).toBe(202);
-    await rolloutWhere((r) => r.status.counts.active === 2);
+    await lab.rolloutWhere((r) => r.status.counts.active === 2);
     expect(canary.seen.map((desired) => desired.attempt)).toEqual([0, 1]);
   });
 
   it('refuses a variant beyond the bound unless forced', async () => {
     await start('d1');
     await roll({ variant: 'u4-paper' });
-    const refused = await rolloutWhere((r) => r.status.phase === 'Refused');
+    const refused = await lab.rolloutWhere((r) => r.status.phase === 'Refused');
     expect(condition(refused, 'Accepted')?.message).toMatch(/perplexity .*1\.001.*spec\.force/);
     const { metadata, spec } = refused;
     const body = { metadata: { name: metadata.name }, spec: { ...spec, force: true } };
     expect((await api.put(`${ROLLOUTS}/rollout`, body)).status).toBe(200);
-    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const done = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(condition(done, 'Accepted')?.reason).toBe('Forced');
   });
 
   it('says what is wrong with variant, selector and device', async () => {
     await start('small', { capabilities: { memoryBytes: 1024 } });
     await roll({ variant: 'u9' }, 'unknown');
-    const unknown = await rolloutWhere((r) => r.status.conditions.length > 0, 'unknown');
+    const unknown = await lab.rolloutWhere((r) => r.status.conditions.length > 0, 'unknown');
     expect(condition(unknown, 'Accepted')?.message).toContain('it has u8, u4-paper');
     await roll({ selector: { matchLabels: { site: 'moon' } } }, 'nobody');
-    const nobody = await rolloutWhere((r) => r.status.conditions.length > 0, 'nobody');
+    const nobody = await lab.rolloutWhere((r) => r.status.conditions.length > 0, 'nobody');
     expect(condition(nobody, 'Progressing')?.message).toContain('site=moon');
     await api.delete(`${ROLLOUTS}/unknown`);
     await roll({}, 'unfit');
-    await rolloutWhere((r) => r.status.counts.unfit === 1, 'unfit');
+    await lab.rolloutWhere((r) => r.status.counts.unfit === 1, 'unfit');
     expect((await members('unfit'))[0]?.message).toContain('of memory');
     const malformed = await api.post(ROLLOUTS, { metadata: { name: 'X' }, spec: {} });
     expect(malformed.status).toBe(422);
@@ -248,47 +190,47 @@ describe('a fleet over real MQTT', () => {
     const lost = await start('d1');
     await start('d2');
     await lost.vanish();
-    await deviceWhere('d1', (d) => !d.status.online);
+    await lab.deviceWhere('d1', (d) => !d.status.online);
     await roll({ strategy: { waves: [{ count: 1 }] } });
-    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const done = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(done.status.counts).toMatchObject({ active: 1, offline: 1 });
     await lost.connect();
-    await rolloutWhere((r) => r.status.counts.active === 2);
+    await lab.rolloutWhere((r) => r.status.counts.active === 2);
   });
 
   it('leaves a device with the older of two rollouts', async () => {
     await start('d1');
     await roll({}, 'older');
-    await rolloutWhere((r) => r.status.phase === 'Complete', 'older');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete', 'older');
     await roll({}, 'newer');
-    await rolloutWhere((r) => r.status.counts.conflict === 1, 'newer');
+    await lab.rolloutWhere((r) => r.status.counts.conflict === 1, 'newer');
     expect((await members('newer'))[0]?.message).toContain('"older" is older');
     await api.delete(`${ROLLOUTS}/older`);
-    await rolloutWhere((r) => r.status.phase === 'Complete', 'newer');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete', 'newer');
   });
 
   it('lets a rollout with a typing error block nobody', async () => {
     await start('alpha');
     await roll({ variant: 'u9' }, 'older');
-    await rolloutWhere((r) => condition(r, 'Accepted')?.status === 'False', 'older');
+    await lab.rolloutWhere((r) => condition(r, 'Accepted')?.status === 'False', 'older');
     await roll({});
-    await rolloutWhere((r) => r.status.phase === 'Complete');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete');
   });
 
   it('converges when broker, queue and controller go down half-way', async () => {
     for (const name of ['d1', 'd2', 'd3', 'd4']) await start(name);
     await roll({ strategy: { waves: [{ count: 1 }, { count: 1 }, { count: 1 }] } });
-    await rolloutWhere((r) => r.status.counts.active >= 1);
-    await broker.kill9();
-    await broker.restart();
-    await rolloutWhere((r) => r.status.counts.active >= 2);
-    await redis.flush();
-    await rolloutWhere((r) => r.status.counts.active >= 3);
-    await controller.kill9();
-    await redis.kill9();
-    await redis.restart();
-    await controller.restart();
-    await rolloutWhere((r) => r.status.counts.active === 4);
+    await lab.rolloutWhere((r) => r.status.counts.active >= 1);
+    await lab.broker.kill9();
+    await lab.broker.restart();
+    await lab.rolloutWhere((r) => r.status.counts.active >= 2);
+    await lab.redis.flush();
+    await lab.rolloutWhere((r) => r.status.counts.active >= 3);
+    await lab.controller.kill9();
+    await lab.redis.kill9();
+    await lab.redis.restart();
+    await lab.controller.restart();
+    await lab.rolloutWhere((r) => r.status.counts.active === 4);
     expect((await members()).map((m) => m.state)).toEqual(Array(4).fill('Active'));
   });
 });

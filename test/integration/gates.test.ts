@@ -1,30 +1,18 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type Device,
   type DryRun,
-  deviceSchema,
   dryRunSchema,
   type Gate,
   type Member,
   type Rollout,
-  rolloutSchema,
   type Target,
   WELL_KNOWN_LABELS,
 } from '@entrofleet/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { writeTinyCheckpoint } from '../fixtures/tiny.checkpoint.ts';
-import { ApiClient } from '../support/api.client.ts';
+import type { ApiClient } from '../support/api.client.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeDevice } from '../support/fake.device.ts';
-import {
-  type PrivateService,
-  type RedisService,
-  startController,
-  startMosquitto,
-  startRedis,
-} from '../support/services.ts';
+import { FleetLab } from '../support/fleet.lab.ts';
 
 /** 4 bits a weight. */
 const U4 = 'u4-paper';
@@ -36,57 +24,27 @@ const SLOWER: Partial<Gate> = { name: 'decode-speed', metric: 'decodeTokensPerSe
 const FLEET = ['a-orin', 'b-nano', 'c-orin', 'd-nano', 'e-orin', 'f-nano'] as const;
 
 describe('gates on what devices measure', () => {
-  let folder: string;
-  let redis: RedisService;
-  let broker: PrivateService;
-  let controller: PrivateService;
+  let lab: FleetLab;
   let api: ApiClient;
   const devices = new Map<string, FakeDevice>();
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'entrofleet-gates-'));
-    redis = await startRedis();
-    broker = await startMosquitto();
-    controller = await startController({
-      redisUrl: redis.url,
-      mqttUrl: broker.url,
-      environment: { SWEEP_INTERVAL_SECONDS: '1' },
-    });
-    api = new ApiClient(controller.url);
-    const path = await writeTinyCheckpoint(join(folder, 'tiny'));
-    const spec = {
-      source: { path },
-      variants: ['u8', U4],
-      evaluation: { rows: 2, rowTokens: 32 },
-      quality: { maxPerplexityRatio: 1000 },
-    };
-    await api.post('/api/v1/models', { metadata: { name: 'tiny' }, spec });
-    const model = await api.finishedModel('tiny');
-    expect(model.status.variants.map((v) => v.phase)).toEqual(['Ready', 'Ready']);
+    lab = await FleetLab.start();
+    ({ api } = lab);
+    await lab.compress({ variants: ['u8', U4], quality: { maxPerplexityRatio: 1000 } });
   });
   afterEach(async () => {
     await api.delete(`${ROLLOUTS}/rollout`);
     for (const device of devices.values()) await device.stop();
     for (const name of devices.keys()) {
-      await deviceWhere(name, (d) => !d.status.online);
+      await lab.deviceWhere(name, (d) => !d.status.online);
       await api.delete(`${DEVICES}/${name}`);
     }
     devices.clear();
   });
   afterAll(async () => {
-    for (const service of [controller, broker, redis]) await service?.stop();
-    await rm(folder, { recursive: true, force: true });
+    await lab?.stop();
   });
-
-  async function deviceWhere(name: string, isWanted: (device: Device) => boolean): Promise<Device> {
-    const ask = async () => {
-      const { status, body } = await api.get(`${DEVICES}/${name}`);
-      if (status !== 200) return undefined;
-      const device = deviceSchema.parse(body);
-      return isWanted(device) ? device : undefined;
-    };
-    return eventually(`device ${name}`, ask, WAIT);
-  }
 
   /** Devices with the classes in their names; on orin u4 is 30 % slower than u8. */
   async function startFleet(names: readonly string[] = FLEET): Promise<void> {
@@ -95,11 +53,11 @@ describe('gates on what devices measure', () => {
       const labels = { site: 'lab', [WELL_KNOWN_LABELS.hardwareClass]: hardwareClass };
       const capabilities = { linkBytesPerSecond: 1_000_000 };
       const device = await FakeDevice.start({
-        ...{ url: broker.url, device: name, labels, capabilities },
+        ...{ url: lab.broker.url, device: name, labels, capabilities },
       });
       device.measure = speed(hardwareClass);
       devices.set(name, device);
-      await deviceWhere(name, (d) => d.status.online);
+      await lab.deviceWhere(name, (d) => d.status.online);
     }
   }
 
@@ -126,19 +84,6 @@ describe('gates on what devices measure', () => {
     expect([200, 202], JSON.stringify(body)).toContain(status);
   }
 
-  async function rolloutWhere(isWanted: (rollout: Rollout) => boolean): Promise<Rollout> {
-    let last: Rollout | undefined;
-    try {
-      const ask = async () => {
-        last = rolloutSchema.parse((await api.get(`${ROLLOUTS}/rollout`)).body);
-        return isWanted(last) ? last : undefined;
-      };
-      return await eventually('the rollout', ask, WAIT);
-    } catch (error) {
-      throw new Error(`${error}: ${JSON.stringify(last?.status, null, 2)}`);
-    }
-  }
-
   async function members(): Promise<Member[]> {
     const { body } = await api.get(`${ROLLOUTS}/rollout/members`);
     return (body as { items: Member[] }).items;
@@ -148,15 +93,15 @@ describe('gates on what devices measure', () => {
   async function startedOnU8(): Promise<void> {
     await startFleet();
     await apply({ variant: 'u8', strategy: { waves: [{ percent: 100 }] } });
-    await rolloutWhere((r) => r.status.phase === 'Complete');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete');
   }
 
   /** A revision is new when the one before it has left its mark. */
   async function applyU4(strategy: object): Promise<void> {
-    const before = await rolloutWhere(() => true);
+    const before = await lab.rolloutWhere(() => true);
     const waves = [{ count: 2 }, { percent: 100 }];
     await apply({ variant: U4, strategy: { waves, ...strategy } });
-    await rolloutWhere((r) => r.status.observedGeneration > before.status.observedGeneration);
+    await lab.rolloutWhere((r) => r.status.observedGeneration > before.status.observedGeneration);
   }
 
   function progressing(rollout: Rollout) {
@@ -178,7 +123,7 @@ describe('gates on what devices measure', () => {
   it('pauses at the wave of a variant that is slower on one class, with the numbers', async () => {
     await startedOnU8();
     await applyU4({ gates: [SLOWER] });
-    const paused = await rolloutWhere((r) => r.status.phase === 'Paused');
+    const paused = await lab.rolloutWhere((r) => r.status.phase === 'Paused');
     expect(progressing(paused)).toMatchObject({ status: 'False', reason: 'GateFailed' });
     const words =
       "decodeTokensPerSecond of class orin: median 0.7 of the previous model's over 1 device " +
@@ -194,13 +139,19 @@ describe('gates on what devices measure', () => {
     // A better figure afterwards is noise; only a person lets it go on.
     device('a-orin').measure = () => ({ decodeTokensPerSecond: 40 });
     device('a-orin').measureAgain();
-    await deviceWhere('a-orin', (d) => d.status.report?.measurement?.decodeTokensPerSecond === 40);
+    await lab.deviceWhere(
+      'a-orin',
+      (d) => d.status.report?.measurement?.decodeTokensPerSecond === 40,
+    );
     device('a-orin').measure = speed('orin');
     device('a-orin').measureAgain();
-    await deviceWhere('a-orin', (d) => d.status.report?.measurement?.decodeTokensPerSecond === 14);
+    await lab.deviceWhere(
+      'a-orin',
+      (d) => d.status.report?.measurement?.decodeTokensPerSecond === 14,
+    );
     expect(await running(U4)).toEqual(['a-orin', 'b-nano']);
     expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
-    const again = await rolloutWhere(
+    const again = await lab.rolloutWhere(
       (r) => r.status.phase === 'Paused' && r.status.gates.some((g) => g.wave === 1),
     );
     expect(outcomes(again)).toEqual([
@@ -209,14 +160,14 @@ describe('gates on what devices measure', () => {
     ]);
     expect(await running(U4)).toEqual([...FLEET]);
     expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
-    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const done = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(done.status.gates.map((g) => g.overriddenAt != null)).toEqual([false, true]);
   });
 
   it('lets the other class go on when only the class that fails is held', async () => {
     await startedOnU8();
     await applyU4({ gates: [SLOWER], onGateFailure: 'HoldClass' });
-    const held = await rolloutWhere(
+    const held = await lab.rolloutWhere(
       (r) => r.status.phase === 'Paused' && r.status.counts.active === 4,
     );
     expect(progressing(held)).toMatchObject({ reason: 'GateFailed' });
@@ -231,11 +182,29 @@ describe('gates on what devices measure', () => {
     );
   });
 
+  it('rolls only the class back that fails, and goes on in spite of it when told to', async () => {
+    await startedOnU8();
+    await applyU4({ gates: [SLOWER], onGateFailure: 'HoldClass', onFailure: 'RollBack' });
+    const back = await lab.rolloutWhere(
+      ({ status: { phase, counts } }) =>
+        phase === 'Paused' && counts.active === 3 && counts.rolledBack === 1,
+    );
+    expect(progressing(back)).toMatchObject({ reason: 'GateFailed' });
+    expect(progressing(back)?.message).toContain("The class's devices go back");
+    expect(await running(U4)).toEqual(['b-nano', 'd-nano', 'f-nano']);
+    expect(await running('u8')).toEqual(['a-orin', 'c-orin', 'e-orin']);
+    expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
+    // Its next wave is judged like any other.
+    await lab.rolloutWhere(({ status }) => status.counts.rolledBack === 3);
+    expect((await api.post(`${ROLLOUTS}/rollout/resume`)).status).toBe(202);
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete' && r.status.counts.active === 6);
+  });
+
   it('waits for evidence, goes on when it comes, and pauses when it does not', async () => {
     await startedOnU8();
     device('a-orin').measure = () => null;
     await applyU4({ gates: [{ ...SLOWER, min: 0.5, inconclusiveAfterSeconds: 600 }] });
-    const waiting = await rolloutWhere((r) =>
+    const waiting = await lab.rolloutWhere((r) =>
       r.status.gates.some((g) => g.outcome === 'Inconclusive'),
     );
     expect(waiting.status.phase).toBe('Progressing');
@@ -243,7 +212,7 @@ describe('gates on what devices measure', () => {
     expect(await running(U4)).toEqual(['a-orin', 'b-nano']);
     device('a-orin').measure = speed('orin');
     device('a-orin').measureAgain();
-    const done = await rolloutWhere((r) => r.status.phase === 'Complete');
+    const done = await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     expect(done.status.gates.every((g) => g.outcome === 'Passed')).toBe(true);
   });
 
@@ -251,7 +220,7 @@ describe('gates on what devices measure', () => {
     await startedOnU8();
     device('a-orin').measure = () => null;
     await applyU4({ gates: [{ ...SLOWER, min: 0.5, inconclusiveAfterSeconds: 2 }] });
-    const paused = await rolloutWhere((r) => r.status.phase === 'Paused');
+    const paused = await lab.rolloutWhere((r) => r.status.phase === 'Paused');
     expect(progressing(paused)).toMatchObject({ reason: 'GateInconclusive' });
     expect(progressing(paused)?.message).toContain('a-orin has measured nothing');
     expect(await running(U4)).toEqual(['a-orin', 'b-nano']);
@@ -281,7 +250,7 @@ describe('gates on what devices measure', () => {
     expect(rest.items).toEqual(first.items.slice(2));
     expect(rest.metadata.continue).toBeUndefined();
     await apply(spec);
-    await rolloutWhere((r) => r.status.phase === 'Complete');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     const after = await plan('/rollout/plan');
     expect(after.items.map((d) => [d.outcome, d.bytesToFetch])).toEqual(
       Array(3).fill(['Active', 0]),
@@ -296,7 +265,7 @@ describe('gates on what devices measure', () => {
   it('predicts from chunks that are held, the link, and what the class took before', async () => {
     await startFleet(['a-orin', 'b-nano']);
     await apply({ variant: 'u8' });
-    await rolloutWhere((r) => r.status.phase === 'Complete');
+    await lab.rolloutWhere((r) => r.status.phase === 'Complete');
     const { items } = await plan('/plan', input({ variant: U4 }));
     const model = await api.model('tiny');
     const u4 = model.status.variants.find((v) => v.name === U4);

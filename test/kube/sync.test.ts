@@ -273,6 +273,7 @@ describe('what custom resources ask for', { timeout: 180_000 }, () => {
   });
 
   it('never deletes what lost its resource by force, and goes on without it', async () => {
+    const events = (await kubectl.list('events')).map(({ metadata }) => metadata.uid);
     await controller.stop();
     const finalizers = JSON.stringify({ metadata: { finalizers: null } });
     await kubectl.run(['patch', 'rollout', 'taken', '--type=merge', '-p', finalizers]);
@@ -284,6 +285,8 @@ describe('what custom resources ask for', { timeout: 180_000 }, () => {
     const { body } = await api.get('/api/v1/events?involved=Rollout/taken');
     expect(Object(body).items).toContainEqual(expect.objectContaining({ reason: 'Released' }));
     expect((await api.delete('/api/v1/rollouts/taken')).status).toBe(204);
+    // A restart tells nothing again.
+    expect((await kubectl.list('events')).map(({ metadata }) => metadata.uid)).toEqual(events);
   });
 
   it('deletes a model only when no rollout needs it, and then by itself', async () => {

@@ -127,7 +127,9 @@ describe('predictUpdate', () => {
 
   it('knows nothing of a link or a class that has not been measured', () => {
     const paces = classPaces([updated('a')]);
-    expect(predictUpdate({ device: device('c'), target, reuse, paces }).seconds).toBeNull();
+    const unlinked = predictUpdate({ device: device('c'), target, reuse, paces });
+    expect(unlinked.seconds).toBeNull();
+    expect(unlinked.explanation).toMatch(/MiB to fetch.*not known: its link speed has not been/);
     const linked = { linkBytesPerSecond: MIB, accelerator: 'another class' };
     const other = device('c', { capabilities: linked });
     const unknown = predictUpdate({ device: other, target, reuse, paces });

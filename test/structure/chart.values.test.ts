@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { documentedChart, valueRows } from '../../deploy/kube/chart.values.ts';
-import { CHART, NAMESPACE, PRESENT_HELMS, RELEASE, valuesFile } from '../support/chart.ts';
+import {
+  CHART,
+  NAMESPACE,
+  PRESENT_HELMS,
+  RELEASE,
+  renderChart,
+  valuesFile,
+} from '../support/chart.ts';
 import { Helm } from '../support/helm.ts';
 
 /** What is wrong, the values, and words of the message. */
@@ -157,6 +164,14 @@ describe.each(PRESENT_HELMS)('with helm %s the chart refuses values with', (vers
     expect(stderr).not.toMatch(/nil pointer|wrong type for value|can't evaluate|YAML parse error/);
   });
 });
+
+test.skipIf(PRESENT_HELMS.length === 0)(
+  'a release whose name suits no service is refused',
+  async () => {
+    await expect(renderChart({}, { release: '1st' })).rejects.toThrow('set fullnameOverride');
+    expect(await renderChart({ fullnameOverride: 'first' }, { release: '1st' })).not.toEqual([]);
+  },
+);
 
 interface Schema {
   readonly type?: string | readonly string[];

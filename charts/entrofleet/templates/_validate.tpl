@@ -1,5 +1,8 @@
 {{/* What no schema can say: values that do not go together. Every message says what to change. */}}
 {{- define "entrofleet.validate" -}}
+{{- if not (regexMatch "^[a-z]" (include "entrofleet.fullname" .)) }}
+{{- fail (printf "%s cannot be the name of a service, because it does not begin with a letter: set fullnameOverride" (include "entrofleet.fullname" .)) }}
+{{- end }}
 {{- include "entrofleet.validateReplicas" . }}
 {{- include "entrofleet.validateAutoscaling" . }}
 {{- if and (not .Values.controller.enabled) .Values.mosquitto.bundled }}

@@ -17,6 +17,9 @@ export interface ChunkPumpPorts {
   readonly onFailure: (chunk: NextChunk, error: unknown) => Promise<void>;
 }
 
+/** With thousands of devices a chunk takes milliseconds to decide; others have their turn between. */
+const SLICE_MS = 10;
+
 /** Publishes wanted chunks as the plan says, as fast as lanes and broker take them. */
 export class ChunkPump {
   readonly #ports: ChunkPumpPorts;
@@ -46,8 +49,13 @@ export class ChunkPump {
   go(): void {
     clearTimeout(this.#timer);
     const { plan, lanes } = this.#ports;
+    const sinceMs = this.#ports.nowMs();
     while (!this.#stopped && this.#ports.isConnected() && this.#sending < SENDING_MAX) {
       const nowMs = this.#ports.nowMs();
+      if (nowMs - sinceMs >= SLICE_MS) {
+        this.#goIn(0);
+        return;
+      }
       const waitMs = lanes.waitMs(nowMs);
       const blocked = (lane: string) => lanes.laneWaitMs(lane, nowMs);
       const chunk = waitMs > 0 ? undefined : plan.next(nowMs, blocked);

@@ -3,7 +3,7 @@ import { CONFIG, type Config } from '../config.ts';
 import { ReadinessChecks } from '../health/readiness.ts';
 import { DEPENDENCIES, needsOf } from '../health/role.needs.ts';
 import { BlobStore } from './blobs.ts';
-import { Clock, SystemClock } from './clock.ts';
+import { Clock, OffsetClock } from './clock.ts';
 import { Database } from './db.ts';
 import { JobMetrics } from './job.metrics.ts';
 import { Log } from './log.ts';
@@ -17,7 +17,11 @@ import { RedisKeyQueue } from './redis.queue.ts';
 @Module({
   providers: [
     { provide: Log, inject: [CONFIG], useFactory: (config: Config) => new Log(config.logLevel) },
-    { provide: Clock, useClass: SystemClock },
+    {
+      provide: Clock,
+      inject: [Database],
+      useFactory: (database: Database) => new OffsetClock(database),
+    },
     { provide: Metrics, useFactory: () => new Metrics() },
     {
       provide: Database,

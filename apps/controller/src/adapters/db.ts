@@ -12,6 +12,9 @@ import type { Log } from './log.ts';
 import { openPostgresPool } from './postgres.pool.ts';
 
 const RETRY_MS = { first: 500, last: 10_000 };
+const CLOCK_CHECK_MS = 30_000;
+/** A difference as large as the way to the database and back may be none. */
+const CLOCK_NOISE_MS = 1000;
 
 /**
  * The record: PostgreSQL by `DATABASE_URL`, else PGlite in the data folder. Both run the same SQL.
@@ -24,6 +27,7 @@ export class Database {
   readonly #stop = new AbortController();
   readonly #ready: Promise<void>;
   #migrated = false;
+  #clockOffsetMs = 0;
 
   private constructor(dialect: Dialect, unlock: () => Promise<void>, log: Log) {
     this.#kysely = new Kysely<Schema>({ dialect });
@@ -67,6 +71,14 @@ export class Database {
     return database;
   }
 
+  /**
+   * What the database's clock is ahead of this machine's: all processes of a controller go by that
+   * one, so that times which one of them wrote mean the same to another. 0 for less than a second.
+   */
+  get clockOffsetMs(): number {
+    return this.#clockOffsetMs;
+  }
+
   get isReady(): boolean {
     return this.#migrated;
   }
@@ -103,7 +115,9 @@ export class Database {
     while (!this.#migrated) {
       try {
         await migrate(this.#kysely);
+        await this.#checkClock();
         this.#migrated = true;
+        this.#watchClock();
         if (lastError !== '') this.#log.info('database reachable');
       } catch (error) {
         if (error instanceof StartupError) throw error;
@@ -114,6 +128,30 @@ export class Database {
         pauseMs = Math.min(pauseMs * 2, RETRY_MS.last);
       }
     }
+  }
+
+  #watchClock(): void {
+    const check = () => this.#checkClock().catch(() => undefined);
+    const timer = setInterval(check, CLOCK_CHECK_MS).unref();
+    this.#stop.signal.addEventListener('abort', () => clearInterval(timer));
+  }
+
+  async #checkClock(): Promise<void> {
+    const startMs = Date.now();
+    const { rows } = await sql<{ ms: string }>`
+      select extract(epoch from clock_timestamp()) * 1000 as ms
+    `.execute(this.#kysely);
+    const endMs = Date.now();
+    const offsetMs = Math.round(Number(rows[0]?.ms) - (startMs + endMs) / 2);
+    const isNoise = Math.abs(offsetMs) < Math.max(CLOCK_NOISE_MS, endMs - startMs);
+    const nextMs = isNoise ? 0 : offsetMs;
+    const isNews = Math.abs(nextMs - this.#clockOffsetMs) >= CLOCK_NOISE_MS;
+    this.#clockOffsetMs = nextMs;
+    if (!isNews) return;
+    const offsetSeconds = nextMs / 1000;
+    this.#log.warn("the database's clock differs from this machine's; it is used", {
+      offsetSeconds,
+    });
   }
 }
 

@@ -2,6 +2,7 @@ import type { Report } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../adapters/clock.ts';
 import { Log } from '../adapters/log.ts';
+import { mapInSlices } from '../objects/sliced.work.ts';
 import type { ConcernedDevice } from '../rollouts/rollout.wakeups.ts';
 import { type Heard, type Intake, judgeIntake } from './device.intake.ts';
 import { type Beat, LivenessStore } from './liveness.store.ts';
@@ -31,8 +32,8 @@ export class DeviceRecorder {
 
   /** @throws when the database is away; then anything may be stored or not. */
   async store(batch: ReadonlyMap<string, Heard>): Promise<Recorded> {
-    const beats = [...batch].flatMap(([name, heard]) => this.#beatOf(name, heard) ?? []);
-    const alive = await this.liveness.beat(beats);
+    const known = await mapInSlices(batch, ([name, heard]) => this.#beatOf(name, heard));
+    const alive = await this.liveness.beat(known.filter((beat) => beat !== undefined));
     const others = new Map([...batch].filter(([name]) => !alive.has(name)));
     const intakes = await this.#judge(others);
     await this.liveness.beat(ofKind(intakes, 'Beat').map(({ beat }) => beat));
@@ -58,7 +59,7 @@ export class DeviceRecorder {
   async #judge(batch: ReadonlyMap<string, Heard>): Promise<Intake[]> {
     const records = await this.liveness.records([...batch.keys()]);
     const now = this.clock.instant();
-    return [...batch].map(([name, heard]) => {
+    return mapInSlices(batch, ([name, heard]) => {
       const record = records.get(name);
       const intake = judgeIntake(record, { ...heard, name, now });
       this.#remember(name, intake.kind === 'Beat' ? record?.device.status.report : null);

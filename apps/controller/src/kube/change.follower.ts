@@ -7,8 +7,8 @@ const PAGE_WAIT_MS = 30_000;
 const RETRY_MS = 1000;
 
 export interface FollowOptions {
-  /** `undefined`: from now on. */
-  readonly after: number | undefined;
+  /** The version to begin after; `undefined`: from now on. */
+  start(): Promise<number | undefined>;
   readonly signal: AbortSignal;
   /** Of a page that this throws for, it is called again. */
   onPage(page: ChangePage): Promise<void>;
@@ -24,11 +24,17 @@ export async function followChanges(
   options: FollowOptions,
 ): Promise<void> {
   const { signal } = options;
-  let cursor = options.after;
+  let isStarted = false;
+  let cursor: number | undefined;
   while (!signal.aborted) {
     try {
-      if (cursor === undefined) cursor = await feed.current();
-      else if (cursor === options.after) await feed.assertKept(source.kind, cursor);
+      if (!isStarted) {
+        cursor = await options.start();
+        // One that was never drawn, as after a restored backup, would be waited for.
+        if (cursor !== undefined) await feed.assertKept(source.kind, cursor);
+        isStarted = true;
+      }
+      cursor ??= await feed.current();
       const deadlineMs = performance.now() + PAGE_WAIT_MS;
       const page = await feed.next(source, { after: cursor, deadlineMs, signal });
       if (page.upTo > cursor && !signal.aborted) await options.onPage(page);
@@ -36,6 +42,7 @@ export async function followChanges(
     } catch (error) {
       if (signal.aborted) return;
       if (reasonOf(error) === 'Expired') {
+        isStarted = true;
         cursor = undefined;
         options.onExpired();
         continue;

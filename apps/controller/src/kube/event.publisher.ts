@@ -41,10 +41,10 @@ export class EventPublisher {
 
   /** Until it is aborted. Events from before the very first start are not told. */
   async run(signal: AbortSignal): Promise<void> {
-    const { feed, events, watermarks, log } = this.#parts;
+    const { feed, events, log } = this.#parts;
     const source = { kind: 'events', changes: events.changes.bind(events) } as const;
     await followChanges(feed, source, {
-      after: await watermarks.find(WATERMARK),
+      start: () => this.#start(),
       signal,
       onPage: (page) => this.#publishPage(page),
       onExpired: () => log.warn('events were collected before Kubernetes was told of them'),
@@ -53,6 +53,16 @@ export class EventPublisher {
         log.warn('Kubernetes cannot be told of events', { error: messageOf(error) });
       },
     });
+  }
+
+  async #start(): Promise<number> {
+    const { watermarks, feed, leadership } = this.#parts;
+    const known = await watermarks.find(WATERMARK);
+    if (known !== undefined) return known;
+    const now = await feed.current();
+    leadership.fence();
+    await watermarks.save(WATERMARK, now);
+    return now;
   }
 
   async #publishPage({ changes, upTo }: ChangePage): Promise<void> {
@@ -65,7 +75,8 @@ export class EventPublisher {
     for (const event of plan.publish) await this.#publish(event);
     this.#allowances = plan.allowances;
     const isDue = performance.now() - this.#savedMs > IDLE_SAVE_MS;
-    if (plan.publish.length === 0 && !isDue) return;
+    // Events that were nobody's are not told either when their object is taken over later.
+    if (changes.length === 0 && !isDue) return;
     this.#parts.leadership.fence();
     await this.#parts.watermarks.save(WATERMARK, upTo);
     this.#savedMs = performance.now();

@@ -113,7 +113,7 @@ export class KubernetesSession {
       feed,
       { kind: store.table, changes: (range) => changes.read(store, range) },
       {
-        after: undefined,
+        start: async () => undefined,
         signal: this.#abort.signal,
         onPage: async (page) => {
           for (const change of page.changes) {

@@ -58,6 +58,8 @@ export class LeaderElection extends Leadership {
   #lastError = '';
   #running: Promise<void> | undefined;
   #resigning: Promise<void> | undefined;
+  /** What the listeners do about the last change. */
+  #telling: Promise<void> = Promise.resolve();
 
   constructor(options: ElectionOptions) {
     super();
@@ -100,7 +102,8 @@ export class LeaderElection extends Leadership {
     this.#stop.abort();
     clearTimeout(this.#expiry);
     const grace = sleep(GRACE_MS, undefined, { ref: false });
-    await Promise.race([this.#tell(), grace]);
+    this.#tellNow();
+    await Promise.race([this.#telling, grace]);
     await this.#running;
     await this.#release();
   }
@@ -199,15 +202,19 @@ export class LeaderElection extends Leadership {
       const leftMs = Math.max(1, untilMs - performance.now());
       this.#expiry = setTimeout(() => this.#tellSoon(), leftMs);
     }
-    void this.#tell();
+    this.#tellNow();
   }
 
-  /** Resolves when every listener is done with what it had to do; it never rejects. */
-  async #tell(): Promise<void> {
+  #tellNow(): void {
     const isLeader = this.isLeader();
     if (isLeader === this.#told) return;
     this.#told = isLeader;
     if (isLeader) this.#counters.terms++;
+    this.#telling = this.#tell(isLeader);
+  }
+
+  /** Resolves when every listener is done with what it had to do; it never rejects. */
+  async #tell(isLeader: boolean): Promise<void> {
     const { lease: name, identity, log } = this.#options;
     log.info(isLeader ? 'leading' : 'not leading any more', { lease: name, identity });
     const calls = [...this.#listeners].map(async (listener) => listener(isLeader));

@@ -54,12 +54,13 @@ function givenUp(before: RolloutProgress, after: RolloutProgress): Emit[] {
   return [emit('Warning', reason, abandoned.message)];
 }
 
+/** A wave may be open for a while before its first device is started, by its pace for instance. */
 function waveStarted(before: RolloutProgress, after: RolloutProgress): Emit[] {
   const { revision, currentWave, totalWaves } = after.status;
+  const isMoving = ({ members }: RolloutProgress) =>
+    members.some((member) => member.wave === currentWave);
   const isNewRevision = revision !== before.status.revision;
-  const opensWave = currentWave !== before.status.currentWave || isNewRevision;
-  const isMoving = after.members.some((member) => member.wave === currentWave);
-  if (!opensWave || !isMoving) return [];
+  if (!isMoving(after) || (isMoving(before) && !isNewRevision)) return [];
   return [emit('Normal', 'WaveStarted', `wave ${currentWave + 1} of ${totalWaves}`)];
 }
 

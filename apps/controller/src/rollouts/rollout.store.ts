@@ -15,6 +15,7 @@ import { BadRequest, NotFound } from '../errors.ts';
 import { differs, ObjectStore, tooManyWriters, WRITE_TRIES } from '../objects/object.store.ts';
 import type { ObjectChange } from '../objects/object.types.ts';
 import { pageToken, readPageToken } from '../objects/page.token.ts';
+import { mapInSlices } from '../objects/sliced.work.ts';
 import { type MemberChanges, memberChanges, type PlacedMember } from './member.changes.ts';
 import type { RolloutClaim } from './ownership.plan.ts';
 
@@ -84,7 +85,7 @@ export class RolloutStore extends ObjectStore<Rollout['spec'], Rollout['status']
       .where('rollout', '=', name)
       .orderBy('position')
       .execute();
-    const placed = rows.map(({ position, document }) => ({
+    const placed = await mapInSlices(rows, ({ position, document }) => ({
       position,
       member: memberSchema.parse(document),
     }));
@@ -127,7 +128,7 @@ export class RolloutStore extends ObjectStore<Rollout['spec'], Rollout['status']
    */
   async save(record: RolloutRecord, change: RolloutChange): Promise<Rollout | undefined> {
     const { members, ...object } = change;
-    const rows = memberChanges(
+    const rows = await memberChanges(
       record.placed,
       members ?? record.placed.map((placed) => placed.member),
     );

@@ -49,8 +49,9 @@ export function predictUpdate(of: {
   const fetched = `${mib(bytesToFetch)} to fetch (${reuse.explanation})`;
   if (!isLinkKnown || pace === undefined) {
     const unknown = isLinkKnown
-      ? 'no device of its class has been updated yet'
-      : 'its link speed has not been measured yet';
+      ? 'how long is not known: no device of its class has been updated yet'
+      : 'how long is not known: its link speed has not been measured, which takes a download of ' +
+        'more than 256 KiB';
     return { bytesToFetch, seconds: null, explanation: `${fetched}; ${unknown}` };
   }
   const fetchSeconds = bytesToFetch === 0 ? 0 : bytesToFetch / (link ?? 1);
