@@ -24,6 +24,8 @@ const AT_RISK: ReadonlySet<string> = new Set(['Decoding', 'Testing', 'Activating
 /** What must hold at every moment, judged by what the devices really do. */
 export class FleetInvariants {
   readonly #world: FleetWorld;
+  /** Devices that were moved out of the group while they were at risk, and still are. */
+  readonly #strayed = new Set<string>();
   readonly #limits: { readonly untilMs: number; readonly limit: number }[] = [];
   readonly #revisions = new Map<string, number>();
   readonly #boots = new Map<string, number>();
@@ -152,6 +154,13 @@ export class FleetInvariants {
     throw new Violation('FitsMemory', `${device.name} holds ${bytes} bytes of models`);
   }
 
+  /** The budget is that of a group: whoever is moved out of it on its way is not counted on. */
+  #hasStrayed({ name }: SimulatedDevice): boolean {
+    const labels = this.#world.controller.record.devices.get(name)?.metadata.labels;
+    if (labels?.fleet !== 'simulated') this.#strayed.add(name);
+    return this.#strayed.has(name);
+  }
+
   /** Devices that are down or at risk because the rollout let them go on. */
   #checkUnavailable(): void {
     const { controller, devices, time } = this.#world;
@@ -166,14 +175,17 @@ export class FleetInvariants {
     const atRisk = devices.filter((device) => {
       const { state, desired } = device.agent?.situation ?? {};
       const heardMs = time.nowMs - (this.#lastConnectedMs.get(device.name) ?? 0);
-      return (
+      const isAtRisk =
         state !== undefined &&
         AT_RISK.has(state) &&
         desired?.rollout === ROLLOUT &&
-        desired.target?.artifact.id === status.artifactId &&
-        heardMs < deadlineMs
-      );
+        desired.target?.artifact.id === status.artifactId;
+      return isAtRisk && !this.#hasStrayed(device) && heardMs < deadlineMs;
     });
+    for (const name of this.#strayed) {
+      const device = devices.find((each) => each.name === name);
+      if (!AT_RISK.has(device?.agent?.situation.state ?? 'Idle')) this.#strayed.delete(name);
+    }
     if (atRisk.length <= limit || !Number.isFinite(limit)) return;
     const names = atRisk.map(({ name }) => name).join(', ');
     throw new Violation('MaxUnavailable', `${names} are at risk, at most ${limit} may be`);
