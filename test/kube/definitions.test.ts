@@ -66,6 +66,7 @@ function status(change: object): object {
     attempt: 0,
     currentWave: 2,
     totalWaves: 3,
+    wave: '3/3',
     counts: COUNTS,
     conditions: [],
     ...change,
@@ -145,7 +146,7 @@ describe('kubectl', () => {
     await kubectl.patchStatus('rollout/columns', status({ phase: 'Paused' }));
     const shown = row(await kubectl.run(['get', 'ro']), 'columns');
     expect(Object.keys(shown)).toEqual(columnsOf(ROLLOUT_RESOURCE));
-    const counts = { WAVE: '2', WAVES: '3', ACTIVE: '2', SELECTED: '3' };
+    const counts = { WAVE: '3/3', ACTIVE: '2', SELECTED: '3' };
     expect(shown).toMatchObject({ MODEL: 'demo', PHASE: 'Paused', ...counts });
     const everything = await kubectl.run(['get', 'entrofleet', '-o', 'name']);
     expect(everything).toContain('rollout.entrofleet.io/columns\n');

@@ -45,7 +45,7 @@ describe('the examples, in an empty API server with the chart', () => {
     });
     const table = await kubectl.run(['get', 'models,rollouts']);
     expect(table).toMatch(/^model\.entrofleet\.io\/demo +True /m);
-    expect(table).toMatch(/^rollout\.entrofleet\.io\/demo +demo +Complete +1 +2 +3 +3 /m);
+    expect(table).toMatch(/^rollout\.entrofleet\.io\/demo +demo +Complete +2\/2 +3 +3 /m);
   });
 
   test('tell what happened as events of Kubernetes', async () => {

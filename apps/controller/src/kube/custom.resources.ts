@@ -5,7 +5,7 @@ import {
   rolloutSpecSchema,
   rolloutStatusSchema,
 } from '@entrofleet/protocol';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type ListKeys, type StructuralSchema, structuralSchema } from './structural.schema.ts';
 
 export const API_GROUP = 'entrofleet.io';
@@ -79,13 +79,14 @@ export const ROLLOUT_RESOURCE: CustomResource = {
   shortNames: ['ro'],
   description: 'Brings a model to the devices that a selector matches, wave by wave.',
   spec: rolloutSpecSchema,
-  status: rolloutStatusSchema,
+  status: rolloutStatusSchema.extend({
+    wave: z.string().optional().describe('The current wave of all, counted from 1, e.g. 2/3'),
+  }),
   listKeys: { 'spec.strategy.gates': ['name'], 'status.conditions': ['type'] },
   columns: [
     { name: 'Model', type: 'string', jsonPath: '.spec.model' },
     { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
-    { name: 'Wave', type: 'integer', jsonPath: '.status.currentWave' },
-    { name: 'Waves', type: 'integer', jsonPath: '.status.totalWaves' },
+    { name: 'Wave', type: 'string', jsonPath: '.status.wave' },
     { name: 'Active', type: 'integer', jsonPath: '.status.counts.active' },
     { name: 'Selected', type: 'integer', jsonPath: '.status.counts.selected' },
     { name: 'Reason', type: 'string', jsonPath: ofCondition('Progressing', 'reason') },

@@ -147,6 +147,7 @@ const kind: SyncedKind = {
     if (stored) stored = { ...stored, metadata: { ...stored.metadata, owner: null } };
   },
   initialStatus: () => exampleRollout().status,
+  shown: (status) => status,
 };
 
 function keep(actor: KubernetesActor, spec: SyncedObject['spec']): void {

@@ -142,7 +142,7 @@ export class ObjectSync {
         : { status: kind.initialStatus(), metadata: { owner: null } };
     const { owner } = owned.metadata;
     const now = clock.instant();
-    const status = projectedStatus(owned.status, { resource, owner, verdict, now });
+    const status = projectedStatus(kind.shown(owned.status), { resource, owner, verdict, now });
     const outcome = await writer.write(kind.resource, resource, status);
     this.#own.note(resource, outcome.object);
     const retryMs =

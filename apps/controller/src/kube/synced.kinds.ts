@@ -2,6 +2,7 @@ import {
   type Model,
   modelInputSchema,
   type Rollout,
+  type RolloutStatus,
   rolloutInputSchema,
 } from '@entrofleet/protocol';
 import { Inject, Injectable } from '@nestjs/common';
@@ -16,6 +17,7 @@ import type { WatchedStore } from '../watch/object.changes.store.ts';
 import { type CustomResource, MODEL_RESOURCE, ROLLOUT_RESOURCE } from './custom.resources.ts';
 import type { KubeObject } from './kube.object.ts';
 import { type ResourceInput, resourceInput } from './resource.input.ts';
+import type { StatusOfOurs } from './status.projection.ts';
 
 export type SyncedObject = Model | Rollout;
 
@@ -39,6 +41,8 @@ export interface SyncedKind {
   release(name: string, from: Pick<KubernetesActor, 'namespace' | 'name'>): Promise<void>;
   /** Of a resource that no object stands behind. */
   initialStatus(): SyncedObject['status'];
+  /** With what a table of `kubectl get` cannot work out for itself. */
+  shown(status: SyncedObject['status']): StatusOfOurs;
 }
 
 @Injectable()
@@ -64,6 +68,7 @@ export class SyncedKinds {
       remove: (name, actor) => modelService.remove(name, undefined, actor),
       release: (name, from) => modelService.release(name, from),
       initialStatus: unplannedStatus,
+      shown: (status) => status,
     };
     this.rollouts = {
       resource: ROLLOUT_RESOURCE,
@@ -77,12 +82,18 @@ export class SyncedKinds {
       remove: (name, actor) => rolloutService.remove(name, undefined, actor),
       release: (name, from) => rolloutService.release(name, from),
       initialStatus,
+      shown: (status) => ({ ...status, ...('currentWave' in status ? waveShown(status) : {}) }),
     };
   }
 
   get all(): readonly SyncedKind[] {
     return [this.models, this.rollouts];
   }
+}
+
+/** As messages and the command line say it; before there are waves, nothing. */
+function waveShown({ currentWave, totalWaves }: RolloutStatus): { wave?: string } {
+  return totalWaves === 0 ? {} : { wave: `${currentWave + 1}/${totalWaves}` };
 }
 
 interface Input {
