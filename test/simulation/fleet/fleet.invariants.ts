@@ -1,5 +1,5 @@
 import type { RolloutAction } from '../../../apps/controller/src/rollouts/rollout.types.ts';
-import type { CountOrPercent } from '../../../libs/protocol/src/index.ts';
+import type { CountOrPercent, Device } from '../../../libs/protocol/src/index.ts';
 import { type FleetWorld, ROLLOUT } from './fleet.world.ts';
 import type { Reconciled } from './simulated.controller.ts';
 import type { SimulatedDevice } from './simulated.device.ts';
@@ -29,6 +29,8 @@ export class FleetInvariants {
   readonly #limits: { readonly untilMs: number; readonly limit: number }[] = [];
   readonly #revisions = new Map<string, number>();
   readonly #boots = new Map<string, number>();
+  /** By device and start of its agent. */
+  readonly #obeyed = new Map<string, number>();
   /** By device and start of its agent. */
   readonly #noneSinceMs = new Map<string, number>();
   readonly #lastConnectedMs = new Map<string, number>();
@@ -61,10 +63,14 @@ export class FleetInvariants {
     const limit = limitOf(facts.rollout.spec.strategy.maxUnavailable, facts.devices.length);
     this.#limits.push({ untilMs: this.#world.time.nowMs + LIMIT_MEMORY_MS, limit });
     const asked = plan.actions.filter((action) => action.kind === 'SetDesired');
-    const { spec, status } = facts.rollout;
-    const isStopped = spec.paused || status.abandoned !== null;
+    // A changed spec takes back that an older one was given up.
+    const isStopped = facts.rollout.spec.paused || plan.status.abandoned !== null;
+    // As the plan has read them: in the record they have been asked already.
+    const known = new Map(facts.devices.map((device) => [device.metadata.name, device]));
     for (const action of asked) {
-      this.#checkAsked(action, { artifactId: plan.status.artifactId, isStopped });
+      const object = known.get(action.device);
+      if (object === undefined) continue;
+      this.#checkAsked(action, { object, artifactId: plan.status.artifactId, isStopped });
     }
     const progressing = plan.status.conditions.find(({ type }) => type === 'Progressing');
     if (progressing === undefined || progressing.message === '') {
@@ -74,19 +80,20 @@ export class FleetInvariants {
 
   #checkAsked(
     action: Extract<RolloutAction, { kind: 'SetDesired' }>,
-    of: { artifactId: string | null; isStopped: boolean },
+    of: { object: Device; artifactId: string | null; isStopped: boolean },
   ): void {
-    const object = this.#world.controller.record.devices.get(action.device);
+    const { object } = of;
     const device = this.#world.devices.find(({ name }) => name === action.device);
-    if (object === undefined || device === undefined || action.target === null) return;
+    if (device === undefined || action.target === null) return;
     const before = object.status.desired;
     const wanted = action.target.artifact.id;
     const isNew = before?.target?.artifact.id !== wanted;
     const isOurs = wanted === of.artifactId;
-    if (object.spec.pinned || object.spec.quarantined) {
-      if (isNew) throw new Violation('PinnedStays', `${action.device} is asked for ${wanted}`);
-    }
+    // One on its way goes back to what it serves.
     const serves = object.status.report?.active?.artifactId === wanted;
+    if ((object.spec.pinned || object.spec.quarantined) && isNew && !serves) {
+      throw new Violation('PinnedStays', `${action.device} is asked for ${wanted}`);
+    }
     if (of.isStopped && isOurs && isNew && !serves) {
       throw new Violation('StoppedStartsNothing', `${action.device} is started`);
     }
@@ -115,8 +122,16 @@ export class FleetInvariants {
     }
   }
 
-  /** What a device has on its disk never goes back to an older desired state. */
+  /** A device never goes back to an older desired state: while it runs, nor on its disk. */
   #checkRevision(device: SimulatedDevice): void {
+    const { desired, next } = device.agent?.situation ?? {};
+    const life = `${device.name} ${device.boots}`;
+    const obeyed = Math.max(desired?.revision ?? 0, next?.revision ?? 0);
+    const before = this.#obeyed.get(life) ?? 0;
+    if (obeyed < before) {
+      throw new Violation('RevisionsGrow', `${device.name} obeys ${obeyed} after ${before}`);
+    }
+    this.#obeyed.set(life, obeyed);
     if (this.#boots.get(device.name) === device.boots) return;
     this.#boots.set(device.name, device.boots);
     const revision = device.journaledRevision;

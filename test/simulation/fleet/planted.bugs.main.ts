@@ -19,14 +19,19 @@ const SEEDS = 300;
 /** The one library that a bug is planted in. */
 const COPIED_LIBRARY = 'libs/distribution';
 
-/** Plants one bug at a time in a copy of the sources and looks whether the simulation finds it. */
+/**
+ * Plants one bug at a time in a copy of the sources and looks whether the simulation finds it; only
+ * those whose name has the words of the command line.
+ */
+const words = process.argv.slice(2).join(' ');
+const bugs = PLANTED_BUGS.filter(({ name }) => name.includes(words));
 let missed = 0;
-for (const bug of PLANTED_BUGS) {
+for (const bug of bugs) {
   const found = findBug(bug);
   console.log(`${found === undefined ? 'MISSED' : 'found '}  ${bug.name}: ${found ?? ''}`);
   if (found === undefined) missed++;
 }
-console.log(`${PLANTED_BUGS.length - missed} of ${PLANTED_BUGS.length} planted bugs were found`);
+console.log(`${bugs.length - missed} of ${bugs.length} planted bugs were found`);
 process.exitCode = missed === 0 ? 0 : 1;
 
 /** @returns what the simulation says, or `undefined` when it says nothing. */
