@@ -345,9 +345,11 @@ export class Agent<M extends HeldModel> {
   }
 
   #startRecovery(effect: RecoverEffect): void {
-    const { steps, recoveryMs: firstWaitMs } = this.#options;
+    const { steps, slot, recoveryMs: firstWaitMs } = this.#options;
     const { target } = effect;
-    const load = (signal: AbortSignal) => recoverModel({ effect, steps, signal, firstWaitMs });
+    // Asked once more before the word came that it is back: it serves already.
+    const load = async (signal: AbortSignal) =>
+      slot.current ?? (await recoverModel({ effect, steps, signal, firstWaitMs }));
     this.#loadAgain({ target, load, ends: { well: 'Recovered', badly: 'RecoverFailed' } });
   }
 
@@ -360,8 +362,9 @@ export class Agent<M extends HeldModel> {
     this.#restore.start(async (signal) => {
       try {
         const model = await load(signal);
-        if (signal.aborted) model.close();
-        else this.#options.slot.switchTo(model);
+        const { slot } = this.#options;
+        if (!signal.aborted) slot.switchTo(model);
+        else if (slot.current !== model) model.close();
         return { kind: ends.well };
       } catch (error) {
         const failure = failureOf(error);
