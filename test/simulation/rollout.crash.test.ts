@@ -82,25 +82,6 @@ it('a device that an earlier revision has updated is not one that this revision 
 });
 
 describe('what a device goes back to', () => {
-  it('is not what it came from when an earlier revision brought what it runs', () => {
-    const first = world({ waves: [{ count: 1 }, { count: 1 }], onFailure: 'RollBack' });
-    const target = first.earlierTargets.get(OLD.artifactId);
-    const desired = {
-      ...{ schemaVersion: 1 as const, revision: 1, attempt: 0, hold: 'None' as const },
-      ...{ device: 'b', rollout: first.rollout.metadata.name, target: target ?? null },
-      issuedAt: first.now,
-    };
-    // That revision found b with no model, and b was away when this one began.
-    const devices = first.devices.map((device) =>
-      device.metadata.name === 'b'
-        ? { ...device, status: { ...device.status, desired, previous: null, online: false } }
-        : device,
-    );
-    const { plan } = look(says(look({ ...first, devices }).now, 'a', FAILED));
-    expect(plan.status.abandoned?.how).toBe('RollBack');
-    expect(told(plan, 'b')).toBeUndefined();
-  });
-
   it('is not forgotten when its next attempt begins while it serves nothing', () => {
     const strategy = { waves: [{ count: 1 }], retries: { limit: 1, backoffSeconds: 1, jitter: 0 } };
     let { now } = look(world(strategy, ['a']));
