@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { OffsetClock } from '../../apps/controller/src/adapters/clock.ts';
+import { SystemClock } from '../../apps/controller/src/adapters/clock.ts';
 import { Database } from '../../apps/controller/src/adapters/db.ts';
 import { Log } from '../../apps/controller/src/adapters/log.ts';
 import { readConfig } from '../../apps/controller/src/config.ts';
@@ -22,7 +22,7 @@ it.skipIf(programs === undefined)(
       vi.spyOn(Date, 'now').mockImplementation(() => nowMs() + wrongByMs);
       const database = await Database.open(readConfig({ DATABASE_URL: service.url }), log);
       await database.whenReady();
-      const differenceMs = new OffsetClock(database).now().getTime() - nowMs();
+      const differenceMs = new SystemClock(database).now().getTime() - nowMs();
       await database.close();
       expect(Math.abs(differenceMs)).toBeLessThan(2000);
     }

@@ -3,7 +3,7 @@ import { CONFIG, type Config } from '../config.ts';
 import { ReadinessChecks } from '../health/readiness.ts';
 import { DEPENDENCIES, needsOf } from '../health/role.needs.ts';
 import { BlobStore } from './blobs.ts';
-import { Clock, OffsetClock } from './clock.ts';
+import { Clock, SystemClock } from './clock.ts';
 import { Database } from './db.ts';
 import { JobMetrics } from './job.metrics.ts';
 import { Log } from './log.ts';
@@ -20,7 +20,7 @@ import { RedisKeyQueue } from './redis.queue.ts';
     {
       provide: Clock,
       inject: [Database],
-      useFactory: (database: Database) => new OffsetClock(database),
+      useFactory: (database: Database) => new SystemClock(database),
     },
     { provide: Metrics, useFactory: () => new Metrics() },
     {

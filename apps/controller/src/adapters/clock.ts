@@ -8,23 +8,17 @@ export abstract class Clock {
   }
 }
 
-/** The clock of this machine, moved to what others agree on. */
-export class OffsetClock extends Clock {
-  readonly #offset: { readonly clockOffsetMs: number };
-
-  /** @param offset is asked each time; it may change. */
-  constructor(offset: { readonly clockOffsetMs: number }) {
-    super();
-    this.#offset = offset;
-  }
-
-  now(): Date {
-    return new Date(Date.now() + this.#offset.clockOffsetMs);
-  }
-}
-
+/** The clock of this machine, or of others who agree on a time, by how far that is ahead. */
 export class SystemClock extends Clock {
+  readonly #ahead: { readonly clockOffsetMs: number };
+
+  /** @param ahead is asked each time; it may change. */
+  constructor(ahead: { readonly clockOffsetMs: number } = { clockOffsetMs: 0 }) {
+    super();
+    this.#ahead = ahead;
+  }
+
   now(): Date {
-    return new Date();
+    return new Date(Date.now() + this.#ahead.clockOffsetMs);
   }
 }
